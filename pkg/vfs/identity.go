@@ -1,0 +1,67 @@
+package vfs
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Identity is whom a tree is attached for. It has been established by the
+// front: no part of it is a mere claim of the client's.
+type Identity struct {
+	UID    uint32
+	GID    uint32
+	Groups []uint32 // supplementary groups, sorted, without GID
+}
+
+// Root is the identity of the superuser.
+var Root = Identity{}
+
+// The ids that stand for "nobody in particular": the overflow id of user
+// namespaces and the all-ones id of 9P. They never match a grant.
+const (
+	OverflowID uint32 = 65534
+	NoID       uint32 = 1<<32 - 1
+)
+
+// IsRoot tells whether the identity is the superuser's.
+func (id Identity) IsRoot() bool { return id.UID == 0 }
+
+// Key is a string that is equal for equal identities only.
+func (id Identity) Key() string {
+	var b strings.Builder
+	b.WriteString(strconv.FormatUint(uint64(id.UID), 10))
+	b.WriteByte(':')
+	b.WriteString(strconv.FormatUint(uint64(id.GID), 10))
+	for _, g := range id.Groups {
+		b.WriteByte(',')
+		b.WriteString(strconv.FormatUint(uint64(g), 10))
+	}
+	return b.String()
+}
+
+// Equal tells whether both have the same ids and groups.
+func (id Identity) Equal(o Identity) bool {
+	return id.UID == o.UID && id.GID == o.GID && slices.Equal(id.Groups, o.Groups)
+}
+
+// Caller is the thread of this machine on whose behalf one request is made,
+// where the front knows it (FUSE does, 9P does not). It decides only what
+// "self" is; rights come from the Identity.
+type Caller struct {
+	TID uint32 // thread id in the pid namespace of this process; 0 is unknown
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that carries c.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerOf returns the caller that ctx carries, if any.
+func CallerOf(ctx context.Context) (Caller, bool) {
+	c, ok := ctx.Value(callerKey{}).(Caller)
+	return c, ok && c.TID != 0
+}

@@ -1,0 +1,104 @@
+package vfs
+
+import (
+	"context"
+	"hash/maphash"
+	"time"
+)
+
+// Bytes is an open file whose content is in memory.
+type Bytes struct {
+	content []byte
+	version uint64
+	keep    time.Duration
+}
+
+var versionSeed = maphash.MakeSeed()
+
+// NewBytes returns an open file with that content, which must not change
+// afterwards and may be given out again for keep.
+func NewBytes(content []byte, keep time.Duration) *Bytes {
+	b := &Bytes{content: content, keep: keep}
+	if keep > 0 {
+		b.version = maphash.Bytes(versionSeed, content) | 1
+	}
+	return b
+}
+
+// ReadAt implements Handle.
+func (b *Bytes) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
+	if off < 0 || off >= int64(len(b.content)) {
+		return 0, nil
+	}
+	return copy(p, b.content[off:]), nil
+}
+
+// Close implements Handle; it releases nothing.
+func (b *Bytes) Close() error { return nil }
+
+// Content implements Held.
+func (b *Bytes) Content() []byte { return b.content }
+
+// Version implements Held: a hash of the content, zero where it may not be kept.
+func (b *Bytes) Version() uint64 { return b.version }
+
+// Keep implements Held.
+func (b *Bytes) Keep() time.Duration { return b.keep }
+
+// Listing is a directory being read whose entries are in memory, sorted by
+// Next. It is what most trees return from List.
+type Listing struct {
+	// Load returns the entries, sorted by Next. It is called at the first read
+	// and again whenever reading starts anew.
+	load    func(context.Context) ([]DirEntry, error)
+	entries chan []DirEntry // holds one slice: the lock and what it guards
+}
+
+// NewListing returns a handle that reads what load returns, which is called at
+// the first read and again each time reading starts at offset 0. The slice that
+// load returns must not change afterwards.
+func NewListing(load func(context.Context) ([]DirEntry, error)) *Listing {
+	l := &Listing{load: load, entries: make(chan []DirEntry, 1)}
+	l.entries <- nil
+	return l
+}
+
+// ReadDir implements DirHandle.
+func (l *Listing) ReadDir(ctx context.Context, offset uint64, dst []DirEntry, max int) ([]DirEntry, error) {
+	var all []DirEntry
+	select {
+	case all = <-l.entries:
+	case <-ctx.Done():
+		return dst, ctx.Err()
+	}
+	if offset == 0 || all == nil {
+		fresh, err := l.load(ctx)
+		if err != nil {
+			l.entries <- all
+			return dst, err
+		}
+		all = fresh
+	}
+	l.entries <- all
+	for i := after(all, offset); i < len(all) && max > 0; i, max = i+1, max-1 {
+		dst = append(dst, all[i])
+	}
+	return dst, nil
+}
+
+// Close implements DirHandle; it releases nothing.
+func (l *Listing) Close() error { return nil }
+
+// after is the index of the first entry whose Next is greater than offset.
+func after(all []DirEntry, offset uint64) int {
+	lo, hi := 0, len(all)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if all[mid].Next > offset {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo
+}
