@@ -1,0 +1,36 @@
+package nodeset_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+)
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		"n[001-032,40]", "a1,b[2-3]", "r[1-2]n[1-4]", "n[1-9/2]", "n[1-2][3-4]", "[0-10],n,n1,n01", "n[098-999],n1000",
+		"n[1-", "n]", "n[1-99999999999999999999]", "r[1-1000]n[1-1000]", " a , b ", "n[09,9-10]x",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := nodeset.Parse(text)
+		if err != nil {
+			return
+		}
+		names := s.Names()
+		if len(names) == 0 || len(names) > nodeset.MaxNames || !slices.IsSortedFunc(names, nodeset.Compare) {
+			t.Fatalf("%q: %d names", text, len(names))
+		}
+		for _, name := range names {
+			if len(name) > nodeset.MaxName || !s.Contains(name) {
+				t.Fatalf("%q: the name %q", text, name)
+			}
+		}
+		again, err := nodeset.Parse(s.String())
+		if err != nil || !again.Equal(s) {
+			t.Fatalf("%q: folded %q: %v: %v", text, s.String(), again.Names(), err)
+		}
+	})
+}
