@@ -1,0 +1,150 @@
+// Package config reads the configuration of "aggrfs serve".
+//
+// # The file
+//
+//	version: 1
+//	listen: ["unix:/run/aggrfs/aggrfs.sock"]   # where this tree is served
+//	state: /var/lib/aggrfs/gpids.json          # the nodes' indexes, kept over restarts
+//	head: ""                                   # this machine's name; "" is its short host name
+//	nodes:
+//	  - {nodes: "n[001-128]", address: "tcp:%s:5640"}
+//	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
+//	timeouts: {connect: 2s, read: 2s, sweep: 1s}
+//	cache: 1s                                  # how long stat, statm, status and cmdline are good
+//	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
+//	proc: /proc                                # this machine's procfs
+//	insecure: false                            # whether tcp: is allowed
+//
+// Only version must be given; the values above (and no nodes) are what the
+// others are otherwise. Nodesets are those of package nodeset; "%s" in an
+// address is the node's name. This machine is the head, node 0, and is not
+// listed under nodes.
+//
+// # Errors
+//
+// All mistakes of a file are found in one go ([strict.Errors]), each with line,
+// column, and a caret under the place. A file with a mistake gives no Config.
+package config
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/config/strict"
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+)
+
+// Version is the version of the file format that this package reads.
+const Version = 1
+
+// A Config says what to serve and where from. It is not changed once made.
+type Config struct {
+	Listen     []string // addresses, see CheckAddress
+	State      string   // an absolute path
+	Head       string   // the name of this machine, never empty
+	Nodes      []Node   // in the order of the file, and of each nodeset there
+	Timeouts   Timeouts
+	Cache      time.Duration // zero is not at all
+	CgroupNode bool
+	Proc       string // an absolute path
+	Insecure   bool
+}
+
+// A Node is one machine besides the head.
+type Node struct {
+	Name    string
+	Address string // see CheckAddress
+}
+
+// Timeouts bound each exchange with a node. None is zero.
+type Timeouts struct {
+	Connect time.Duration // to connect, and to attach
+	Read    time.Duration // for one file or listing
+	Sweep   time.Duration // for one snapshot of a node
+}
+
+// Default is the configuration of a head node alone.
+func Default() *Config {
+	return &Config{
+		Listen:     []string{"unix:/run/aggrfs/aggrfs.sock"},
+		State:      "/var/lib/aggrfs/gpids.json",
+		Head:       hostName(),
+		Timeouts:   Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
+		Cache:      time.Second,
+		CgroupNode: true,
+		Proc:       "/proc",
+	}
+}
+
+// hostName is the host name up to its first dot, or "head" where that cannot
+// be a node's name.
+func hostName() string {
+	full, err := os.Hostname()
+	short, _, _ := strings.Cut(full, ".")
+	if err != nil || !isName(short) {
+		return "head"
+	}
+	return short
+}
+
+// isName tells whether s is the name of one node.
+func isName(s string) bool {
+	set, err := nodeset.Parse(s)
+	return err == nil && set.Len() == 1 && set.Contains(s)
+}
+
+// Load reads the file at path.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	// One byte more than is parsed, so that a longer file is noticed.
+	data, err := io.ReadAll(io.LimitReader(f, strict.MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads the configuration in data; name is the file's in messages. The
+// error is a [strict.Errors].
+func Parse(name string, data []byte) (*Config, error) {
+	doc := strict.Parse(name, data)
+	if err := doc.Err(); err != nil {
+		return nil, err
+	}
+	r := reader{config: Default(), named: make(map[string]strict.Value), reached: make(map[string]string)}
+	r.read(doc.Root())
+	if err := doc.Err(); err != nil {
+		return nil, err
+	}
+	return r.config, nil
+}
+
+// Warnings says what in the configuration an admin should know to be unsafe.
+func (c *Config) Warnings() []string {
+	var warnings []string
+	if !c.Insecure {
+		return nil
+	}
+	for _, l := range c.Listen {
+		if isTCP(l) {
+			warnings = append(warnings, fmt.Sprintf("listening on %s without encryption: whoever reaches it is believed to be whom they say", l))
+		}
+	}
+	open := 0
+	for _, n := range c.Nodes {
+		if isTCP(n.Address) {
+			open++
+		}
+	}
+	if open > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d nodes are reached by tcp without encryption: whoever is on the way can read and forge", open))
+	}
+	return warnings
+}

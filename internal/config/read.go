@@ -1,0 +1,195 @@
+package config
+
+import (
+	"errors"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/config/strict"
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+)
+
+// A reader fills a Config from a document. What one key means for another (tcp
+// and insecure, head and nodes) is checked when all have been read.
+type reader struct {
+	config  *Config
+	named   map[string]strict.Value // where each node was named
+	reached map[string]string       // which node has which address
+	tcp     []strict.Value          // the addresses that need insecure
+}
+
+func (r *reader) read(root strict.Value) {
+	c := r.config
+	versioned := false
+	root.Fields(strict.Fields{
+		"version": func(v strict.Value) {
+			versioned = true
+			if n, ok := v.Uint(1 << 31); ok && n != Version {
+				v.Fail("version %d of the configuration is not known here; this aggrfs reads version %d", n, Version)
+			}
+		},
+		"listen":      r.listen,
+		"state":       func(v strict.Value) { absolute(v, &c.State) },
+		"head":        r.headName,
+		"nodes":       func(v strict.Value) { v.List(r.nodes) },
+		"timeouts":    r.timeouts,
+		"cache":       func(v strict.Value) { c.Cache, _ = v.Duration() },
+		"cgroup_node": func(v strict.Value) { c.CgroupNode, _ = v.Bool() },
+		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
+		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
+	})
+	if !versioned {
+		root.Fail("version is missing; write \"version: %d\"", Version)
+	}
+	if at, ok := r.named[c.Head]; ok {
+		at.Fail("%s is the head's own name; the head is node 0 and not listed (or give another name with head:)", c.Head)
+	}
+	if !c.Insecure {
+		for _, v := range r.tcp {
+			v.Fail("tcp is neither encrypted nor authenticated; use a unix: socket, or allow it with \"insecure: true\"")
+		}
+	}
+}
+
+func absolute(v strict.Value, into *string) {
+	text, ok := v.Text()
+	switch {
+	case !ok:
+	case !path.IsAbs(text) || strings.IndexByte(text, 0) >= 0:
+		v.Fail("%q is no absolute path", text)
+	default:
+		*into = path.Clean(text)
+	}
+}
+
+func (r *reader) headName(v strict.Value) {
+	name, ok := v.Text()
+	switch {
+	case !ok || name == "":
+	case !isName(name):
+		v.Fail("%q cannot be a node's name; it is made of letters, digits, \".\", \"_\" and \"-\"", name)
+	default:
+		r.config.Head = name
+	}
+}
+
+func (r *reader) listen(v strict.Value) {
+	r.config.Listen = nil
+	ok := v.List(func(v strict.Value) {
+		address, ok := v.Text()
+		if !ok {
+			return
+		}
+		if err := CheckAddress(address); err != nil {
+			v.Fail("%v", err)
+			return
+		}
+		if isTCP(address) {
+			r.tcp = append(r.tcp, v)
+		}
+		for _, other := range r.config.Listen {
+			if other == address {
+				v.Fail("%s is listed twice", address)
+				return
+			}
+		}
+		r.config.Listen = append(r.config.Listen, address)
+	})
+	if ok && len(r.config.Listen) == 0 {
+		v.Fail("there is no address to listen on")
+	}
+}
+
+func (r *reader) timeouts(v strict.Value) {
+	t := &r.config.Timeouts
+	read := func(into *time.Duration) func(strict.Value) {
+		return func(v strict.Value) {
+			d, ok := v.Duration()
+			if ok && d == 0 {
+				v.Fail("a time to wait of zero; write how long, such as 2s")
+			} else if ok {
+				*into = d
+			}
+		}
+	}
+	v.Fields(strict.Fields{"connect": read(&t.Connect), "read": read(&t.Read), "sweep": read(&t.Sweep)})
+}
+
+// nodes reads one entry of the list of nodes.
+func (r *reader) nodes(entry strict.Value) {
+	var nodes []string
+	var pattern string
+	var names, address strict.Value
+	haveNames, haveAddress, fine := false, false, true
+	if !entry.Fields(strict.Fields{
+		"nodes": func(v strict.Value) {
+			names, haveNames = v, true
+			text, ok := v.Text()
+			if !ok {
+				fine = false
+				return
+			}
+			var err error
+			if nodes, err = nodeset.Expand(text); err != nil {
+				fine = false
+				var e *nodeset.Error
+				if errors.As(err, &e) {
+					v.FailAt(e.Offset, "bad nodeset %q: %s", text, e.Reason)
+				}
+			}
+		},
+		"address": func(v strict.Value) {
+			address, haveAddress = v, true
+			var ok bool
+			if pattern, ok = v.Text(); !ok {
+				fine = false
+			}
+		},
+	}) {
+		return
+	}
+	if !haveNames {
+		entry.Fail("nodes is missing; it names the nodes of this entry")
+	}
+	if !haveAddress {
+		entry.Fail("address is missing; it says where the nodes' procsrv listens")
+	}
+	if !haveNames || !haveAddress || !fine {
+		return
+	}
+	r.add(nodes, names, pattern, address)
+}
+
+// add takes the nodes of one entry.
+func (r *reader) add(nodes []string, names strict.Value, pattern string, address strict.Value) {
+	if err := checkPattern(pattern, len(nodes)); err != nil {
+		address.Fail("%v", err)
+		return
+	}
+	if isTCP(pattern) {
+		r.tcp = append(r.tcp, address)
+	}
+	for _, name := range nodes {
+		if first, twice := r.named[name]; twice {
+			names.Fail("the node %s is named twice, first on line %d", name, first.Line())
+			return
+		}
+		r.named[name] = names
+		at := strings.ReplaceAll(pattern, "%s", name)
+		if err := CheckNodeAddress(at); err != nil {
+			address.Fail("for the node %s: %v", name, err)
+			return
+		}
+		if other, twice := r.reached[at]; twice {
+			address.Fail("%s would be reached at %s, which is the address of %s", name, at, other)
+			return
+		}
+		r.reached[at] = name
+		if len(r.config.Nodes) == nodeset.MaxNames {
+			names.Fail("more than %d nodes", nodeset.MaxNames)
+			return
+		}
+		r.config.Nodes = append(r.config.Nodes, Node{Name: name, Address: at})
+	}
+}

@@ -1,0 +1,79 @@
+package strict
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// scalar is the text of a scalar as it stands in the file, so that 007 stays
+// 007. Null, true and false are no text unless they are quoted.
+func scalar(n ast.Node) (string, bool) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		return n.Value, true
+	case *ast.IntegerNode, *ast.FloatNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+// Text reads a text, which may be empty only where it is quoted.
+func (v Value) Text() (string, bool) {
+	text, ok := scalar(v.node)
+	if !ok {
+		v.refuse("a text")
+	}
+	return text, ok
+}
+
+// Bool reads true or false.
+func (v Value) Bool() (value, ok bool) {
+	n, ok := v.node.(*ast.BoolNode)
+	if !ok {
+		v.refuse("true or false")
+		return false, false
+	}
+	return n.Value, true
+}
+
+// Uint reads a decimal number from 0 to max.
+func (v Value) Uint(max uint64) (uint64, bool) {
+	n, ok := v.node.(*ast.IntegerNode)
+	if !ok {
+		v.refuse("a number")
+		return 0, false
+	}
+	value, err := strconv.ParseUint(n.GetToken().Value, 10, 64)
+	if err != nil || value > max {
+		v.Fail("%q stands where a number from 0 to %d should be", n.GetToken().Value, max)
+		return 0, false
+	}
+	return value, true
+}
+
+// Duration reads a time span such as 500ms, 2s or 1m30s, zero at least. Only 0
+// needs no unit.
+func (v Value) Duration() (time.Duration, bool) {
+	text, ok := scalar(v.node)
+	if !ok {
+		v.refuse("a time span such as 2s")
+		return 0, false
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		if _, number := strconv.ParseFloat(text, 64); number == nil {
+			v.Fail("the time span %q has no unit; write %ss for seconds", text, strings.TrimSpace(text))
+		} else {
+			v.Fail("%q is no time span such as 500ms, 2s or 1m30s", text)
+		}
+		return 0, false
+	case d < 0:
+		v.Fail("the time span %q is negative", text)
+		return 0, false
+	}
+	return d, true
+}
