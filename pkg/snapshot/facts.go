@@ -1,0 +1,67 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// Facts is what a front end must know of a node to make sense of its processes.
+type Facts struct {
+	BootID   string    // /proc/sys/kernel/random/boot_id
+	BootTime time.Time // CLOCK_REALTIME less CLOCK_BOOTTIME in the leaf's time namespace
+	Hz       int       // clock ticks a second in stat (USER_HZ)
+	PageSize int       // bytes
+	PIDMax   int       // /proc/sys/kernel/pid_max
+	Release  string    // /proc/sys/kernel/osrelease
+	Hostname string    // /proc/sys/kernel/hostname
+	Version  string    // of procsrv
+
+	// Keep is how long the answer may be kept where its maker knows that better
+	// than its reader, as one does that made it of what it held itself; 0 is
+	// "as the reader sees fit".
+	Keep time.Duration
+}
+
+func appendFacts(b []byte, f Facts) []byte {
+	start := len(b)
+	b = append(b, 0, 0)
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.BootTime.UnixNano()))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.Hz))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.PageSize))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.PIDMax))
+	for _, s := range []string{f.BootID, f.Release, f.Hostname, f.Version} {
+		b = appendStr(b, s)
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.Keep))
+	binary.LittleEndian.PutUint16(b[start:], uint16(len(b)-start-2))
+	return b
+}
+
+func (r *reader) facts() Facts {
+	n := r.u16()
+	sub := &reader{what: r.what, b: r.take(n)}
+	f := Facts{BootTime: time.Unix(0, int64(sub.u64()))}
+	f.Hz = sub.count("clock ticks a second")
+	f.PageSize = sub.count("page size")
+	f.PIDMax = sub.count("pid_max")
+	for _, s := range []*string{&f.BootID, &f.Release, &f.Hostname, &f.Version} {
+		*s = sub.str()
+	}
+	if f.Keep = time.Duration(sub.u64()); f.Keep < 0 {
+		sub.fail("keep is negative")
+	}
+	if sub.err != nil {
+		r.fail("facts: %v", sub.err)
+	}
+	return f
+}
+
+// count is a number that must be positive: a zero here would be divided by.
+func (r *reader) count(what string) int {
+	n := r.u32()
+	if r.err == nil && (n == 0 || n > math.MaxInt32) {
+		r.fail("%s is %d", what, n)
+	}
+	return int(n)
+}

@@ -1,0 +1,120 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+const (
+	requestMagic  = "agrq"
+	formatVersion = 1
+)
+
+// Request says what a front end wants of a leaf.
+type Request struct {
+	// Files are names relative to a process directory, each once: "stat",
+	// "attr/current". There is at least one.
+	Files []string
+	// Held is the generation that the front end holds; zero is none.
+	Held uint64
+	// Compress allows a compressed answer. It pays where the wire is slower
+	// than about 300 MB/s, so not on a unix socket.
+	Compress bool
+}
+
+// Check says what is wrong with r, if anything.
+func (r Request) Check() error {
+	if len(r.Files) == 0 || len(r.Files) > MaxFiles {
+		return fmt.Errorf("snapshot request: %d files, must be 1 to %d", len(r.Files), MaxFiles)
+	}
+	for i, f := range r.Files {
+		if !validFile(f) {
+			return fmt.Errorf("snapshot request: %q is not a name relative to a process directory", f)
+		}
+		if slices.Contains(r.Files[:i], f) {
+			return fmt.Errorf("snapshot request: %q is named twice", f)
+		}
+	}
+	return nil
+}
+
+func validFile(f string) bool {
+	if len(f) > vfs.MaxName {
+		return false
+	}
+	for elem := range strings.SplitSeq(f, "/") {
+		if !vfs.ValidName(elem) {
+			return false
+		}
+	}
+	return true
+}
+
+// Append appends r in wire form to b. r must be as Check wants it.
+func (r Request) Append(b []byte) []byte {
+	start := len(b)
+	var flags uint16
+	if r.Compress {
+		flags |= flagCompressed
+	}
+	b = append(b, requestMagic...)
+	b = binary.LittleEndian.AppendUint16(b, formatVersion)
+	b = binary.LittleEndian.AppendUint16(b, flags)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = binary.LittleEndian.AppendUint64(b, r.Held)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.Files)))
+	b = binary.LittleEndian.AppendUint16(b, 0)
+	for _, f := range r.Files {
+		b = appendStr(b, f)
+	}
+	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start))
+	return b
+}
+
+// DecodeRequest reads what Append wrote.
+func DecodeRequest(b []byte) (Request, error) {
+	var req Request
+	r := &reader{what: "request", b: b}
+	if len(b) > MaxRequest {
+		r.fail("%d bytes, at most %d are allowed", len(b), MaxRequest)
+	}
+	if string(r.take(4)) != requestMagic {
+		r.fail("not a snapshot request")
+	}
+	if v := r.u16(); v != formatVersion {
+		r.fail("version %d, this side speaks %d", v, formatVersion)
+	}
+	flags := r.u16()
+	if flags&^flagCompressed != 0 {
+		r.fail("unknown flags %#x", flags)
+	}
+	req.Compress = flags&flagCompressed != 0
+	if n := r.u32(); int64(n) != int64(len(b)) {
+		r.fail("says that it is %d bytes long and is %d", n, len(b))
+	}
+	req.Held = r.u64()
+	n := r.u16()
+	if z := r.u16(); z != 0 {
+		r.fail("reserved field is %d", z)
+	}
+	if n == 0 || n > MaxFiles {
+		r.fail("%d files, must be 1 to %d", n, MaxFiles)
+	}
+	for i := 0; i < n && r.err == nil; i++ {
+		req.Files = append(req.Files, r.str())
+	}
+	if r.err == nil && r.off != len(b) {
+		r.fail("%d bytes too many", len(b)-r.off)
+	}
+	if r.err != nil {
+		return Request{}, r.err
+	}
+	if err := req.Check(); err != nil {
+		return Request{}, err
+	}
+	return req, nil
+}
