@@ -1,0 +1,63 @@
+// Package ninep speaks 9P: a [Server] serves any vfs tree to 9P clients, and a
+// [Client] is a vfs tree made of what a 9P server serves.
+//
+// # Model
+//
+// A connection carries frames. Each request has a tag, which its answer repeats;
+// many are in flight at once and are answered in any order. A client names
+// objects by fids: numbers of its choice that stand for a place in the tree,
+// and later for a file or directory opened there. Tattach makes the first fid,
+// Twalk makes others from it, Tclunk lets go. Section 5 of the Plan 9 manual
+// (intro, attach, walk, flush, version ...) is the definition; 9P2000.L, the
+// dialect that Linux speaks, is described in the kernel's sources (net/9p) and
+// in diod's protocol document.
+//
+// # Order
+//
+// The server carries out the requests of one fid in the order in which they were
+// sent, and those of different fids side by side. 9P does not ask for that;
+// it lets a client send walk, open, read and clunk in one write and have a whole
+// file in one round trip, which is how [Client] does everything it can. A Twalk
+// belongs to the fid that it makes: any number may begin at one fid at once.
+//
+// # Latency
+//
+// To wake another thread takes longer than most requests do, so an exchange that
+// is alone wakes nobody: the server's reader carries the request out itself (see
+// post) and polls for the next (see pollTime), and the client's caller polls for
+// its answer (see role). Both stop at once when there is more than one thing to
+// do, or nothing.
+//
+// # Ending early
+//
+// Every request has a context: it ends at the server's deadline, by a Tflush, or
+// when the client hangs up. A Tflush is answered behind the request that it
+// ends. A request that goes on although its context has ended is answered
+// ETIMEDOUT over its head, because some clients cannot be killed while they
+// wait; what it does afterwards is undone. On the client's side a cancelled call
+// returns at once and leaves a goroutine behind that flushes it and releases its
+// fid; [Client.Close] waits for those.
+//
+// # Trust
+//
+// Neither side believes the other. Lengths are checked before anything is
+// allocated, and memory grows with what has arrived. What is no proper message
+// ends the connection with one logged line. Who attaches is for an
+// [IdentifyFunc] to say, from what the kernel knows of the peer. [Limits] bound
+// what a client can hold; whoever reaches one is slowed or refused alone. A panic
+// of the tree is EIO to that request and a logged stack.
+//
+// # Identity of nodes
+//
+// A node of a Client remembers the ids (qid paths) on its way from the root. If
+// a later walk along the same names meets others, the object is gone: ENOENT.
+// So a node never answers for another object that took its name. No freshness
+// comes over the wire: everything has Keep 0, and what may be kept for how long
+// is decided above.
+//
+// # Dialects
+//
+// Between frames and tree there is one vocabulary, request and reply; a dialect
+// translates. Only 9P2000.L exists so far; any other version is answered
+// "unknown", as version(5) has it.
+package ninep

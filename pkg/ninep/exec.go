@@ -1,0 +1,147 @@
+package ninep
+
+import (
+	"context"
+	"log/slog"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// execute carries j out: it has j's fid to itself. What it returns is what the
+// client is told, or errLeft.
+func (c *conn) execute(j *job) (err error) {
+	c.mu.Lock()
+	if j.cancelled != nil && !j.releases() {
+		err = j.cancelled
+		c.mu.Unlock()
+		return err
+	}
+	ctx := &reqCtx{values: c.srv.values, deadline: j.deadline}
+	j.ctx = ctx
+	c.mu.Unlock()
+	defer func() {
+		if ctx.forbidLeaving() {
+			err = errLeft
+		}
+		ctx.cancel(context.Canceled)
+	}()
+	defer c.rescue(&err)
+	return c.perform(ctx, j)
+}
+
+func (c *conn) perform(ctx *reqCtx, j *job) error {
+	f := j.own
+	switch j.req.op {
+	case opAttach:
+		return c.attach(ctx, j, f)
+	case opWalk:
+		return c.walk(ctx, j, f)
+	}
+	if f.at == nil {
+		return syscall.EBADF
+	}
+	switch j.req.op {
+	case opOpen:
+		return c.openFid(ctx, j, f)
+	case opRead:
+		return c.read(ctx, j, f)
+	case opReaddir:
+		return c.readdir(ctx, j, f)
+	case opWrite:
+		return c.write(ctx, j, f)
+	case opGetattr:
+		return c.getattr(ctx, j, f)
+	case opReadlink:
+		return c.readlink(ctx, j, f)
+	case opStatfs:
+		return nil
+	case opClunk, opRemove:
+		open, pinned := f.take()
+		c.openBytes.Add(-pinned)
+		if open != nil {
+			c.close(open)
+		}
+		if j.req.op == opRemove {
+			return syscall.EROFS
+		}
+		return nil
+	}
+	return syscall.EOPNOTSUPP
+}
+
+func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
+	r := &j.req
+	if f.at != nil {
+		return syscall.EBADF
+	}
+	root, who, err := c.root(ctx, r)
+	if err != nil {
+		c.log.Log(ctx, refusalLevel(err), "9P attach refused", "peer", c.peer.String(), "uname", r.uname, "n_uname", r.nuname,
+			"aname", r.aname, "error", err)
+		return err
+	}
+	c.log.Info("9P attach", "peer", c.peer.String(), "uid", who.UID, "gid", who.GID, "aname", r.aname)
+	f.at = &place{node: root, id: root.ID()}
+	j.rep.qids = append(j.rep.walked[:0], qidOf(root))
+	return nil
+}
+
+// refusalLevel sets those who may not attach apart from those who mistook the
+// name.
+func refusalLevel(err error) slog.Level {
+	if e := vfs.Errno(err); e == syscall.EACCES || e == syscall.EPERM {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+func (c *conn) root(ctx context.Context, r *request) (vfs.Node, vfs.Identity, error) {
+	if r.afid != noFID {
+		return nil, vfs.Identity{}, syscall.EBADF // no Tauth made it
+	}
+	who, err := c.srv.cfg.Identify(c.peer, Claim{Uname: r.uname, NUname: r.nuname, Aname: r.aname})
+	if err != nil {
+		return nil, who, err
+	}
+	root, err := c.srv.cfg.Tree.Attach(ctx, who, r.aname)
+	if err == nil && root == nil {
+		err = syscall.EIO
+	}
+	return root, who, err
+}
+
+func (c *conn) getattr(ctx context.Context, j *job, f *fid) error {
+	n, err := f.at.open(ctx)
+	if err != nil {
+		return err
+	}
+	if j.rep.attr, err = n.Attr(ctx); err != nil {
+		return err
+	}
+	q := qidOf(n)
+	if f.held { // what is open is known exactly
+		q.version = f.version
+		j.rep.attr.Size = uint64(len(f.content))
+	}
+	j.rep.qids = append(j.rep.walked[:0], q)
+	return nil
+}
+
+func (c *conn) readlink(ctx context.Context, j *job, f *fid) error {
+	n, err := f.at.open(ctx)
+	if err != nil {
+		return err
+	}
+	l, ok := n.(vfs.Link)
+	if !ok {
+		return syscall.EINVAL
+	}
+	if j.rep.text, err = l.Readlink(ctx); err != nil {
+		return err
+	}
+	if len(j.rep.text) > min(maxString, int(c.msize-c.dialect.overhead(opReadlink))) {
+		return syscall.ENAMETOOLONG
+	}
+	return nil
+}

@@ -1,0 +1,90 @@
+package ninep
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A place is where in a tree a fid stands. It never changes, so that fids and
+// requests share places freely.
+type place struct {
+	parent *place // nil at the root of an attach
+	name   string
+	id     uint64
+	node   vfs.Node // nil where a path was walked at once: nobody saw this node
+}
+
+// open returns the place's node, walking to it if it was passed over.
+func (p *place) open(ctx context.Context) (vfs.Node, error) {
+	if p.node != nil {
+		return p.node, nil
+	}
+	up, err := p.parent.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := up.(vfs.Dir)
+	if !ok {
+		return nil, syscall.ENOTDIR
+	}
+	n, err := d.Walk(ctx, p.name)
+	if err != nil {
+		return nil, err
+	}
+	if n.ID() != p.id {
+		return nil, syscall.ENOENT
+	}
+	return n, nil
+}
+
+// A fid is a client's handle on a place, and on what it opened there. An entry
+// of the connection's table also exists for a fid that requests are still on
+// their way to make.
+//
+// last is guarded by the connection's lock. All else belongs to the job at the
+// head of the fid's queue, or, while no job is queued (last is nil), to the
+// connection's reader.
+type fid struct {
+	num  uint32
+	last *job // the youngest job queued on this fid
+
+	at   *place // nil: no such fid (yet, or any more)
+	open bool   // one of file and dir is set
+
+	file    vfs.Handle
+	writer  vfs.Writer // file, if it takes writes
+	held    bool       // content is the whole file
+	content []byte
+	version uint32 // the open content's, for qids
+	pinned  int64  // bytes counted against Limits.OpenBytes
+
+	dir     vfs.DirHandle
+	entries []vfs.DirEntry // room for reading dir
+}
+
+// quickClose tells whether closing what is open cannot block.
+func (f *fid) quickClose() bool {
+	if !f.open {
+		return true
+	}
+	_, ok := f.file.(*vfs.Bytes)
+	return ok
+}
+
+// take empties the fid and returns what must be closed, and how much content
+// it pinned.
+func (f *fid) take() (c closer, pinned int64) {
+	switch {
+	case f.file != nil:
+		c = f.file
+	case f.dir != nil:
+		c = f.dir
+	}
+	pinned = f.pinned
+	*f = fid{num: f.num, last: f.last}
+	return c, pinned
+}
+
+type closer interface{ Close() error }

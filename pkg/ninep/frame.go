@@ -1,0 +1,177 @@
+package ninep
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// headerSize is size[4] type[1] tag[2], with which every frame begins (intro(5)).
+const headerSize = 7
+
+// A frameSizeError is a frame whose length cannot be right. There is no way to
+// find the next frame behind it.
+type frameSizeError struct{ size, max uint32 }
+
+func (e *frameSizeError) Error() string {
+	return fmt.Sprintf("a frame of %d bytes, which is not within %d and %d", e.size, headerSize, e.max)
+}
+
+// A frameReader cuts what comes in on a connection into frames. A frame's
+// length is checked before anything is allocated for it, and what is allocated
+// grows with what has arrived, not with what a length promises. Small frames
+// that arrive together are read together. Not for concurrent use.
+type frameReader struct {
+	conn net.Conn
+	pool *buffers
+	max  uint32 // the longest frame allowed, in bytes
+
+	// What was read and not yet returned is buf.b[start:end]. Nothing there
+	// means no buffer.
+	buf        *buffer
+	start, end int
+
+	// A socket is read by raw, which waits until it is readable before a buffer
+	// is taken.
+	raw     syscall.RawConn
+	rawRead func(fd uintptr) bool // readNow, made once
+	n       int                   // what readNow returns
+	err     error
+	sleeper
+}
+
+func newFrameReader(conn net.Conn, pool *buffers, max uint32) *frameReader {
+	f := &frameReader{conn: conn, pool: pool, max: max}
+	if sc, ok := conn.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			f.raw, f.rawRead = raw, f.readNow
+		}
+	}
+	return f
+}
+
+// poll is next for a caller that does not sleep: from end on it fails with
+// EAGAIN where there is nothing to read.
+func (f *frameReader) poll(end time.Time) ([]byte, error) {
+	f.until = end
+	frame, err := f.next()
+	f.until = time.Time{}
+	return frame, err
+}
+
+// ready tells whether next can answer without reading.
+func (f *frameReader) ready() bool {
+	have := f.end - f.start
+	if have < 4 {
+		return false
+	}
+	size := binary.LittleEndian.Uint32(f.buf.b[f.start:])
+	return size < headerSize || size > f.max || have >= int(size)
+}
+
+// next returns the next frame, which is good until the next call. io.EOF is an
+// end between two frames, io.ErrUnexpectedEOF one inside a frame.
+func (f *frameReader) next() ([]byte, error) {
+	for {
+		want := headerSize
+		if have := f.end - f.start; have >= 4 {
+			size := binary.LittleEndian.Uint32(f.buf.b[f.start:])
+			if size < headerSize || size > f.max {
+				return nil, &frameSizeError{size, f.max}
+			}
+			if have >= int(size) {
+				frame := f.buf.b[f.start : f.start+int(size) : f.start+int(size)]
+				f.start += int(size)
+				return frame, nil
+			}
+			want = int(size)
+		}
+		if err := f.fill(want); err != nil {
+			if err == io.EOF && f.end > f.start {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+}
+
+// fill reads once, towards a frame of want bytes.
+func (f *frameReader) fill(want int) error {
+	if f.start == f.end {
+		f.release()
+	} else {
+		f.makeRoom(want)
+	}
+	if f.raw == nil {
+		if f.buf == nil {
+			f.buf = f.pool.get(0)
+		}
+		n, err := f.conn.Read(f.buf.b[f.end:])
+		f.end += n
+		if n > 0 {
+			return nil
+		}
+		return err
+	}
+	f.n, f.err = 0, nil
+	if err := f.raw.Read(f.rawRead); err != nil {
+		return err
+	}
+	f.end += f.n
+	if f.n == 0 && f.err == nil {
+		return io.EOF
+	}
+	return f.err
+}
+
+// readNow reads without blocking, for a while if need be; false is "not readable
+// yet".
+func (f *frameReader) readNow(fd uintptr) bool {
+	if f.buf == nil {
+		f.buf = f.pool.get(0)
+	}
+	n, err := readOnce(int(fd), f.buf.b[f.end:])
+	if err == unix.EAGAIN {
+		n, err = f.pollNow(int(fd), f.buf.b[f.end:])
+	}
+	if err == unix.EAGAIN {
+		if f.end == 0 {
+			f.release()
+		}
+		if f.until.IsZero() {
+			return false
+		}
+	}
+	f.woken()
+	f.n, f.err = n, err
+	return true
+}
+
+// makeRoom makes sure that there is room behind end: the begun frame moves to
+// the front, and to a larger buffer once it fills this one.
+func (f *frameReader) makeRoom(want int) {
+	if f.end < len(f.buf.b) && f.start+want <= len(f.buf.b) {
+		return
+	}
+	b := f.buf
+	if f.start == 0 && f.end == len(b.b) {
+		b = f.pool.get(want)
+	}
+	n := copy(b.b, f.buf.b[f.start:f.end])
+	if b != f.buf {
+		f.pool.put(f.buf)
+		f.buf = b
+	}
+	f.start, f.end = 0, n
+}
+
+// release gives the buffer back. What next returned is no longer good.
+func (f *frameReader) release() {
+	f.pool.put(f.buf)
+	f.buf, f.start, f.end = nil, 0, 0
+}

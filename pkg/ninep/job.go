@@ -1,0 +1,76 @@
+package ninep
+
+import "time"
+
+// A job is a request on its way through the server, from the moment it is
+// decoded until it is answered and done. Jobs are used again; a job that waits
+// holds no frame.
+//
+// A request works on one fid (own), and a Twalk that makes a new fid begins at
+// another (from). Jobs of one fid form a queue, linked by next from the oldest
+// to fid.last; only the head runs. A Twalk does not queue on the fid it begins
+// at, for it does not change it: it only takes the place there, at once if no
+// job is queued on it, else at the moment when the job that was its last ends
+// (walkers). So the many walks from one root run side by side.
+type job struct {
+	req request
+	rep reply
+
+	c    *conn
+	run  func() // work on this job, made once
+	own  *fid
+	from *place // of a Twalk: where it begins; nil is an unknown fid
+
+	turn    uint64 // post.away if a reader carries it out, else 0
+	scratch []byte // what is written, was read or is encoded; used again
+
+	// Guarded by conn.mu.
+	next      *job
+	walkers   []*job
+	waits     int       // for how many jobs this one waits: 0, 1 or 2
+	deadline  time.Time // of the request
+	ctx       *reqCtx   // once it runs
+	cancelled error     // why it must not run or go on
+	answered  bool      // the client has its answer, or must not get one
+	flushes   []uint16  // tags of the Tflush that wait for it
+}
+
+// maxScratch is the largest scratch that is kept for another job, in bytes.
+const maxScratch = 64 << 10
+
+// releases tells whether the request lets go of its fid, which is done however
+// it fares otherwise.
+func (j *job) releases() bool { return j.req.op == opClunk || j.req.op == opRemove }
+
+// reset makes j ready to be used again.
+func (j *job) reset() {
+	clear(j.req.walked[:])
+	req := &j.req
+	*req = request{walked: req.walked}
+	rep := &j.rep
+	rep.qids, rep.data, rep.text = nil, nil, ""
+	if cap(j.scratch) > maxScratch {
+		j.scratch = nil
+	}
+	clear(j.walkers)
+	j.walkers, j.flushes = j.walkers[:0], j.flushes[:0]
+	j.c, j.own, j.from, j.next, j.ctx, j.cancelled = nil, nil, nil, nil, nil, nil
+	j.waits, j.answered, j.turn = 0, false, 0
+}
+
+// newJob is a job for c.
+func (c *conn) newJob() *job {
+	j, ok := c.srv.jobs.Get().(*job)
+	if !ok {
+		j = new(job)
+		j.run = func() { j.c.work(j, 0) }
+	}
+	j.c = c
+	return j
+}
+
+// recycle keeps j for another request.
+func (c *conn) recycle(j *job) {
+	j.reset()
+	c.srv.jobs.Put(j)
+}

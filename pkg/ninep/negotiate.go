@@ -1,0 +1,44 @@
+package ninep
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// negotiate exchanges Tversion and Rversion, before anything else uses the
+// connection.
+func (c *Client) negotiate(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		c.conn.SetDeadline(time.Unix(1, 0)) // long past: what waits ends
+	})
+	err := c.hello()
+	if !stop() && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+func (c *Client) hello() error {
+	b := appendVersion(nil, noTag, c.cfg.Msize, dotL{}.name())
+	b[4] = tVersion
+	if _, err := c.conn.Write(b); err != nil {
+		return err
+	}
+	frame, err := c.in.next()
+	if err != nil {
+		return err
+	}
+	k := cursor{b: frame[5:]}
+	tag, msize, version := k.u16(), k.u32(), k.str(maxString)
+	switch {
+	case frame[4] != tVersion+1 || tag != noTag || k.end() != nil:
+		return fmt.Errorf("the answer to Tversion, of type %d, is no Rversion", frame[4])
+	case version != dotL{}.name():
+		return fmt.Errorf("the server speaks %q, not %q", version, dotL{}.name())
+	case msize > c.cfg.Msize || msize < MinMsize:
+		return fmt.Errorf("the server wants frames of %d bytes, which is not within %d and %d", msize, MinMsize, c.cfg.Msize)
+	}
+	c.msize, c.in.max = msize, msize
+	return nil
+}

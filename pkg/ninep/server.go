@@ -1,0 +1,161 @@
+package ninep
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// ServerConfig says what is served, and to whom.
+type ServerConfig struct {
+	Tree     vfs.Tree     // required
+	Identify IdentifyFunc // required: who attaches
+	Log      *slog.Logger // nil is slog.Default
+	Limits   Limits
+	// RequestTimeout is the deadline of each request: its context ends then, and
+	// the client is answered ETIMEDOUT soon after whatever the tree does.
+	// Default 30 s.
+	RequestTimeout time.Duration
+}
+
+// A Server serves one tree on any number of connections.
+type Server struct {
+	cfg     ServerConfig
+	values  context.Context // what requests' contexts take values from
+	buffers buffers
+	jobs    sync.Pool    // of *job
+	conns   atomic.Int64 // connections being served
+	pollers pollers
+}
+
+// NewServer returns a server that serves nothing yet.
+func NewServer(cfg ServerConfig) *Server {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.RequestTimeout <= 0 {
+		cfg.RequestTimeout = 30 * time.Second
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	return &Server{cfg: cfg, values: context.Background()}
+}
+
+// How long Serve waits after an Accept that failed for want of file descriptors
+// or memory: from the first to the second, doubling.
+const (
+	acceptRetry    = 5 * time.Millisecond
+	acceptRetryMax = time.Second
+)
+
+// Serve accepts connections from l and serves them until ctx ends or l is
+// closed; it closes l and ends the connections, and returns when all their work
+// has ended. The error is nil unless l failed. It may be called for several
+// listeners at once.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	defer cancel()
+	conns.Go(func() {
+		<-ctx.Done()
+		l.Close()
+	})
+	wait := acceptRetry
+	for {
+		nc, err := l.Accept()
+		switch {
+		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			if err == nil {
+				nc.Close()
+			}
+			return nil
+		case isTransient(err):
+			s.cfg.Log.Warn("accepting a 9P connection", "error", err, "retry", wait)
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+			wait = min(2*wait, acceptRetryMax)
+		case err != nil:
+			return err
+		default:
+			wait = acceptRetry
+			conns.Add(1)
+			s.begin(ctx, nc, func(error) { conns.Done() })
+		}
+	}
+}
+
+// isTransient tells whether another Accept may succeed: EMFILE, ECONNABORTED and
+// their like are, in package net's words, temporary.
+func isTransient(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// ServeConn serves one connection until it or ctx ends, closes it, and returns
+// when all its work has ended. The error is nil if the client just hung up or
+// ctx ended; it has been logged.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
+	over := make(chan error, 1)
+	s.begin(ctx, nc, func(err error) { over <- err })
+	return <-over
+}
+
+// begin serves a connection and returns at once: a goroutine that would do no
+// more than wait costs as much memory as the connection. over is called at the
+// end, with what ServeConn returns.
+func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
+	if n := s.conns.Add(1); n > int64(s.cfg.Limits.Connections) {
+		s.cfg.Log.Warn("9P connection refused: too many", "peer", nc.RemoteAddr().String(),
+			"limit", s.cfg.Limits.Connections)
+		s.conns.Add(-1)
+		over(errors.Join(errTooMany, nc.Close()))
+		return
+	}
+	peer, err := PeerOf(nc)
+	if err != nil {
+		s.cfg.Log.Warn("9P connection refused", "peer", peer.String(), "error", err)
+		s.conns.Add(-1)
+		over(errors.Join(err, nc.Close()))
+		return
+	}
+	c := s.newConn(nc, peer)
+	failed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.fail(net.ErrClosed)
+		close(failed)
+	})
+	c.begin(func(err error) {
+		if !stop() {
+			<-failed
+		}
+		err = s.verdict(peer, err)
+		s.conns.Add(-1)
+		over(err)
+	})
+}
+
+// verdict logs why a connection ended, and tells what is an error of that.
+func (s *Server) verdict(peer Peer, err error) error {
+	if isHangUp(err) {
+		s.cfg.Log.Debug("9P connection ended", "peer", peer.String())
+		return nil
+	}
+	err = explain(err)
+	s.cfg.Log.Warn("9P connection ended by an error", "peer", peer.String(), "error", err)
+	return err
+}
+
+var errTooMany = errors.New("too many connections")
+
+func (s *Server) logPanic(peer Peer, p any) {
+	s.cfg.Log.Error("panic in a 9P request", "peer", peer.String(), "panic", p, "stack", string(debug.Stack()))
+}

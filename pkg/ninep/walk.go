@@ -1,0 +1,114 @@
+package ninep
+
+import (
+	"context"
+	"slices"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// walk carries out a Twalk (walk(5)). If the first name fails, the walk does;
+// if a later one does, the answer has the qids of those before it and there is
+// no new fid.
+func (c *conn) walk(ctx context.Context, j *job, f *fid) error {
+	r := &j.req
+	if r.newfid == r.fid {
+		j.from = f.at
+		if f.open {
+			return syscall.EBUSY
+		}
+	} else if f.at != nil {
+		return syscall.EBADF
+	}
+	if j.from == nil {
+		return syscall.EBADF
+	}
+	qids := j.rep.walked[:0]
+	at, qids, ok := walkAtOnce(ctx, j.from, r.names, qids)
+	if !ok {
+		at = j.from
+		for i, name := range r.names {
+			next, err := at.step(ctx, name)
+			if err != nil {
+				if i == 0 {
+					return err
+				}
+				j.rep.qids = qids
+				return nil
+			}
+			at = next
+			qids = append(qids, qidOf(at.node))
+		}
+	}
+	j.rep.qids = qids
+	f.at = at
+	return nil
+}
+
+// step is where one name leads.
+func (p *place) step(ctx context.Context, name string) (*place, error) {
+	if name == ".." {
+		return p.up(ctx)
+	}
+	if !vfs.ValidName(name) {
+		if len(name) > vfs.MaxName {
+			return nil, syscall.ENAMETOOLONG
+		}
+		return nil, syscall.ENOENT
+	}
+	n, err := p.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := n.(vfs.Dir)
+	if !ok {
+		return nil, syscall.ENOTDIR
+	}
+	child, err := d.Walk(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if child == nil {
+		return nil, syscall.EIO
+	}
+	return &place{parent: p, name: name, id: child.ID(), node: child}, nil
+}
+
+// up is the parent; that of a root is itself.
+func (p *place) up(ctx context.Context) (*place, error) {
+	up := p
+	if p.parent != nil {
+		up = p.parent
+	}
+	n, err := up.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if up.node != nil {
+		return up, nil
+	}
+	return &place{parent: up.parent, name: up.name, id: up.id, node: n}, nil
+}
+
+// walkAtOnce walks names in one exchange, if the tree can and all goes well:
+// what went wrong, and after how many names, is only known by walking them one
+// by one.
+func walkAtOnce(ctx context.Context, from *place, names []string, qids []qid) (*place, []qid, bool) {
+	w, ok := from.node.(vfs.PathWalker)
+	if !ok || len(names) < 2 || slices.ContainsFunc(names, func(s string) bool { return !vfs.ValidName(s) }) {
+		return nil, qids, false
+	}
+	n, ids, err := w.WalkPath(ctx, names...)
+	if err != nil || n == nil || len(ids) != len(names) {
+		return nil, qids, false
+	}
+	at := from
+	for i, id := range ids {
+		at = &place{parent: at, name: names[i], id: id}
+		qids = append(qids, qid{typ: qidDir, path: id})
+	}
+	at.node = n
+	qids[len(qids)-1] = qidOf(n)
+	return at, qids, true
+}
