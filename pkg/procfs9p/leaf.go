@@ -1,0 +1,175 @@
+package procfs9p
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sys/unix"
+)
+
+// SnapshotName is the attach name of the snapshot tree, SweepName its rpc file.
+const (
+	SnapshotName = "snapshot"
+	SweepName    = "sweep"
+)
+
+// Config says what a leaf exports and how long it waits. Zero fields stand for
+// the defaults.
+type Config struct {
+	Root    string       // the procfs; default "/proc"
+	Version string       // procsrv's, told in snapshots
+	Log     *slog.Logger // default: nothing is logged
+
+	ReadTimeout  time.Duration // for one operation on one file; default 2 s
+	MaxFile      int           // bytes of a file, longer ones are EFBIG; default 64 MiB
+	MaxAbandoned int           // goroutines stuck in the kernel; default 64
+
+	SweepTimeout time.Duration // for a whole sweep; default 5 s
+	StallTimeout time.Duration // for one file within a sweep; default 200 ms
+	MaxSweepFile int           // bytes of a file in a snapshot, longer ones are EFBIG there; default 64 KiB
+	MaxSweep     int           // bytes of a snapshot; processes beyond are skipped; default 256 MiB
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) setDefaults() {
+	setDefault(&c.Root, "/proc")
+	setDefault(&c.Version, "unknown")
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&c.ReadTimeout, 2*time.Second)
+	setDefault(&c.MaxFile, 64<<20)
+	setDefault(&c.MaxAbandoned, 64)
+	setDefault(&c.SweepTimeout, 5*time.Second)
+	setDefault(&c.StallTimeout, 200*time.Millisecond)
+	setDefault(&c.MaxSweepFile, 64<<10)
+	setDefault(&c.MaxSweep, 256<<20)
+}
+
+// Leaf is a node's /proc as a tree. It is a vfs.Tree.
+type Leaf struct {
+	cfg   Config
+	root  *os.File // the procfs, O_PATH
+	seed  uint64   // of all ids
+	names maphash.Seed
+	guard *guard
+	procs *registry
+	sweep *sweeps
+	bufs  sync.Pool // of *[]byte, readBuffer long
+	// entries are the names seen in process directories: string to vfs.Type.
+	// There are as many as the kernel has.
+	entries sync.Map
+	read    readFunc // read(2), unless a test puts something else in its place
+}
+
+// New opens the procfs. It refuses a directory that is not one.
+func New(cfg Config) (*Leaf, error) {
+	cfg.setDefaults()
+	root, err := openRoot(cfg.Root)
+	if err != nil {
+		return nil, err
+	}
+	l := &Leaf{cfg: cfg, root: root, names: maphash.MakeSeed(), read: unix.Read}
+	l.seed = maphash.String(l.names, "") | 1
+	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
+	l.guard = newGuard(cfg.ReadTimeout, cfg.MaxAbandoned)
+	l.procs = newRegistry(l.seed)
+	l.sweep = newSweeps(l)
+	return l, nil
+}
+
+func openRoot(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open procfs %s: %w", dir, err)
+	}
+	root := os.NewFile(uintptr(fd), dir)
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC {
+		root.Close()
+		return nil, fmt.Errorf("%s is not a procfs (file system type %#x): mount one there with \"mount -t proc proc %s\" or name another directory", dir, fs.Type, dir)
+	}
+	return root, nil
+}
+
+// Close ends all that runs and waits for it. What is stuck in the kernel is
+// waited for no longer than Config.ReadTimeout; it keeps the procfs open until
+// it ends by itself. Nodes and handles answer ESHUTDOWN from now on.
+func (l *Leaf) Close() error {
+	l.sweep.close()
+	if left := l.guard.close(); left > 0 {
+		// The descriptor may still be used: it is closed when the last of them
+		// lets go of l.
+		l.cfg.Log.Warn("reads are stuck in the kernel", "procfs", l.cfg.Root, "count", left)
+		return nil
+	}
+	return l.root.Close()
+}
+
+// Abandoned is how many reads are stuck in the kernel and were given up.
+func (l *Leaf) Abandoned() int { return l.guard.stuckCount() }
+
+// Attach implements vfs.Tree. Snapshots are for the superuser only.
+func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// The all-ones id means "do not change" to setfsuid(2): it is nobody's.
+	if who.UID == vfs.NoID || who.GID == vfs.NoID {
+		return nil, syscall.EACCES
+	}
+	switch aname {
+	case "":
+		s := &session{leaf: l, who: who}
+		return dir{node{s: s, id: l.seed, typ: vfs.TypeDir}}, nil
+	case SnapshotName:
+		if !who.IsRoot() {
+			return nil, syscall.EACCES
+		}
+		return newSweepDir(l), nil
+	}
+	return nil, syscall.ENOENT
+}
+
+// session is what all nodes of one attach share.
+type session struct {
+	leaf *Leaf
+	who  vfs.Identity
+}
+
+func (l *Leaf) rootFD() int { return int(l.root.Fd()) }
+
+// childID is the id of name in the directory whose id is parent.
+func (l *Leaf) childID(parent uint64, name string) uint64 {
+	return mix(parent, maphash.String(l.names, name))
+}
+
+// mix makes one number, never zero, of two. It is the finishing step of
+// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number
+// generators, 2014).
+func mix(a, b uint64) uint64 {
+	x := a*0x9e3779b97f4a7c15 + b
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	if x ^= x >> 31; x == 0 {
+		return 1
+	}
+	return x
+}

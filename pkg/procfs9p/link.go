@@ -1,0 +1,55 @@
+package procfs9p
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sys/unix"
+)
+
+type link struct{ node }
+
+var _ vfs.Link = link{}
+
+// Readlink implements vfs.Link.
+func (k link) Readlink(ctx context.Context) (string, error) {
+	mayBlock := mayBlockDir(k.pid != 0, parentOf(k.rel))
+	return run(ctx, k.s, k.lockKey(), mayBlock, func() (string, error) {
+		fd, err := k.open(openPath)
+		if err != nil {
+			return "", err
+		}
+		defer unix.Close(fd)
+		return readlink(fd)
+	})
+}
+
+// readlink is the text of the link that is open as fd. procfs makes no text
+// longer than a page.
+func readlink(fd int) (string, error) {
+	var buf [2 * 4096]byte
+	n, err := unix.Readlinkat(fd, "", buf[:])
+	if err != nil {
+		return "", err
+	}
+	if n == len(buf) {
+		return "", syscall.ENAMETOOLONG
+	}
+	return string(buf[:n]), nil
+}
+
+// selfLinks are the links of the root that name the reader. The reader is on
+// another machine, so they name the node's first process.
+var selfLinks = map[string]string{"self": "1", "thread-self": "1/task/1"}
+
+// selfLink is such a link: its attributes are those of the kernel's.
+type selfLink struct {
+	node
+	text string
+}
+
+var _ vfs.Link = selfLink{}
+
+// Readlink implements vfs.Link.
+func (k selfLink) Readlink(ctx context.Context) (string, error) { return k.text, ctx.Err() }

@@ -1,0 +1,114 @@
+package procfs9p
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newLeaf(t testing.TB, cfg Config) *Leaf {
+	t.Helper()
+	l, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// attach is the root of a tree of l, or of one that shows it.
+func attach(t testing.TB, l vfs.Tree, who vfs.Identity, aname string) vfs.Dir {
+	t.Helper()
+	n, err := l.Attach(t.Context(), who, aname)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.(vfs.Dir)
+}
+
+// start runs a command that dies with the test.
+func start(t testing.TB, attr *syscall.SysProcAttr, argv ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.SysProcAttr = attr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
+	return cmd
+}
+
+// quiet runs a process that does nothing and is stopped, so that its files do
+// not change.
+func quiet(t testing.TB, attr *syscall.SysProcAttr) (pid int) {
+	t.Helper()
+	pid = start(t, attr, "sleep", "1000").Process.Pid
+	waitFor(t, "exec of sleep", func() bool {
+		b, _ := os.ReadFile(procPath(pid, "cmdline"))
+		return string(b) == "sleep\x001000\x00"
+	})
+	time.Sleep(20 * time.Millisecond) // it goes to sleep
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "stop", func() bool {
+		b, _ := os.ReadFile(procPath(pid, "wchan"))
+		return string(b) == "do_signal_stop"
+	})
+	return pid
+}
+
+func procPath(pid int, rel string) string { return "/proc/" + strconv.Itoa(pid) + "/" + rel }
+
+func waitFor(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("no %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func read(t testing.TB, d vfs.Dir, names ...string) ([]byte, error) {
+	t.Helper()
+	return vfs.ReadFile(t.Context(), d, 64<<20, names...)
+}
+
+func list(t testing.TB, d vfs.Dir) []vfs.DirEntry {
+	t.Helper()
+	h, err := d.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	var all []vfs.DirEntry
+	for offset := uint64(0); ; {
+		n := len(all)
+		if all, err = h.ReadDir(t.Context(), offset, all, 100); err != nil {
+			t.Fatal(err)
+		}
+		if len(all) == n {
+			return all
+		}
+		offset = all[len(all)-1].Next
+	}
+}

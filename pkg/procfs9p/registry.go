@@ -1,0 +1,176 @@
+package procfs9p
+
+import (
+	"bytes"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// registry knows which process a pid stands for, by the id that its directory
+// has in the tree.
+//
+// The directory's inode number tells processes apart: procfs never gives a
+// number twice while it counts to 2^32. But the kernel may forget an inode that
+// nobody uses and make another for the same process later (under memory
+// pressure, or by vm.drop_caches). So with the inode number goes the start
+// time, field 22 of stat. Another inode number with the same start time is the
+// same process, unless both could have started within one clock tick: where
+// the first was last seen in the very tick that it started in, it may have ended
+// in that tick too, and the two are taken for different processes.
+type registry struct {
+	seed uint64
+	hz   uint64 // clock ticks a second
+
+	mu    sync.Mutex
+	procs map[int32]process // guarded by mu
+}
+
+type process struct {
+	id  uint64
+	ino uint64
+	// start is the start time in clock ticks plus one, as this time namespace
+	// has it; 0 is not known.
+	start uint64
+	// settled: the process was seen after the tick that it started in.
+	settled bool
+}
+
+// maxProcesses is how many processes are remembered, those that have ended
+// included, before all are forgotten. What is forgotten gets the same id again
+// as long as its inode lives.
+const maxProcesses = 1 << 17
+
+func newRegistry(seed uint64) *registry {
+	return &registry{seed: seed, hz: uint64(userHZ()), procs: make(map[int32]process)}
+}
+
+// known is the id of the process of that pid and inode number, if it has
+// been settled.
+func (r *registry) known(pid int32, ino uint64) (id uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.procs[pid]
+	return p.id, ok && p.ino == ino && p.settled
+}
+
+// listed is as known, for a directory entry: it need not be settled, and a pid
+// never seen before is entered. !ok means that the start time must be asked for.
+func (r *registry) listed(pid int32, ino uint64) (id uint64, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.procs[pid]
+	if ok && p.ino != ino && p.start != 0 {
+		return 0, false
+	}
+	if !ok || p.ino != ino {
+		p = process{id: r.newID(pid, ino), ino: ino}
+		r.setLocked(pid, p)
+	}
+	return p.id, true
+}
+
+// settle enters what stat says of the process and returns its id. start is 0
+// where it could not be read.
+func (r *registry) settle(pid int32, ino, start, now uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.procs[pid]
+	switch {
+	case ok && p.ino == ino:
+	case ok && p.settled && p.start == start && start != 0:
+		p.ino = ino
+	default:
+		p = process{id: r.newID(pid, ino), ino: ino}
+	}
+	if start != 0 {
+		p.start, p.settled = start, now+1 > start
+	}
+	r.setLocked(pid, p)
+	return p.id
+}
+
+func (r *registry) newID(pid int32, ino uint64) uint64 {
+	return mix(r.seed^uint64(pid)<<32, ino)
+}
+
+func (r *registry) setLocked(pid int32, p process) {
+	if len(r.procs) >= maxProcesses {
+		clear(r.procs)
+	}
+	r.procs[pid] = p
+}
+
+// keep forgets the processes that are not among pids, when there are many.
+func (r *registry) keep(pids []pidIno) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.procs) <= 2*len(pids)+1024 {
+		return
+	}
+	kept := make(map[int32]process, len(pids))
+	for _, e := range pids {
+		if p, ok := r.procs[e.pid]; ok {
+			kept[e.pid] = p
+		}
+	}
+	r.procs = kept
+}
+
+// nowTicks is the time since boot in clock ticks.
+func (r *registry) nowTicks() uint64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return uint64(ts.Sec)*r.hz + uint64(ts.Nsec)*r.hz/1e9
+}
+
+// processID is the id of the process whose directory is open as dirfd and has
+// that inode number.
+func (l *Leaf) processID(pid int32, ino uint64, dirfd int) uint64 {
+	if id, ok := l.procs.known(pid, ino); ok {
+		return id
+	}
+	start := startTime(dirfd)
+	return l.procs.settle(pid, ino, start, l.procs.nowTicks())
+}
+
+// startTime is parseStart of the stat file below dirfd; 0 where it cannot be
+// read.
+func startTime(dirfd int) uint64 {
+	fd, err := openAt(dirfd, "stat", openRead)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	var buf [1024]byte
+	n, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return 0
+	}
+	return parseStart(buf[:n])
+}
+
+// parseStart is field 22 of a stat file, plus one, or 0. See proc_pid_stat(5):
+// the command in parentheses may hold anything, so fields are counted from the
+// last parenthesis.
+func parseStart(stat []byte) uint64 {
+	i := bytes.LastIndex(stat, []byte(") "))
+	if i < 0 {
+		return 0
+	}
+	tail, ok := stat[i+2:], true // from field 3 on
+	for range 22 - 3 {
+		if _, tail, ok = bytes.Cut(tail, []byte(" ")); !ok {
+			return 0
+		}
+	}
+	field, _, _ := bytes.Cut(tail, []byte(" "))
+	ticks, err := strconv.ParseUint(string(field), 10, 63)
+	if err != nil {
+		return 0
+	}
+	return ticks + 1
+}

@@ -1,0 +1,235 @@
+package procfs9p
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sys/unix"
+)
+
+func openSweep(t testing.TB, l *Leaf) snapshot.RPC {
+	t.Helper()
+	h, _, err := vfs.OpenPath(t.Context(), attach(t, l, vfs.Root, SnapshotName), SweepName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.(snapshot.RPC)
+}
+
+func sweep(t testing.TB, l *Leaf, req snapshot.Request) *snapshot.Table {
+	t.Helper()
+	h := openSweep(t, l)
+	defer h.Close()
+	table, err := snapshot.Fetch(t.Context(), h, req, snapshot.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// TestSweepEqualsFiles holds a snapshot against the files themselves, and
+// against the tree.
+func TestSweepEqualsFiles(t *testing.T) {
+	pid := quiet(t, asUser())
+	l := newLeaf(t, Config{Version: "v1"})
+	root := attach(t, l, vfs.Root, "")
+	files := []string{
+		"stat", "statm", "status", "cmdline", "environ", "cgroup", "maps", "limits", "mountinfo", "attr/current",
+		"ctty", "mem", "fd", "exe", "net/rpc/x/channel", "task/" + strconv.Itoa(pid) + "/stat",
+	}
+	for _, compress := range []bool{false, true} {
+		table := sweep(t, l, snapshot.Request{Files: files, Compress: compress})
+		i, ok := table.Find(int32(pid))
+		if !ok {
+			t.Fatal("the process is missing")
+		}
+		for k, name := range files {
+			got, errno := table.File(i, k)
+			want, wantErr := os.ReadFile(procPath(pid, name))
+			switch name {
+			case "mem", "exe":
+				if errno == 0 {
+					t.Errorf("%s is given out", name)
+				}
+			default:
+				if errno != vfs.Errno(wantErr) || !bytes.Equal(ownLines(got), ownLines(want)) {
+					t.Errorf("%s: %q, %v; native %q, %v", name, got, errno, want, wantErr)
+				}
+			}
+		}
+		n, err := root.Walk(t.Context(), strconv.Itoa(pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := n.Attr(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file syscall.Stat_t
+		if err := syscall.Stat(procPath(pid, "stat"), &file); err != nil {
+			t.Fatal(err)
+		}
+		want := snapshot.Proc{
+			PID: int32(pid), ID: n.ID(), UID: testUID, GID: testUID, Mode: a.Mode, Nlink: a.Nlink, Mtime: a.Mtime.UnixNano(),
+			FileUID: file.Uid, FileGID: file.Gid,
+		}
+		if got := table.Proc(i); got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		if _, ok := table.Find(1); !ok {
+			t.Error("init is missing")
+		}
+	}
+}
+
+func TestFacts(t *testing.T) {
+	l := newLeaf(t, Config{Version: "v1"})
+	f := sweep(t, l, snapshot.Request{Files: []string{"stat"}}).Facts()
+	sysctl := func(name string) string {
+		b, err := os.ReadFile("/proc/sys/kernel/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(bytes.TrimSpace(b))
+	}
+	if f.BootID != sysctl("random/boot_id") || f.Release != sysctl("osrelease") || f.Hostname != sysctl("hostname") ||
+		strconv.Itoa(f.PIDMax) != sysctl("pid_max") || f.Hz != 100 || f.PageSize != os.Getpagesize() || f.Version != "v1" {
+		t.Errorf("%+v", f)
+	}
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		t.Fatal(err)
+	}
+	if up := time.Since(f.BootTime) - time.Duration(info.Uptime)*time.Second; up < -2*time.Second || up > 2*time.Second {
+		t.Errorf("boot time %v is %v off", f.BootTime, up)
+	}
+}
+
+// TestSweepsAreShared counts what two who ask at once cost.
+func TestSweepsAreShared(t *testing.T) {
+	l := newLeaf(t, Config{})
+	pid := quiet(t, nil)
+	pit := newTarpit(t, l, "/"+strconv.Itoa(pid)+"/cmdline")
+	req := snapshot.Request{Files: []string{"cmdline"}}
+	answers := make([]*answer, 4)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			var err error
+			if answers[i], err = l.sweep.join(t.Context(), req); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	waitFor(t, "everyone waiting", func() bool {
+		l.sweep.mu.Lock()
+		defer l.sweep.mu.Unlock()
+		f := l.sweep.running["cmdline"]
+		return f != nil && f.waiters == len(answers)
+	})
+	pit.release()
+	wg.Wait()
+	for _, a := range answers {
+		if a == nil || a != answers[0] {
+			t.Fatal("not the same answer")
+		}
+	}
+	for i, a := range answers {
+		if spare := len(l.sweep.spare); spare != 0 {
+			t.Errorf("buffer given up after %d of %d", i, len(answers))
+		}
+		a.release()
+	}
+	if spare := len(l.sweep.spare); spare != 1 {
+		t.Errorf("%d buffers kept", spare)
+	}
+}
+
+// TestSweepCancelled leaves a sweep that nobody else waits for.
+func TestSweepCancelled(t *testing.T) {
+	l := newLeaf(t, Config{StallTimeout: 20 * time.Millisecond})
+	pit := newTarpit(t, l, "/cmdline")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	time.AfterFunc(5*time.Millisecond, cancel)
+	if _, err := l.sweep.join(ctx, snapshot.Request{Files: []string{"cmdline"}}); vfs.Errno(err) != syscall.EINTR {
+		t.Errorf("%v", err)
+	}
+	pit.release()
+	waitFor(t, "end of the sweep", func() bool {
+		l.guard.mu.Lock()
+		defer l.guard.mu.Unlock()
+		return l.guard.running == 0
+	})
+}
+
+func TestSweepHandle(t *testing.T) {
+	l := newLeaf(t, Config{})
+	h := openSweep(t, l)
+	defer h.Close()
+	ctx := t.Context()
+	buf := make([]byte, 100)
+	if n, err := h.ReadAt(ctx, buf, 0); n != 0 || err != nil {
+		t.Errorf("nothing written: %d, %v", n, err)
+	}
+	msg := snapshot.Request{Files: []string{"stat"}}.Append(nil)
+	for _, c := range []struct {
+		off  int64
+		p    []byte
+		want syscall.Errno
+	}{
+		{5, msg, syscall.EINVAL},
+		{-1, msg, syscall.EINVAL},
+		{0, make([]byte, snapshot.MaxRequest+1), syscall.EFBIG},
+		{0, msg[:7], 0},
+		{7, msg[7:], 0},
+	} {
+		if _, err := h.WriteAt(ctx, c.p, c.off); vfs.Errno(err) != c.want {
+			t.Errorf("write of %d at %d: %v", len(c.p), c.off, err)
+		}
+	}
+	n, err := h.ReadAt(ctx, buf, 0)
+	if n != len(buf) || err != nil {
+		t.Errorf("read: %d, %v", n, err)
+	}
+	if n, err = h.ReadAt(ctx, buf, 1<<40); n != 0 || err != nil {
+		t.Errorf("beyond the end: %d, %v", n, err)
+	}
+	if _, err := h.WriteAt(ctx, msg, int64(len(msg))); vfs.Errno(err) != syscall.EINVAL {
+		t.Errorf("write after the answer: %v", err)
+	}
+	if _, err := h.WriteAt(ctx, []byte("garbage"), 0); err != nil {
+		t.Errorf("another request: %v", err)
+	}
+	if _, err := h.ReadAt(ctx, buf, 0); vfs.Errno(err) != syscall.EINVAL {
+		t.Errorf("answer to garbage: %v", err)
+	}
+}
+
+// TestSweepOfVanishing sweeps while processes come and go.
+func TestSweepOfVanishing(t *testing.T) {
+	s := newSpace(t)
+	l := newLeaf(t, Config{Root: s.proc})
+	s.do("(while :; do /bin/true; done) & (while :; do /bin/true | /bin/true; done) & echo done")
+	for range 300 {
+		table := sweep(t, l, snapshot.Request{Files: []string{"stat", "status", "cmdline"}})
+		if table.Len() == 0 {
+			t.Fatal("no process")
+		}
+		for i := range table.Len() {
+			for k := range table.Files() {
+				if content, errno := table.File(i, k); errno != 0 || k == 0 && len(content) == 0 {
+					t.Fatalf("pid %d, %s: %q, %v", table.PID(i), table.Files()[k], content, errno)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package procfs9p
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sys/unix"
+)
+
+// sweeper is a sweep that is being made: the answer so far and the place it has
+// come to. One worker at a time owns all fields but the atomic ones.
+//
+// place is how a worker is left behind. It is even while the worker does what
+// cannot block. Before a read that may block the worker makes it odd, and from
+// then on touches nothing here, only its own buffer; after the read it makes
+// place even again. Whoever watches may take the sweep over by moving place from
+// that odd number on: exactly one of the two succeeds, and the other knows that
+// the sweep is not its own any more.
+type sweeper struct {
+	leaf  *Leaf
+	b     *snapshot.Builder
+	pids  []pidIno
+	files []wanted
+	// asksStat: "stat" is among the files.
+	asksStat bool
+	at       int    // the process that comes next, or whose record is begun
+	file     int    // the file of it that comes next; 0: nothing is begun
+	proc     uint64 // the id of the process whose record is begun
+
+	place   atomic.Uint64
+	waitsOn atomic.Uint64 // proc, as of the last move to an odd place
+	stop    atomic.Bool
+}
+
+// wanted is a file that a request asks for.
+type wanted struct {
+	name  string
+	quick bool // see quickFiles
+	once  bool // see onceFiles
+	gone  bool // never exported
+}
+
+func wantedFiles(names []string) []wanted {
+	files := make([]wanted, len(names))
+	for i, name := range names {
+		inside := inThread(name)
+		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(name)}
+	}
+	return files
+}
+
+// hiddenBelow tells whether rel or a directory on the way to it is hidden in a
+// process directory.
+func hiddenBelow(rel string) bool {
+	for i := range len(rel) + 1 {
+		if (i == len(rel) || rel[i] == '/') && hidden(true, rel[:i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// start runs a worker from the place that the sweep has come to.
+func (w *sweeper) start() <-chan struct{} {
+	done := make(chan struct{})
+	w.leaf.guard.hold()
+	go func() {
+		defer w.leaf.guard.leave()
+		if w.run(&worker{sweeper: w}) {
+			close(done)
+		}
+	}()
+	return done
+}
+
+// leave takes the sweep from the worker that is stuck at that place, and says
+// whether it was still there.
+func (w *sweeper) leave(at uint64) bool {
+	key := w.waitsOn.Load()
+	w.leaf.guard.markStuck(key)
+	if !w.place.CompareAndSwap(at, at+1) {
+		w.leaf.guard.unmarkStuck(key)
+		return false
+	}
+	w.b.Fail(syscall.ETIMEDOUT)
+	w.file++
+	return true
+}
+
+// worker is what a worker has of its own.
+type worker struct {
+	*sweeper
+	scratch []byte
+
+	st unix.Stat_t // of the process directory that is being visited
+	// unsettled: the registry lacks the start time of that process, which the
+	// stat file will tell.
+	unsettled bool
+}
+
+// run visits processes, and says whether it still owned the sweep when it ended.
+func (w *sweeper) run(k *worker) bool {
+	for w.at < len(w.pids) && !w.stop.Load() {
+		if w.b.Len() > w.leaf.cfg.MaxSweep {
+			return true
+		}
+		owned := k.visit(w.pids[w.at].pid)
+		if !owned {
+			return false
+		}
+		w.at, w.file = w.at+1, 0
+	}
+	return true
+}
+
+// visit makes the record of one process, or the rest of it; of one that is
+// gone it makes none. It says whether the sweep is still the worker's.
+func (k *worker) visit(pid int32) (owned bool) {
+	dirfd, id, err := k.enterProcess(pid)
+	begun := k.file > 0
+	if err != nil || begun && id != k.proc {
+		if begun {
+			k.b.Drop()
+		}
+		return true
+	}
+	defer unix.Close(dirfd)
+	if !begun {
+		k.proc = id
+		st := &k.st
+		k.b.Begin(snapshot.Proc{
+			PID: pid, ID: id, UID: st.Uid, GID: st.Gid, Mode: st.Mode, Nlink: uint32(st.Nlink), Mtime: st.Mtim.Nano(),
+			FileUID: vfs.NoID, FileGID: vfs.NoID,
+		})
+	}
+	for k.file < len(k.files) {
+		f := &k.files[k.file]
+		errno, owned := k.add(dirfd, f)
+		if !owned {
+			return false
+		}
+		if errno != 0 {
+			if (errno == syscall.ENOENT || errno == syscall.ESRCH) && !alive(dirfd) {
+				k.b.Drop()
+				return true
+			}
+			k.b.Fail(errno)
+		}
+		k.file++
+	}
+	return true
+}
+
+// enterProcess opens the directory of the process of that pid.
+func (k *worker) enterProcess(pid int32) (dirfd int, id uint64, err error) {
+	l := k.leaf
+	if dirfd, err = openAt(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err != nil {
+		return -1, 0, err
+	}
+	if err = unix.Fstat(dirfd, &k.st); err != nil {
+		unix.Close(dirfd)
+		return -1, 0, err
+	}
+	k.unsettled = false
+	id, ok := l.procs.known(pid, k.st.Ino)
+	if !ok && k.asksStat {
+		id, ok = l.procs.listed(pid, k.st.Ino)
+		k.unsettled = ok
+	}
+	if !ok {
+		id = l.processID(pid, k.st.Ino, dirfd)
+	}
+	return dirfd, id, nil
+}
+
+// settle tells the registry what the stat file says.
+func (k *worker) settle(stat []byte) {
+	if k.unsettled {
+		k.unsettled = false
+		r := k.leaf.procs
+		r.settle(k.pids[k.at].pid, k.st.Ino, parseStart(stat), r.nowTicks())
+	}
+}
+
+// alive tells whether the process whose directory is open still exists.
+func alive(dirfd int) bool {
+	var st unix.Stat_t
+	return unix.Fstatat(dirfd, "stat", &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+}
+
+// add adds one file to the answer. Where errno is not 0 nothing was added.
+func (k *worker) add(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {
+	switch {
+	case f.gone:
+		return syscall.ENOENT, true
+	case f.quick:
+		return k.addQuick(dirfd, f), true
+	}
+	return k.addCareful(dirfd, f)
+}

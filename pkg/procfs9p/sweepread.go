@@ -1,0 +1,83 @@
+package procfs9p
+
+import (
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sys/unix"
+)
+
+// sweepRoom is the room in the answer that a file is read into, in bytes. Most
+// are smaller; what does not fit goes through the worker's own buffer.
+const sweepRoom = 4096
+
+// addQuick reads a file that cannot block straight into the answer.
+func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
+	fd, err := openAt(dirfd, f.name, openRead)
+	if err != nil {
+		return vfs.Errno(err)
+	}
+	defer unix.Close(fd)
+	if f.name == "stat" {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil {
+			k.b.Owner(st.Uid, st.Gid)
+		}
+	}
+	room := k.b.Room(sweepRoom)
+	n, err := k.leaf.read(fd, room)
+	if err != nil {
+		return vfs.Errno(err)
+	}
+	if f.once && n < len(room) {
+		if n > k.leaf.cfg.MaxSweepFile {
+			return syscall.EFBIG
+		}
+		if f.name == "stat" {
+			k.settle(room[:n])
+		}
+		k.b.Put(n)
+		return 0
+	}
+	k.scratch = append(k.scratch[:0], room[:n]...)
+	k.scratch, err = k.leaf.readInto(fd, k.scratch, f.once, k.leaf.cfg.MaxSweepFile)
+	if err != nil {
+		return vfs.Errno(err)
+	}
+	k.b.Add(k.scratch)
+	return 0
+}
+
+// addCareful reads a file that may block into the worker's own buffer, so that
+// it can be left behind: owned is false when it was.
+func (k *worker) addCareful(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {
+	g, key := k.leaf.guard, k.proc
+	if g.refused(key) != nil {
+		return syscall.ETIMEDOUT, true
+	}
+	k.waitsOn.Store(key)
+	at := k.place.Add(1)
+	err := k.readScratch(dirfd, f)
+	if !k.place.CompareAndSwap(at, at+1) {
+		g.unmarkStuck(key)
+		return 0, false
+	}
+	if err != nil {
+		return vfs.Errno(err), true
+	}
+	k.b.Add(k.scratch)
+	return 0, true
+}
+
+func (k *worker) readScratch(dirfd int, f *wanted) error {
+	fd, err := openAt(dirfd, f.name, openRead)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if k.scratch == nil {
+		k.scratch = make([]byte, 0, readBuffer)
+	}
+	k.scratch, err = k.leaf.readInto(fd, k.scratch[:0], f.once, k.leaf.cfg.MaxSweepFile)
+	return err
+}
