@@ -1,0 +1,174 @@
+package fusefs
+
+import (
+	"math"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// The offsets behind the two entries that every directory begins with; an entry
+// of the tree follows at its own offset plus dots.
+const (
+	afterDot    = 1
+	afterDotDot = 2
+	dots        = 2
+)
+
+const (
+	// plusTime is how long one READDIRPLUS may spend on attributes; the entries
+	// left are answered without, and looked up if anybody wants to know.
+	plusTime = 5 * time.Millisecond
+	// entrySize is the shortest entry of an answer in bytes: a struct
+	// fuse_dirent with a name of up to 8 bytes.
+	entrySize = 32
+	plusSize  = entrySize + 128 // and a struct fuse_entry_out
+)
+
+// An openDir is one opendir(3).
+type openDir struct {
+	users  users
+	inode  *inode
+	handle vfs.DirHandle
+	read   listing
+}
+
+// OpenDir implements OPENDIR.
+func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	ctx, _, i, n, err := fs.begin(&in.InHeader)
+	if err != nil {
+		return statusOf(err)
+	}
+	dir, ok := n.(vfs.Dir)
+	if !ok {
+		return fuse.ENOTDIR
+	}
+	h, err := dir.List(ctx)
+	if err != nil {
+		return statusOf(err)
+	}
+	d := &openDir{inode: i, handle: h}
+	d.users.n.Store(1)
+	out.Fh = fs.dirs.add(d)
+	return fuse.OK
+}
+
+// ReadDir implements READDIR.
+func (fs *fileSystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	_, v, parent, _, err := fs.begin(&in.InHeader)
+	if err != nil {
+		return statusOf(err)
+	}
+	return fs.list(in, v, entrySize, func(_ *request, e fuse.DirEntry) bool {
+		if !out.AddDirEntry(e) {
+			return false
+		}
+		if e.Off > dots {
+			fs.inodes.list(parent, e.Name, v.mark)
+		}
+		return true
+	})
+}
+
+// ReadDirPlus implements READDIRPLUS: each entry is also a LOOKUP.
+func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirEntryList) fuse.Status {
+	_, v, parent, n, err := fs.begin(&in.InHeader)
+	if err != nil {
+		return statusOf(err)
+	}
+	dir, ok := n.(vfs.Dir)
+	if !ok {
+		return fuse.ENOTDIR
+	}
+	start := time.Now()
+	return fs.list(in, v, plusSize, func(ctx *request, e fuse.DirEntry) bool {
+		entry := out.AddDirLookupEntry(e)
+		if entry == nil {
+			return false
+		}
+		if e.Off <= dots {
+			return true // node id 0: the name alone
+		}
+		if time.Since(start) > plusTime || !fs.enterListed(ctx, parent, dir, v, e, entry) {
+			fs.inodes.list(parent, e.Name, v.mark)
+		}
+		return true
+	})
+}
+
+// enterListed makes an entry of READDIRPLUS the answer of a LOOKUP too, if it
+// is still what the listing says.
+func (fs *fileSystem) enterListed(ctx *request, parent *inode, dir vfs.Dir, v *viewer, e fuse.DirEntry, out *fuse.EntryOut) bool {
+	child, err := dir.Walk(ctx, e.Name)
+	if err != nil || child.ID() != e.Ino {
+		return false
+	}
+	a, err := entryAttr(ctx, child)
+	if err == nil {
+		fs.enter(parent, e.Name, v, child, a, true, out)
+	}
+	return err == nil
+}
+
+// list gives the entries from in.Offset on to add, until that has no more room.
+func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*request, fuse.DirEntry) bool) fuse.Status {
+	ctx := fs.requests.of(in.Unique)
+	d, ok := fs.dirs.get(in.Fh)
+	if ctx == nil || !ok || !d.users.enter() {
+		return fuse.EBADF
+	}
+	defer d.leave()
+	number := d.read.resume(&fs.inodes, d.inode, in.Offset)
+	if in.Offset < afterDot && !add(ctx, fuse.DirEntry{Name: ".", Ino: d.inode.ino(), Mode: uint32(vfs.TypeDir), Off: afterDot}) {
+		return fuse.EINVAL
+	}
+	if in.Offset < afterDotDot && !add(ctx, fuse.DirEntry{Name: "..", Ino: d.inode.up().ino(), Mode: uint32(vfs.TypeDir), Off: afterDotDot}) {
+		return fuse.OK
+	}
+	entries, err := d.handle.ReadDir(ctx, max(in.Offset, dots)-dots, nil, max(1, int(in.Size)/size))
+	if err != nil {
+		return statusOf(err)
+	}
+	if len(entries) == 0 && number != 0 {
+		fs.prune(pruning{d.inode, number, v.mark})
+	}
+	reached := uint64(afterDotDot)
+	for _, e := range entries {
+		if !vfs.ValidName(e.Name) || e.Next > math.MaxInt64-dots {
+			continue // not an element, or no place for off_t
+		}
+		if !add(ctx, fuse.DirEntry{Name: e.Name, Ino: e.ID, Mode: uint32(e.Type), Off: e.Next + dots}) {
+			break
+		}
+		reached = e.Next + dots
+	}
+	d.read.advance(number, reached)
+	return fuse.OK
+}
+
+// ino is the inode number that a listing shows for a directory.
+func (i *inode) ino() uint64 { return max(i.object, rootID) }
+
+// up is the directory above; the root's is itself.
+func (i *inode) up() *inode {
+	if i.parent == nil {
+		return i
+	}
+	return i.parent
+}
+
+// ReleaseDir implements RELEASEDIR.
+func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) { fs.closeDir(in.Fh) }
+
+func (fs *fileSystem) closeDir(fh uint64) {
+	if d, ok := fs.dirs.remove(fh); ok {
+		d.leave()
+	}
+}
+
+func (d *openDir) leave() {
+	if d.users.leave() {
+		_ = d.handle.Close() // nobody is left to be told
+	}
+}

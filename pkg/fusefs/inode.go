@@ -1,0 +1,118 @@
+package fusefs
+
+import (
+	"sync"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// rootID is the node id of the mount's root, FUSE_ROOT_ID.
+const rootID = 1
+
+// An inode is what the kernel knows under one node id: an object of the tree at
+// one path. parent, name, object and kind never change.
+type inode struct {
+	id     uint64 // the kernel's node id, never used twice
+	object uint64 // vfs.Node.ID
+	kind   vfs.Type
+	parent *inode // nil for the root
+	name   string
+
+	listed  listed
+	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
+
+	views views
+	pages pages
+}
+
+// path is the names from the root to i.
+func (i *inode) path() []string {
+	if i.parent == nil {
+		return nil
+	}
+	return append(i.parent.path(), i.name)
+}
+
+type place struct {
+	parent uint64
+	name   string
+}
+
+// inodes are all that the kernel knows.
+//
+// The kernel counts how often it was given a node id, and gives the counts back
+// with FORGET. Answers and FORGETs cross: an inode that an answer is about to
+// name must not be dropped by a FORGET of earlier answers. So the count is
+// raised under the lock under which FORGET lowers it, before the answer is
+// written; an answer that never arrives lowers it again (Server.takeBack).
+type inodes struct {
+	mu     sync.Mutex
+	byID   map[uint64]*inode
+	byName map[place]*inode // what a name means now
+	last   uint64
+
+	listings uint64 // the number of the newest listing, see listed
+}
+
+func (t *inodes) init(root *inode) {
+	t.byID = map[uint64]*inode{rootID: root}
+	t.byName = make(map[place]*inode)
+	t.last = rootID
+	root.lookups = 1
+}
+
+// get is the inode of a node id. The kernel names only those that it has not
+// forgotten; nil is a number that it was never given.
+func (t *inodes) get(id uint64) *inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byID[id]
+}
+
+// enter counts one more answer that names n, found as name in parent. If the
+// name meant another object so far, the inode of that one lives on without it.
+// inListing is whether the answer is that of a listing, by whom is by.
+func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, by uint64) *inode {
+	at, object, kind := place{parent.id, name}, n.ID(), n.Type()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.byName[at]
+	if i == nil || i.object != object || i.kind != kind {
+		if i != nil {
+			i.unlistLocked()
+		}
+		t.last++
+		i = &inode{id: t.last, object: object, kind: kind, parent: parent, name: name}
+		t.byID[i.id], t.byName[at] = i, i
+	}
+	i.lookups++
+	if parent.listed.wasMissedLocked(name) || inListing {
+		t.stampLocked(i, by)
+	}
+	return i
+}
+
+// forget takes back n answers.
+func (t *inodes) forget(id, n uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.byID[id]
+	if i == nil || i.parent == nil {
+		return // the root stays
+	}
+	if i.lookups -= min(n, i.lookups); i.lookups > 0 {
+		return
+	}
+	delete(t.byID, id)
+	i.unlistLocked()
+	if at := (place{i.parent.id, i.name}); t.byName[at] == i {
+		delete(t.byName, at)
+	}
+}
+
+// size is how many inodes the kernel knows.
+func (t *inodes) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byID)
+}

@@ -1,0 +1,134 @@
+package fusefs
+
+import (
+	"sync"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// maxPaged is the largest file that goes through the page cache, in bytes:
+// beyond it, pushing the pages costs more than the reads it saves.
+const maxPaged = 64 << 10
+
+// pages is what the kernel's page cache holds of one file, as far as it matters.
+//
+// A file's content is fixed at open, but the kernel has one set of pages for
+// all opens of an inode, and one size that bounds them. So:
+//
+//   - All open files that use the pages have the same content (version). A file
+//     opened with another content meanwhile uses direct I/O.
+//   - size is the only size that the kernel can believe. Every answer says it, and
+//     it changes only together with a notification that makes the kernel ignore all
+//     answers under way with the former one. (The kernel compares when a
+//     question was asked with when the inode last changed, fi->attr_version in
+//     fs/fuse/inode.c.)
+//   - With the size right, the content is put into the pages before OPEN is
+//     answered, so that no READ comes: a page is complete for the kernel if what
+//     is stored ends where the file does. Where the size was not right, the
+//     kernel asks for the attributes, then for the bytes, and the file's
+//     content answers.
+//   - Reading to the end makes the kernel check the size, and ask for
+//     attributes that have run out. So the pages are used only if the attributes
+//     are good for now: otherwise direct I/O is cheaper.
+//
+// A content that may not be kept at all uses the pages for one open at a time
+// and is wiped with zeros at its close: two stores are cheaper than two reads.
+type pages struct {
+	mu      sync.Mutex
+	size    uint64    // what every answer says
+	told    bool      // one has said it
+	fresh   time.Time // when the attributes told run out
+	attrs   vfs.Attr  // those
+	version uint64    // of the content in the pages; 0: none or not to be kept
+	filled  bool      // the pages may hold something
+	open    int       // open files that use the pages
+}
+
+// attr is the size to answer for attributes got from the tree, which the
+// kernel will keep for keep.
+func (p *pages) attr(notify notifier, id uint64, a vfs.Attr, keep time.Duration) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == 0 && a.Size != 0 {
+		p.resizeLocked(notify, id, a.Size)
+	}
+	p.told = true
+	p.attrs, p.fresh = a, time.Now().Add(keep)
+	return p.size
+}
+
+// last is the last known attributes, if a file that uses the pages is open.
+func (p *pages) last() (vfs.Attr, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.attrs, p.open > 0
+}
+
+// use decides whether a file just opened with that content goes through the
+// page cache, and makes the pages fit.
+func (p *pages) use(notify notifier, id uint64, h vfs.Held) bool {
+	content, version := h.Content(), h.Version()
+	if h.Keep() <= 0 {
+		version = 0
+	}
+	size := uint64(len(content))
+	if size > maxPaged {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !time.Now().Before(p.fresh) {
+		return false
+	}
+	if version == 0 || version != p.version || size != p.size {
+		if p.open > 0 {
+			return false
+		}
+		if version == 0 && size != p.size {
+			p.resizeLocked(notify, id, size) // so that the next open is right
+			return false
+		}
+		p.resizeLocked(notify, id, size)
+		if !p.fillLocked(notify, id, content) {
+			return false
+		}
+		p.version = version
+	}
+	p.open++
+	return true
+}
+
+// resizeLocked makes size what the kernel believes from its next question on,
+// and drops the pages, which were full to the former end. No file is open that
+// uses them.
+func (p *pages) resizeLocked(notify notifier, id uint64, size uint64) {
+	if size == p.size {
+		return
+	}
+	p.size, p.version, p.filled = size, 0, false
+	if p.told {
+		notify.invalAll(id)
+	}
+}
+
+// fillLocked puts content, as long as the file, into the pages.
+func (p *pages) fillLocked(notify notifier, id uint64, content []byte) bool {
+	p.filled = true
+	if len(content) == 0 || notify.store(id, content) {
+		return true
+	}
+	p.version, p.filled = 0, false
+	notify.invalAll(id)
+	return false
+}
+
+// release ends the use of the pages by one open file.
+func (p *pages) release(notify notifier, id uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open--; p.open == 0 && p.version == 0 && p.filled {
+		p.fillLocked(notify, id, make([]byte, p.size))
+		p.filled = false
+	}
+}

@@ -1,0 +1,118 @@
+package fusefs
+
+import (
+	"sync"
+	"time"
+)
+
+// A pruning is a directory of which a listing has left names out.
+type pruning struct {
+	dir        *inode
+	number, by uint64 // of the listing, see listed
+}
+
+const (
+	// maxPrunings is how many directories wait. One that finds no room is
+	// noticed again by its next listing.
+	maxPrunings = 64
+	// patience is how long a question about a directory may have been waiting
+	// for its answer if names are to be dropped there.
+	patience = 2 * time.Millisecond
+)
+
+// prune asks for the names to be dropped that a listing has left out.
+func (fs *fileSystem) prune(p pruning) {
+	if !fs.inodes.anyEnded(p.dir, p.number, p.by) {
+		return
+	}
+	select {
+	case fs.prunings <- p:
+	default:
+	}
+}
+
+// pruner drops names until stop. It is a goroutine of its own, which the server
+// waits for: to drop a name, the kernel locks the directory, and waits with
+// that until the LOOKUPs and READDIRs that it has asked there are answered. For
+// as long as it waits, others wait behind it; so a directory with a question
+// that takes long is left for its next listing.
+func (fs *fileSystem) pruner(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		case p := <-fs.prunings:
+			fs.pruneOne(p, stop)
+		}
+	}
+}
+
+func (fs *fileSystem) pruneOne(p pruning, stop <-chan struct{}) {
+	for !fs.requests.slow(p.dir.id, patience) {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		i := fs.inodes.takeEnded(p.dir, p.number, p.by)
+		if i == nil {
+			return
+		}
+		for _, f := range fs.files.all() {
+			fs.dropBelow(i, f.inode)
+		}
+		for _, d := range fs.dirs.all() {
+			fs.dropBelow(i, d.inode)
+		}
+		fs.notify.invalEntry(p.dir.id, i.name)
+	}
+}
+
+// dropBelow drops the names from that of an open file up to that of i, if it is
+// below i: the kernel itself would let a name that is in use stay where i no
+// longer is, and keep it from then on.
+func (fs *fileSystem) dropBelow(i, open *inode) {
+	above := open
+	for above != nil && above != i {
+		above = above.parent
+	}
+	if above == nil {
+		return
+	}
+	for ; open != i; open = open.parent {
+		if !fs.requests.slow(open.parent.id, patience) {
+			fs.notify.invalEntry(open.parent.id, open.name)
+		}
+	}
+}
+
+// A listing is how far one open directory has been read.
+type listing struct {
+	mu      sync.Mutex // guards all; held for no call into the tree
+	number  uint64     // 0: not from its start, or with a gap
+	reached uint64     // the offset behind all that was answered
+}
+
+// resume is called for a request that reads on at offset. The kernel asks again
+// for what its caller had no room for, so offsets can go back, but not ahead. It
+// returns the listing's number; 0 if it is not whole.
+func (l *listing) resume(t *inodes, dir *inode, offset uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case offset == 0:
+		l.number, l.reached = t.beginListing(dir), 0
+	case offset > l.reached:
+		l.number = 0
+	}
+	return l.number
+}
+
+// advance notes that the listing of that number was answered up to reached.
+func (l *listing) advance(number, reached uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.number == number {
+		l.reached = max(l.reached, reached)
+	}
+}

@@ -1,0 +1,112 @@
+package fusefs
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// requests are those that the kernel waits for. Its lock is held for the
+// map alone.
+type requests struct {
+	limit time.Duration // from a request's start to its deadline
+	mu    sync.Mutex
+	busy  map[uint64]*request // by the kernel's number
+	late  int                 // of busy, those answered by the watch
+}
+
+func (rs *requests) init(limit time.Duration) {
+	rs.limit, rs.busy = limit, make(map[uint64]*request)
+}
+
+func (rs *requests) begin(unique, dir uint64, c vfs.Caller) *request {
+	now := time.Now()
+	r := &request{
+		unique:   unique,
+		dir:      dir,
+		begun:    now,
+		deadline: now.Add(rs.limit),
+		caller:   vfs.WithCaller(context.Background(), c),
+	}
+	rs.mu.Lock()
+	rs.busy[unique] = r
+	rs.mu.Unlock()
+	return r
+}
+
+// finish ends a request whose call into the tree is over, and its context with
+// it, so that nothing derived from it stays behind.
+func (rs *requests) finish(r *request, late bool) {
+	rs.mu.Lock()
+	if rs.busy[r.unique] == r { // the kernel may use a number again that the watch has answered
+		delete(rs.busy, r.unique)
+	}
+	if late {
+		rs.late--
+	}
+	rs.mu.Unlock()
+	r.end(context.Canceled)
+}
+
+// settleLate is r.settle for the watch: it also counts r until finish.
+func (rs *requests) settleLate(r *request) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if !r.settle() {
+		return false
+	}
+	rs.late++
+	return true
+}
+
+// of is the request of that number; nil if it is over.
+func (rs *requests) of(unique uint64) *request {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.busy[unique]
+}
+
+func (rs *requests) cancelAll(reason error) {
+	for _, r := range rs.all() {
+		r.end(reason)
+	}
+}
+
+func (rs *requests) all() []*request {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	all := make([]*request, 0, len(rs.busy))
+	for _, r := range rs.busy {
+		all = append(all, r)
+	}
+	return all
+}
+
+// slow tells whether the kernel has waited longer than that for an answer
+// about a directory, which it keeps locked meanwhile.
+func (rs *requests) slow(dir uint64, than time.Duration) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for _, r := range rs.busy {
+		if r.dir == dir && !r.settled.Load() && time.Since(r.begun) > than {
+			return true
+		}
+	}
+	return false
+}
+
+// running is how many calls into the tree are under way.
+func (rs *requests) running() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return len(rs.busy)
+}
+
+// stuck is how many of them have been answered for.
+func (rs *requests) stuck() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.late
+}

@@ -1,0 +1,127 @@
+package fusefs
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/vfstest"
+)
+
+// versionOf is the content of one version: its number, its length, and that
+// many of one letter, so that no part of it can be taken for another's.
+func versionOf(n int64, length int) []byte {
+	b := bytes.Repeat([]byte{'a' + byte(n%26)}, length)
+	copy(b, fmt.Sprintf("%d %d ", n, length))
+	return b
+}
+
+// check tells which version b is, if it is exactly one, entire.
+func check(b []byte) (int64, error) {
+	var n int64
+	var length int
+	if _, err := fmt.Sscanf(string(b[:min(len(b), 40)]), "%d %d", &n, &length); err != nil {
+		return 0, fmt.Errorf("%.40q: %w", b, err)
+	}
+	if !bytes.Equal(b, versionOf(n, length)) {
+		return n, fmt.Errorf("%d bytes that are not version %d of %d bytes: %.40q...%q", len(b), n, length, b, b[max(0, len(b)-8):])
+	}
+	return n, nil
+}
+
+// TestVersions changes a file while many open and read it in all manners. Every
+// open file must read exactly one version, entire, and one that the tree
+// had when it was opened or later.
+func TestVersions(t *testing.T) {
+	lengths := []int{64, 65, 300, 1024, 4095, 4096, 4097, 9000, maxPaged, maxPaged + 1}
+	for name, f := range map[string]vfstest.File{
+		"kept":                {Stat: vfstest.Stat{Keep: time.Hour}, Hold: time.Hour},
+		"attributes run out":  {Stat: vfstest.Stat{Keep: 15 * time.Millisecond}, Hold: time.Hour},
+		"attributes not kept": {Hold: time.Hour},
+		"size unknown":        {Stat: vfstest.Stat{Keep: time.Hour}, Hold: time.Hour, NoSize: true},
+		"never kept":          {Stat: vfstest.Stat{Keep: time.Hour}},
+		"never kept, unknown": {Stat: vfstest.Stat{Keep: time.Hour}, NoSize: true},
+		"not in memory":       {Stat: vfstest.Stat{Keep: time.Hour}, Stream: true},
+		"never kept, run out": {Stat: vfstest.Stat{Keep: 15 * time.Millisecond}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tree := vfstest.NewTree()
+			var newest atomic.Int64
+			next := func() vfstest.File {
+				n := newest.Load() + 1
+				g := f
+				g.Data = versionOf(n, lengths[rand.IntN(len(lengths))])
+				return g
+			}
+			tree.Put("f", next())
+			newest.Store(1)
+			dir, _ := mounted(t, tree, Config{})
+			end := time.Now().Add(700 * time.Millisecond)
+			var wg sync.WaitGroup
+			for range 6 {
+				wg.Go(func() {
+					for time.Now().Before(end) && !t.Failed() {
+						readVersion(t, dir+"/f", &newest)
+					}
+				})
+			}
+			for time.Now().Before(end) {
+				tree.Change("f", next())
+				newest.Add(1)
+				time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)
+			}
+			wg.Wait()
+			if newest.Load() < 20 {
+				t.Errorf("only %d versions", newest.Load())
+			}
+		})
+	}
+}
+
+// readVersion opens the file, waits a little, reads it with a buffer of some
+// size, and checks what it got.
+func readVersion(t *testing.T, path string, newest *atomic.Int64) {
+	from := newest.Load()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	time.Sleep(time.Duration(rand.IntN(3)) * time.Millisecond)
+	if rand.IntN(4) == 0 {
+		f.Stat()
+	}
+	sizes := []int{50, 64, 300, 1024, 4096, 1 << 17}
+	size := sizes[rand.IntN(len(sizes))]
+	var got bytes.Buffer
+	if _, err := io.CopyBuffer(struct{ io.Writer }{&got}, struct{ io.Reader }{f}, make([]byte, size)); err != nil {
+		t.Error(err)
+		return
+	}
+	n, err := check(got.Bytes())
+	if err != nil {
+		t.Errorf("read by %d: %v", size, err)
+	}
+	if n < from {
+		t.Errorf("read by %d: version %d of a file that had version %d before it was opened", size, n, from)
+	}
+	// From the start again, it is the same version or a newer one, and one only.
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		t.Error(err)
+	}
+	got.Reset()
+	if _, err := io.CopyBuffer(struct{ io.Writer }{&got}, struct{ io.Reader }{f}, make([]byte, size)); err != nil {
+		t.Error(err)
+		return
+	}
+	if m, err := check(got.Bytes()); err != nil || m < n {
+		t.Errorf("read again by %d: version %d after version %d, %v", size, m, n, err)
+	}
+}

@@ -1,0 +1,104 @@
+package fusefs
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The watch ends requests at their deadlines and sends readers to a deserted
+// post. It looks around now and then instead of having a timer for each request:
+// often while requests come, at the pace of the deadlines while old ones
+// last, not at all while there are none.
+const (
+	// relief is how often it looks while requests come: a post is deserted if
+	// nobody was there twice, and no request was taken in between.
+	relief = time.Millisecond
+	// restAfter is how many looks without a request it takes to be at rest.
+	restAfter = 100
+	// ticks is how many looks there are in a deadline: a request may live that
+	// much longer.
+	ticks       = 20
+	shortestGap = 5 * time.Millisecond
+	// grace is the part of the deadline that a call has to end after its
+	// context did, before the watch answers in its stead.
+	grace = 5
+)
+
+func (s *Server) watch(stop <-chan struct{}) {
+	gap := max(s.cfg.Deadline/ticks, shortestGap)
+	t := time.NewTimer(relief)
+	defer t.Stop()
+	var seen uint64
+	var due time.Time
+	for quiet := 0; ; {
+		taken := s.post.taken.Load()
+		if quiet++; taken != seen {
+			seen, quiet = taken, 0
+		} else if s.post.waiting.Load() == 0 && quiet > 0 {
+			s.call()
+		}
+		now := time.Now()
+		if !now.Before(due) {
+			s.look(now)
+			due = now.Add(gap)
+		}
+		if quiet < restAfter {
+			t.Reset(relief)
+		} else {
+			s.post.resting.Store(true)
+			if s.post.taken.Load() != seen { // by one who did not see us rest
+				s.post.resting.Store(false)
+				continue
+			}
+			t.Stop()
+			if s.requests.running() > 0 {
+				t.Reset(gap)
+			}
+		}
+		select {
+		case <-t.C:
+		case <-s.post.nudge:
+		case <-stop:
+			return
+		}
+	}
+}
+
+// call brings another reader to the post.
+func (s *Server) call() {
+	s.post.arrive()
+	s.readers.Go(s.reader)
+}
+
+// look ends what is over its deadline and answers for what is over its grace.
+func (s *Server) look(now time.Time) {
+	for _, r := range s.requests.all() {
+		if now.Before(r.deadline) {
+			continue
+		}
+		r.end(context.DeadlineExceeded)
+		if now.After(r.deadline.Add(max(s.cfg.Deadline/grace, shortestGap))) {
+			s.abandon(r, unix.ETIMEDOUT)
+		}
+	}
+}
+
+// abandon answers in the stead of a call into the tree that does not end.
+func (s *Server) abandon(r *request, errno unix.Errno) {
+	if !s.requests.settleLate(r) {
+		return
+	}
+	s.cfg.Log.Warn("a call into the tree goes on after its deadline; it was answered for", "deadline", s.cfg.Deadline)
+	var out [16]byte
+	failure(out[:], r.unique, errno)
+	_ = s.dev.write(out[:]) // an unmount may have come first
+}
+
+// abandonAll answers whatever is still waited for when the server ends.
+func (s *Server) abandonAll() {
+	for _, r := range s.requests.all() {
+		s.abandon(r, unix.EIO)
+	}
+}
