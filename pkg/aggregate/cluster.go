@@ -1,0 +1,126 @@
+package aggregate
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A Cluster is the merged tree of a set of nodes.
+type Cluster struct {
+	cfg     Config
+	nodes   []*node // by index; the head node first
+	byName  map[NodeName]*node
+	byIndex map[int]*node
+	host    host
+	made    made
+	native  *native
+	users   *users
+	stop    context.CancelFunc
+}
+
+// New starts to connect to all nodes and returns at once. Close ends it.
+func New(cfg Config) (*Cluster, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	host, err := thisHost(cfg.Proc)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c := &Cluster{
+		cfg: cfg, host: host, users: newUsers(cfg.Now), stop: stop,
+		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
+		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
+	}
+	c.native = newNative(c.made, &cfg)
+	c.addNode(newNode(ctx, &cfg, cfg.Head, 0))
+	for _, nc := range cfg.Nodes {
+		index, ok := 0, cfg.State != nil
+		if ok {
+			index, ok = cfg.State.Nodes[nc.Name]
+		}
+		if !ok {
+			stop()
+			return nil, fmt.Errorf("node %q has no index", nc.Name)
+		}
+		c.addNode(newNode(ctx, &cfg, nc, index))
+	}
+	sortByIndex(c.nodes)
+	for _, n := range c.nodes {
+		delay := spread(len(c.nodes))
+		if n.index == 0 {
+			delay = 0
+		}
+		n.wg.Go(func() {
+			if sleep(ctx, delay) {
+				n.run()
+			}
+		})
+	}
+	return c, nil
+}
+
+func (c *Cluster) addNode(n *node) {
+	c.nodes = append(c.nodes, n)
+	c.byName[n.name], c.byIndex[n.index] = n, n
+}
+
+// Close drops all connections and waits for everything that the cluster
+// started. Nodes of the tree fail with EHOSTDOWN afterwards.
+func (c *Cluster) Close() error {
+	c.stop()
+	for _, n := range c.nodes {
+		n.wg.Wait()
+	}
+	return nil
+}
+
+// minWait is the time between two looks at a state that is about to change.
+const minWait = 2 * time.Millisecond
+
+// Ready waits until every node has been reached or has failed once, or ctx
+// ends.
+func (c *Cluster) Ready(ctx context.Context) {
+	for _, n := range c.nodes {
+		for n.healthNow().state == stateConnecting {
+			if !sleep(ctx, minWait) {
+				return
+			}
+		}
+	}
+}
+
+// thisHost is the machine that the merged tree's readers are on.
+func thisHost(proc string) (host, error) {
+	boot, err := bootTime()
+	id, _ := os.ReadFile(proc + "/sys/kernel/random/boot_id") // names the boot for those who mirror the tree; without it they take each connection for one
+	return host{bootID: strings.TrimSpace(string(id)), boot: boot, hz: userHz, pageSize: int64(os.Getpagesize())}, err
+}
+
+// userHz is the USER_HZ of every architecture that Go runs on: Linux fixes it
+// at 100 for all but alpha and ia64 (include/asm-generic/param.h).
+const userHz = 100
+
+// bootTime is when this machine booted, by its own clocks.
+func bootTime() (time.Time, error) {
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return time.Time{}, fmt.Errorf("CLOCK_BOOTTIME: %w", err)
+	}
+	return time.Now().Add(-time.Duration(up.Nano())), nil
+}
+
+// Attach implements vfs.Tree. aname is "" for the main tree or the path of a
+// root inside it ("/sets/n[1-3]", "/users/ann"); with "snapshot" before it the
+// snapshots of that root.
+func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	return c.attach(ctx, who, aname)
+}

@@ -1,0 +1,106 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// An Upstream is an open connection to a node: a tree that can end.
+type Upstream interface {
+	vfs.Tree
+	// Done is closed once the connection has ended.
+	Done() <-chan struct{}
+	// Err says why it ended, after Done.
+	Err() error
+	Close() error
+}
+
+// A Dialer opens the connection to a node. It returns soon after ctx ends.
+type Dialer func(ctx context.Context) (Upstream, error)
+
+// NodeConfig is one node of a cluster.
+type NodeConfig struct {
+	Name    NodeName
+	Address string // for people, in /cluster/nodes
+	Dial    Dialer
+}
+
+// Timeouts bound the exchanges with a node.
+type Timeouts struct {
+	Connect time.Duration // opening a connection; default 2 s
+	Read    time.Duration // one exchange; default 2 s
+	Sweep   time.Duration // how long a listing waits for the slowest node; default 1 s
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	for _, d := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{{&t.Connect, 2 * time.Second}, {&t.Read, 2 * time.Second}, {&t.Sweep, time.Second}} {
+		if *d.v <= 0 {
+			*d.v = d.def
+		}
+	}
+	return t
+}
+
+// Config is what a cluster is made of.
+type Config struct {
+	// Head is the head node, index 0: the machine of the reader. Required.
+	Head NodeConfig
+	// Nodes are the others; State has an index for each of them.
+	Nodes []NodeConfig
+	State *State
+	// Policy says what is kept and for how long. Required.
+	Policy *cachepolicy.Policy
+	// Timeouts bound each exchange.
+	Timeouts Timeouts
+	// CgroupNode puts the node before each path of <pid>/cgroup.
+	CgroupNode bool
+	// Proc is the head's native procfs as this process sees it (default /proc).
+	Proc string
+	// Native is the path of the reader's native procfs as the reader sees it,
+	// the target of self and of the names that are not merged (default /proc).
+	Native string
+	// Version is shown as that of the tree.
+	Version string
+	Log     *slog.Logger
+	// Now is the clock; default time.Now.
+	Now func() time.Time
+}
+
+func (c *Config) check() error {
+	if c.Policy == nil || c.Head.Dial == nil {
+		return errors.New("aggregate: Config needs a Policy and a Head with a Dial")
+	}
+	seen := map[NodeName]bool{c.Head.Name: true}
+	for _, n := range c.Nodes {
+		if seen[n.Name] {
+			return fmt.Errorf("node %q is named twice", n.Name)
+		}
+		seen[n.Name] = true
+		if n.Dial == nil {
+			return fmt.Errorf("node %q cannot be dialled", n.Name)
+		}
+	}
+	c.Timeouts = c.Timeouts.withDefaults()
+	if c.Proc == "" {
+		c.Proc = "/proc"
+	}
+	if c.Native == "" {
+		c.Native = "/proc"
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return nil
+}

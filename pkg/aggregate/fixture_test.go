@@ -1,0 +1,109 @@
+package aggregate
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// leafUpstream is a leaf in this process as an upstream that can be made to
+// fail.
+type leafUpstream struct {
+	*procfs9p.Leaf
+	done chan struct{}
+}
+
+func (u *leafUpstream) Done() <-chan struct{} { return u.done }
+func (u *leafUpstream) Err() error            { return nil }
+
+// dialLeaf dials a leaf on this machine's own /proc.
+func dialLeaf(context.Context) (Upstream, error) {
+	leaf, err := procfs9p.New(procfs9p.Config{Version: "test"})
+	if err != nil {
+		return nil, err
+	}
+	return &leafUpstream{Leaf: leaf, done: make(chan struct{})}, nil
+}
+
+// newTestCluster is this machine as the head node and again as each of names.
+func newTestCluster(t *testing.T, cfg Config, names ...NodeName) *Cluster {
+	t.Helper()
+	cfg.Head = NodeConfig{Name: "head", Address: "here", Dial: dialLeaf}
+	for _, name := range names {
+		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: name, Dial: dialLeaf})
+	}
+	return startCluster(t, cfg)
+}
+
+func startCluster(t *testing.T, cfg Config) *Cluster {
+	t.Helper()
+	if cfg.Policy == nil {
+		cfg.Policy = cachepolicy.Sweep(time.Second)
+	}
+	cfg.State = newState()
+	var names []NodeName
+	for _, n := range cfg.Nodes {
+		names = append(names, n.Name)
+	}
+	if _, err := cfg.State.Deal(names); err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c.Ready(ctx)
+	return c
+}
+
+func rootOf(t *testing.T, tree vfs.Tree, who vfs.Identity, aname string) vfs.Dir {
+	t.Helper()
+	n, err := tree.Attach(t.Context(), who, aname)
+	if err != nil {
+		t.Fatalf("attach %q: %v", aname, err)
+	}
+	return n.(vfs.Dir)
+}
+
+func names(t *testing.T, dir vfs.Dir) []string {
+	t.Helper()
+	h, err := dir.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	var all []string
+	for off := uint64(0); ; {
+		got, err := h.ReadDir(t.Context(), off, nil, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) == 0 {
+			return all
+		}
+		for _, e := range got {
+			all = append(all, e.Name)
+			off = e.Next
+		}
+	}
+}
+
+func read(t *testing.T, dir vfs.Dir, path ...string) string {
+	t.Helper()
+	b, err := vfs.ReadFile(t.Context(), dir, 1<<24, path...)
+	if err != nil {
+		t.Fatalf("%v: %v", path, err)
+	}
+	return string(b)
+}

@@ -1,0 +1,299 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// patient is a node that can be made to stop answering, and to come back.
+type patient struct {
+	mu      sync.Mutex
+	stopped chan struct{} // closed when it goes on; nil while it answers
+	conns   []*leafUpstream
+	refuse  bool
+	asked   int   // exchanges begun
+	sick    error // what every exchange ends with; nil while it is well
+}
+
+func (p *patient) stop()   { p.mu.Lock(); p.stopped = make(chan struct{}); p.mu.Unlock() }
+func (p *patient) resume() { p.mu.Lock(); close(p.stopped); p.stopped = nil; p.mu.Unlock() }
+
+// kill ends all connections, and further ones until alive is called.
+func (p *patient) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = true
+	for _, c := range p.conns {
+		close(c.done)
+	}
+	p.conns = nil
+}
+
+func (p *patient) alive() { p.mu.Lock(); p.refuse = false; p.mu.Unlock() }
+
+func (p *patient) dial(ctx context.Context) (Upstream, error) {
+	up, err := dialLeaf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refuse {
+		return nil, errors.Join(syscall.ECONNREFUSED, up.Close())
+	}
+	leaf := up.(*leafUpstream)
+	p.conns = append(p.conns, leaf)
+	return &slowUpstream{leafUpstream: leaf, p: p}, nil
+}
+
+// wait is what every exchange with the node begins with.
+func (p *patient) wait(ctx context.Context) error {
+	p.mu.Lock()
+	p.asked++
+	stopped, sick := p.stopped, p.sick
+	p.mu.Unlock()
+	if sick != nil {
+		return sick
+	}
+	if stopped == nil {
+		return nil
+	}
+	select {
+	case <-stopped:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type slowUpstream struct {
+	*leafUpstream
+	p *patient
+}
+
+func (u *slowUpstream) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	n, err := u.leafUpstream.Attach(ctx, who, aname)
+	if err != nil {
+		return nil, err
+	}
+	return &slowDir{n.(vfs.Dir), u.p}, nil
+}
+
+type slowDir struct {
+	vfs.Dir
+	p *patient
+}
+
+func (d *slowDir) Attr(ctx context.Context) (vfs.Attr, error) {
+	if err := d.p.wait(ctx); err != nil {
+		return vfs.Attr{}, err
+	}
+	return d.Dir.Attr(ctx)
+}
+
+func (d *slowDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	if err := d.p.wait(ctx); err != nil {
+		return nil, err
+	}
+	return d.Dir.Walk(ctx, name)
+}
+
+func (d *slowDir) OpenPath(ctx context.Context, names ...string) (vfs.Handle, []uint64, error) {
+	if err := d.p.wait(ctx); err != nil {
+		return nil, nil, err
+	}
+	return vfs.OpenPath(ctx, d.Dir, names...)
+}
+
+func (d *slowDir) WalkPath(ctx context.Context, names ...string) (vfs.Node, []uint64, error) {
+	if err := d.p.wait(ctx); err != nil {
+		return nil, nil, err
+	}
+	return vfs.WalkPath(ctx, d.Dir, names...)
+}
+
+// eventually waits for something that takes an unknown, short time.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within 30 s", what)
+		}
+	}
+}
+
+func stateOf(t *testing.T, root vfs.Dir, node string) string {
+	t.Helper()
+	for line := range strings.Lines(read(t, root, "cluster", "nodes")) {
+		if f := strings.Fields(line); f[0] == node {
+			return f[2]
+		}
+	}
+	return ""
+}
+
+// A node that stops answering costs its own rows only: nothing takes longer
+// than its deadline, after the first miss nothing even waits, and the node is
+// back soon after it goes on.
+func TestSilentNode(t *testing.T) {
+	p := &patient{}
+	cfg := Config{
+		Head:     NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes:    []NodeConfig{{Name: "n1", Dial: p.dial}},
+		Timeouts: Timeouts{Connect: time.Second, Read: 200 * time.Millisecond, Sweep: 100 * time.Millisecond},
+	}
+	c := startCluster(t, cfg)
+	root := rootOf(t, c, vfs.Root, "")
+	pid := sleeper(t, 0)
+	theirs := strconv.Itoa(gpidStride + pid)
+	dir := walkDir(t, root, theirs)
+	if got := stateOf(t, root, "n1"); got != "up" {
+		t.Fatalf("n1 is %s", got)
+	}
+	p.stop()
+	if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); err == nil {
+		t.Error("a stopped node answered")
+	}
+	eventually(t, "n1 is silent", func() bool { return stateOf(t, root, "n1") == "silent" })
+	p.mu.Lock()
+	asked := p.asked
+	p.mu.Unlock()
+	for range 1000 {
+		if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); vfs.Errno(err) != syscall.EHOSTDOWN {
+			t.Fatalf("a request to a silent node: %v", err)
+		}
+	}
+	p.mu.Lock()
+	if n := p.asked - asked; n > 100 {
+		t.Errorf("%d exchanges were tried with a silent node", n)
+	}
+	p.mu.Unlock()
+	time.Sleep(1100 * time.Millisecond) // the table's time
+	all := names(t, root)
+	if listed(all, theirs) || !listed(all, strconv.Itoa(pid)) {
+		t.Error("the silent node's rows are there, or the head's are not")
+	}
+	p.resume()
+	eventually(t, "n1 is up again", func() bool { return stateOf(t, root, "n1") == "up" })
+	if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); err != nil {
+		t.Errorf("after it came back: %v", err)
+	}
+	if !listed(names(t, root), theirs) {
+		t.Error("its rows are not back")
+	}
+}
+
+func listed(all []string, name string) bool {
+	for _, n := range all {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// A node whose connection ends is reconnected; nodes of the tree survive it.
+func TestDeadNode(t *testing.T) {
+	p := &patient{}
+	c := startCluster(t, Config{
+		Head:  NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes: []NodeConfig{{Name: "n1", Dial: p.dial}},
+	})
+	root := rootOf(t, c, vfs.Root, "")
+	pid := sleeper(t, 0)
+	dir := walkDir(t, root, strconv.Itoa(gpidStride+pid))
+	native := walkDir(t, root, "nodes", "n1", "sys", "kernel")
+	p.kill()
+	eventually(t, "n1 is down", func() bool { return stateOf(t, root, "n1") == "down" })
+	if _, err := vfs.ReadFile(t.Context(), native, 1<<20, "osrelease"); vfs.Errno(err) != syscall.EHOSTDOWN {
+		t.Errorf("a file of a dead node: %v", err)
+	}
+	eventually(t, "cluster/nodes says why", func() bool {
+		return strings.Contains(read(t, root, "cluster", "nodes"), "connection refused")
+	})
+	p.alive()
+	eventually(t, "n1 is up again", func() bool { return stateOf(t, root, "n1") == "up" })
+	if _, err := vfs.ReadFile(t.Context(), native, 1<<20, "osrelease"); err != nil {
+		t.Errorf("after the reconnect: %v", err)
+	}
+	// The leaf is another one: it cannot vouch for a process that its
+	// predecessor numbered, so the old node fails and a new walk finds it.
+	if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); vfs.Errno(err) != syscall.ESRCH {
+		t.Errorf("a process of the leaf before: %v", err)
+	}
+	eventually(t, "the process is found again", func() bool {
+		_, err := vfs.ReadFile(t.Context(), root, 1<<20, strconv.Itoa(gpidStride+pid), "environ")
+		return err == nil
+	})
+}
+
+// Many who list at once cause one snapshot.
+func TestSweepsAreJoined(t *testing.T) {
+	p := &patient{}
+	c := startCluster(t, Config{
+		Head:  NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes: []NodeConfig{{Name: "n1", Dial: p.dial}},
+	})
+	root := rootOf(t, c, vfs.Root, "")
+	names(t, root)
+	eventually(t, "the names are learned", func() bool { return c.byName["n1"].names.Load() != nil })
+	eventually(t, "the table has expired", func() bool { return c.byName["n1"].table.Load().keep(time.Now()) == 0 })
+	p.stop()
+	p.mu.Lock()
+	before := p.asked
+	p.mu.Unlock()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() { c.sweep(t.Context(), c.nodes) })
+	}
+	time.Sleep(50 * time.Millisecond)
+	p.resume()
+	wg.Wait()
+	p.mu.Lock()
+	if n := p.asked - before; n > 3 {
+		t.Errorf("20 sweeps made %d exchanges", n)
+	}
+	p.mu.Unlock()
+	if got := names(t, root); len(got) == 0 {
+		t.Error("nothing is listed")
+	}
+}
+
+// The longest wait between two attempts, and the attempt itself on a machine
+// that is well, leave a node back within two seconds of being well.
+func TestRetryIsSoon(t *testing.T) {
+	if longest := retryMax; longest > 1500*time.Millisecond || probeSilent > time.Second {
+		t.Errorf("a dead node is dialled every %v, a silent one probed every %v", longest, probeSilent)
+	}
+}
+
+// A node that answers nothing but errors does not count as up, and is not asked
+// again and again.
+func TestSickNode(t *testing.T) {
+	p := &patient{}
+	c := startCluster(t, Config{
+		Head:  NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes: []NodeConfig{{Name: "n1", Dial: p.dial}},
+	})
+	root := rootOf(t, c, vfs.Root, "")
+	if got := stateOf(t, root, "n1"); got != "up" {
+		t.Fatalf("n1 is %s", got)
+	}
+	p.mu.Lock()
+	p.sick = syscall.EIO
+	p.mu.Unlock()
+	c.byName["n1"].probe()
+	eventually(t, "n1 is down", func() bool { return stateOf(t, root, "n1") == "down" })
+	p.mu.Lock()
+	p.sick = nil
+	p.mu.Unlock()
+	eventually(t, "n1 is up again", func() bool { return stateOf(t, root, "n1") == "up" })
+}

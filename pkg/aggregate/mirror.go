@@ -1,0 +1,146 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A Mirror is the tree of a cluster that another process of this machine runs,
+// as seen by one identity: what aggrfs exec and aggrfs mount show of a daemon.
+// It is a front end whose only node is the daemon. The processes are the
+// daemon's, gpids and all, held in a table as a node's are; self, the reader's
+// own process and the rest of a /proc root are found in the reader's native
+// procfs, at Config.Native.
+type Mirror struct {
+	n      *node
+	host   host
+	native *native
+	stop   context.CancelFunc
+}
+
+// NewMirror starts to connect to the daemon, cfg.Head, and returns at once.
+// path is the root within the daemon's tree, "" or "/sets/n[1-3]"; who is the
+// identity that the mirror is for. Close ends it.
+func NewMirror(cfg Config, who vfs.Identity, path string) (*Mirror, error) {
+	if len(cfg.Nodes) > 0 {
+		return nil, errors.New("aggregate: a mirror has one upstream")
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	host, err := thisHost(cfg.Proc)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	m := &Mirror{
+		host: host,
+		n:    newNode(ctx, &cfg, cfg.Head, 0), stop: stop,
+		native: newNative(made{since: cfg.Now(), keep: cfg.Policy.Table()}, &cfg),
+	}
+	m.n.aname, m.n.reader = path, who
+	m.n.wg.Go(m.n.run)
+	return m, nil
+}
+
+// Close drops the connection and waits for everything that the mirror started.
+func (m *Mirror) Close() error {
+	m.stop()
+	m.n.wg.Wait()
+	return nil
+}
+
+// Attach implements vfs.Tree. Only the identity that the mirror was made for
+// may attach.
+func (m *Mirror) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	if !who.Equal(m.n.reader) {
+		return nil, syscall.EACCES
+	}
+	if aname != "" {
+		return nil, syscall.ENOENT
+	}
+	id := childID(fnvOffset, "")
+	return &mirrorRoot{
+		nodeRoot: nodeRoot{
+			remoteDir: remoteDir{remote{n: m.n, who: who, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}},
+			sees:      func(uint32) bool { return true },
+			fixed:     m.native.attr(id, vfs.TypeDir),
+		},
+		native: m.native,
+	}, nil
+}
+
+// Check makes one exchange and says what is wrong with the daemon, if anything.
+// A daemon on another machine is refused: its head node's gpids are pids of that
+// machine, and would be taken for those of this one.
+func (m *Mirror) Check(ctx context.Context) error {
+	for m.n.healthNow().state == stateConnecting && sleep(ctx, minWait) {
+	}
+	switch h := m.n.healthNow(); h.state {
+	case stateUp:
+	case stateConnecting:
+		return fmt.Errorf("no answer: %w", context.Cause(ctx))
+	default:
+		return h.err
+	}
+	if !m.n.reader.IsRoot() {
+		return nil // who gets no snapshot shows no processes either, only files about the cluster
+	}
+	t, err := m.n.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	if t.Facts().BootID != m.host.bootID {
+		return errors.New("it runs on another machine, and its head node's processes would be taken for those of this one; run this there")
+	}
+	return nil
+}
+
+// mirrorRoot is the root of a mirror.
+type mirrorRoot struct {
+	nodeRoot
+	native *native
+}
+
+// Walk implements vfs.Dir.
+func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	pid, isPID := parsePID(name, maxGPID)
+	_, merged := rootNames[name]
+	switch {
+	case name == "sys":
+		return newSysDir(r.native, childID(r.id, name)), nil
+	case !isPID && !merged && !strings.Contains(name, ":"):
+		return r.native.entry(r.id, name)
+	}
+	n, err := r.nodeRoot.Walk(ctx, name)
+	if err != nil && isPID && pid <= rewrite.MaxPID && r.native.callerPID(ctx) == PID(pid) {
+		return r.native.link(childID(r.id, name), name), nil
+	}
+	return n, err
+}
+
+// List implements vfs.Dir. It sweeps.
+func (r *mirrorRoot) List(context.Context) (vfs.DirHandle, error) {
+	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
+		var all []vfs.DirEntry
+		if ros := r.n.roster(ctx); ros.t != nil {
+			all = make([]vfs.DirEntry, 0, ros.t.Len()+64)
+			for i := range ros.t.Len() {
+				p := ros.t.Proc(i)
+				if !ros.has(i) {
+					continue
+				}
+				all = append(all, vfs.DirEntry{
+					Name: GPID(p.PID).String(), ID: processID(r.id, r.n.index, p.ID), Type: vfs.TypeDir, Next: uint64(p.PID) + 1,
+				})
+			}
+		}
+		return append(all, r.native.otherNames(r.id)...), nil
+	}), nil
+}

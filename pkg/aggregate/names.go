@@ -1,0 +1,178 @@
+package aggregate
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// inTask tells whether r is the task directory of a process whose files are
+// rewritten: its names are thread ids.
+func (r *remote) inTask() bool {
+	return r.proc != nil && r.proc.m != nil && len(r.path) == 2 && r.path[1] == "task"
+}
+
+// nativeName is what name, as the merged tree has it, is called on the node.
+func (r *remote) nativeName(name string) (string, bool) {
+	if !r.inTask() {
+		return name, true
+	}
+	n, ok := parsePID(name, maxGPID)
+	if !ok {
+		return "", false
+	}
+	index, tid, ok := GPID(n).split()
+	return strconv.Itoa(int(tid)), ok && index == r.n.index
+}
+
+// mergedNames turns a listing with native names into one of the merged tree.
+func (r *remote) mergedNames(all []vfs.DirEntry) []vfs.DirEntry {
+	out := make([]vfs.DirEntry, 0, len(all))
+	for _, e := range all {
+		if !vfs.ValidName(e.Name) {
+			continue
+		}
+		if r.inTask() {
+			n, ok := parsePID(e.Name, maxGPID)
+			g := GPID(0)
+			if ok {
+				g = GPID(r.proc.m.PID(n))
+			}
+			if g == 0 {
+				continue
+			}
+			e.Name = g.String()
+		}
+		e.ID = childID(r.id, e.Name)
+		out = append(out, e)
+	}
+	return out
+}
+
+// A nameTable is the names that every process directory of a node has, and
+// every thread directory: they are the same for all processes of one kernel
+// (fs/proc/base.c lists them), so that a name that is not among them need not
+// be asked for, and one that is need not be asked whether it exists.
+type nameTable struct {
+	process, thread map[string]uint32 // mode: type and permissions
+}
+
+// known returns the entry of that name without asking the node, nil where it
+// cannot. Only whom the tables are for gets such answers: what others see is the
+// kernel's to say.
+func (d *remoteDir) known(name, native string) vfs.Node {
+	if d.proc == nil || !d.holds() {
+		return nil
+	}
+	names := d.n.names.Load()
+	if names == nil {
+		return nil
+	}
+	t, _, keep := d.n.row(d.proc.pid, d.proc.leaf)
+	if t == nil {
+		return nil
+	}
+	var mode uint32
+	switch {
+	case len(d.path) == 1:
+		mode = names.process[native]
+	case len(d.path) == 3 && d.path[1] == "task":
+		mode = names.thread[native]
+	}
+	if mode == 0 {
+		return nil
+	}
+	r := remote{
+		n: d.n, who: d.who, proc: d.proc,
+		path: append(slices.Clip(d.path), native), id: childID(d.id, name),
+		attr: vfs.Attr{Mode: mode, Nlink: 1, KeepName: keep},
+	}
+	if len(d.path) == 1 && readOnce[native] {
+		return &knownFile{remoteFile{r}}
+	}
+	n, err := r.node()
+	if err != nil {
+		return nil
+	}
+	return n
+}
+
+// readOnce are the files that tools open, read and close, process after process,
+// and nobody keeps open to read them again. A front may pass what is known of
+// them to the kernel, which then holds the bytes while the file is open.
+var readOnce = map[string]bool{"environ": true, "cgroup": true}
+
+// knownFile is a file of a process that is read on demand, but whose attributes
+// need not be asked for: the permissions are those of all files of its name,
+// and the owner is in the table.
+type knownFile struct{ remoteFile }
+
+// Attr implements vfs.Node.
+func (f *knownFile) Attr(ctx context.Context) (vfs.Attr, error) {
+	if a := f.Preview(); a.Keep > 0 {
+		return a, nil
+	}
+	return f.remoteFile.Attr(ctx)
+}
+
+// Preview implements vfs.Previewer.
+func (f *knownFile) Preview() vfs.Attr {
+	t, i, keep := f.n.row(f.proc.pid, f.proc.leaf)
+	if t == nil {
+		return f.remoteFile.Preview()
+	}
+	a := rowFileAttr(t, i, f.attr.Mode, keep)
+	a.ID = f.id
+	return a
+}
+
+// missing tells whether the process certainly has no file of that name, and how
+// long that may be kept.
+func (d *processDir) missing(name string) (keep time.Duration, ok bool) {
+	names := d.n.names.Load()
+	if names == nil || !d.holds() || names.process[name] != 0 {
+		return 0, false
+	}
+	t, _, keep := d.n.row(d.proc.pid, d.proc.leaf)
+	return keep, t != nil
+}
+
+// learnNames reads which names a process directory and a thread directory of
+// the node have, and with which permissions, from the process given.
+func (n *node) learnNames(ctx context.Context, up Upstream, p *process) error {
+	dir := newProcessDir(n.reader, 0, &process{n: n, pid: p.pid, leaf: p.leaf}, vfs.Attr{Mode: uint32(vfs.TypeDir)})
+	names := &nameTable{}
+	for _, at := range []struct {
+		into *map[string]uint32
+		path []string
+	}{{&names.process, dir.path}, {&names.thread, []string{dir.path[0], "task", dir.path[0]}}} {
+		r := dir.remote
+		r.path = at.path
+		r.leaf = 0
+		all, err := r.list(ctx)
+		if err != nil {
+			return err
+		}
+		*at.into = make(map[string]uint32, len(all))
+		for _, e := range all {
+			found, _, err := r.walk(ctx, e.Name)
+			if err != nil {
+				return err
+			}
+			a, err := r.attrOf(ctx, found)
+			if err != nil {
+				return err
+			}
+			(*at.into)[e.Name] = a.Mode
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.up == up { // not of a leaf that has gone meanwhile
+		n.names.Store(names)
+	}
+	return nil
+}

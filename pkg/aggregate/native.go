@@ -1,0 +1,138 @@
+package aggregate
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// native is the reader's native procfs: what a root shows besides the
+// processes and the sums is found there, by symbolic links. The kernel resolves
+// them with the reader's own rights and in the reader's own namespaces.
+type native struct {
+	made
+	proc string // the procfs as this process sees it
+	path string // the procfs as the reader sees it
+	now  func() time.Time
+
+	mu   sync.Mutex
+	list []string  // guarded by mu; replaced, never changed
+	read time.Time // guarded by mu; when list was read
+}
+
+func newNative(m made, cfg *Config) *native {
+	return &native{made: m, proc: cfg.Proc, path: cfg.Native, now: cfg.Now}
+}
+
+// nativeAge is how long the list of root names is good. Names come with modules
+// that are loaded, so seldom.
+const nativeAge = 5 * time.Second
+
+// names are the root's, without processes and what the merged tree has itself,
+// sorted. They include self and thread-self.
+func (n *native) names() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := n.now(); n.list == nil || now.Sub(n.read) > nativeAge {
+		if fresh, err := readNames(n.proc); err == nil {
+			n.list, n.read = slices.DeleteFunc(fresh, func(name string) bool {
+				_, merged := rootNames[name]
+				return merged || name[0] >= '0' && name[0] <= '9'
+			}), now
+		}
+	}
+	return n.list
+}
+
+// entry is the link for a root name.
+func (n *native) entry(parent uint64, name string) (vfs.Node, error) {
+	if _, ok := slices.BinarySearch(n.names(), name); !ok {
+		return nil, syscall.ENOENT
+	}
+	return n.link(childID(parent, name), name), nil
+}
+
+// entryIn is the link for an entry of a directory of the native procfs.
+func (n *native) entryIn(parent uint64, dir, name string) (vfs.Node, error) {
+	if _, err := os.Lstat(n.proc + "/" + dir + "/" + name); err != nil {
+		return nil, err
+	}
+	return n.link(childID(parent, name), dir+"/"+name), nil
+}
+
+// entriesIn is the listing of such a directory, with own in place of the native
+// entry of its name.
+func (n *native) entriesIn(parent uint64, dir string, own vfs.DirEntry) ([]vfs.DirEntry, error) {
+	names, err := readNames(n.proc + "/" + dir)
+	if err != nil {
+		return nil, err
+	}
+	all := []vfs.DirEntry{own}
+	for _, name := range names {
+		if name != own.Name {
+			all = append(all, namedEntry(parent, name, vfs.TypeLink))
+		}
+	}
+	return sortEntries(all), nil
+}
+
+// readNames are the names of a directory, sorted.
+func readNames(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	all, err := d.Readdirnames(-1)
+	slices.Sort(all)
+	return all, err
+}
+
+// callerPID is the process that a request comes from, or 0 where it is unknown.
+func (n *native) callerPID(ctx context.Context) PID {
+	caller, ok := vfs.CallerOf(ctx)
+	if !ok {
+		return 0
+	}
+	raw, err := os.ReadFile(n.proc + "/" + strconv.Itoa(int(caller.TID)) + "/status")
+	if err != nil {
+		return 0
+	}
+	tgid, _ := rewrite.ThreadGroup(raw)
+	return PID(tgid)
+}
+
+// link makes the link to that path below the native procfs.
+func (n *native) link(id uint64, path string) *link {
+	return &link{made: n.made, id: id, target: n.path + "/" + path}
+}
+
+// link is a symbolic link of the tree's own.
+type link struct {
+	made
+	id     uint64
+	target string
+}
+
+// ID implements vfs.Node.
+func (l *link) ID() uint64 { return l.id }
+
+// Type implements vfs.Node.
+func (l *link) Type() vfs.Type { return vfs.TypeLink }
+
+// Attr implements vfs.Node.
+func (l *link) Attr(context.Context) (vfs.Attr, error) {
+	a := l.attr(l.id, vfs.TypeLink)
+	a.Size = uint64(len(l.target))
+	return a, nil
+}
+
+// Readlink implements vfs.Link.
+func (l *link) Readlink(context.Context) (string, error) { return l.target, nil }

@@ -1,0 +1,124 @@
+package aggregate
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A node is one machine of the cluster: the connection to it, its health, and
+// the table of its processes.
+//
+// run owns the connection and is the only one that opens or drops it; others
+// report what they saw (answered, missed) and find the connection under mu.
+type node struct {
+	name    NodeName
+	index   int
+	address string
+	aname   string       // the tree to attach to; "" but for a mirror of a subtree
+	reader  vfs.Identity // whom the tables are for: root, but for a mirror
+	dial    Dialer
+	policy  *cachepolicy.Policy
+	limits  Timeouts
+	log     *slog.Logger
+	now     func() time.Time
+
+	table atomic.Pointer[table]     // what the last sweep brought, perhaps out of date; nil is nothing
+	clock atomic.Pointer[clock]     // how its files are rewritten; nil is not known yet
+	names atomic.Pointer[nameTable] // which names a process directory of this node has; nil is not known yet
+
+	late    atomic.Int32 // processes read one by one since the table expired, see renew
+	latePID atomic.Int32 // the last of them
+
+	suspect chan struct{} // holds a token when somebody wants the node probed
+	ctx     context.Context
+	wg      sync.WaitGroup // run, and the sweep under way
+
+	mu     sync.Mutex
+	health health              // guarded by mu
+	up     Upstream            // guarded by mu; nil while there is no connection
+	roots  map[string]vfs.Node // guarded by mu; what up gave to each attach, by attach name and identity
+	fetch  *fetch              // guarded by mu; the sweep under way, if any
+}
+
+// maxRoots bounds the attaches kept on one connection. Past it the connection's
+// attaches are made anew.
+const maxRoots = 4096
+
+func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
+	return &node{
+		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
+		policy: cfg.Policy, limits: cfg.Timeouts, now: cfg.Now,
+		log:     cfg.Log.With("node", string(nc.Name)),
+		suspect: make(chan struct{}, 1),
+		ctx:     ctx,
+		health:  health{state: stateConnecting, since: cfg.Now()},
+	}
+}
+
+// root returns the root of the node's tree for an identity, attaching if need
+// be.
+func (n *node) root(ctx context.Context, who vfs.Identity, aname string) (vfs.Dir, error) {
+	key := aname + "\x00" + who.Key()
+	n.mu.Lock()
+	up, root, health := n.up, n.roots[key], n.health
+	n.mu.Unlock()
+	if up == nil || health.state == stateSilent {
+		return nil, n.unwell(health)
+	}
+	if root == nil {
+		var err error
+		if root, err = up.Attach(ctx, who, aname); err != nil {
+			return nil, err
+		}
+		n.mu.Lock()
+		if n.up == up {
+			if len(n.roots) >= maxRoots {
+				clear(n.roots)
+			}
+			n.roots[key] = root
+		}
+		n.mu.Unlock()
+	}
+	dir, ok := root.(vfs.Dir)
+	if !ok {
+		return nil, fmt.Errorf("node %s: its root is no directory: %w", n.name, syscall.EIO)
+	}
+	return dir, nil
+}
+
+// unwell is the error of a request that is not even tried.
+func (n *node) unwell(h health) error {
+	return fmt.Errorf("node %s is %s: %w", n.name, h.state, syscall.EHOSTDOWN)
+}
+
+// call makes one exchange with the node as who: f gets the root of the node's
+// tree and a context that ends with the read deadline. What it takes, and
+// whether it missed the deadline, is noted for the node's health.
+func (n *node) call(ctx context.Context, who vfs.Identity, f func(context.Context, vfs.Dir) error) error {
+	return n.callAt(ctx, who, n.aname, f)
+}
+
+func (n *node) callAt(ctx context.Context, who vfs.Identity, aname string, f func(context.Context, vfs.Dir) error) error {
+	ctx, cancel := context.WithTimeout(ctx, n.limits.Read)
+	defer cancel()
+	start := n.now()
+	root, err := n.root(ctx, who, aname)
+	if err == nil {
+		err = f(ctx, root)
+	}
+	switch {
+	case err == nil:
+		n.answered(n.now().Sub(start))
+	case ctx.Err() == context.DeadlineExceeded:
+		n.probe()
+	}
+	return err
+}

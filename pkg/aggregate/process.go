@@ -1,0 +1,163 @@
+package aggregate
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A process is one process of a node, as the object that leaf numbers; whoever
+// has the pid later is another.
+type process struct {
+	n    *node
+	pid  PID
+	leaf uint64
+	// m rewrites its files; nil in trees that show the node as it is.
+	m *rewrite.Map
+}
+
+// processDir is a process's directory.
+type processDir struct{ remoteDir }
+
+// newProcessDir makes the directory of a process below parent.
+func newProcessDir(who vfs.Identity, parent uint64, p *process, attr vfs.Attr) *processDir {
+	d := &processDir{remoteDir{remote{
+		n: p.n, who: who, proc: p,
+		path: []string{strconv.Itoa(int(p.pid))},
+		leaf: p.leaf, id: processID(parent, p.n.index, p.leaf), attr: attr,
+	}}}
+	d.attr.ID = d.id
+	return d
+}
+
+// Attr implements vfs.Node: from the table while it is good.
+func (d *processDir) Attr(ctx context.Context) (vfs.Attr, error) {
+	d.renew(ctx)
+	if t, i, keep := d.n.row(d.proc.pid, d.proc.leaf); t != nil {
+		a := rowAttr(t, i, keep)
+		a.ID = d.id
+		return a, nil
+	}
+	return d.remoteDir.Attr(ctx)
+}
+
+// Preview hides that of remote: a process directory's attributes are at hand
+// or must be asked for.
+func (d *processDir) Preview() vfs.Attr {
+	if t, i, keep := d.n.row(d.proc.pid, d.proc.leaf); t != nil {
+		a := rowAttr(t, i, keep)
+		a.ID = d.id
+		return a
+	}
+	return d.remote.Preview()
+}
+
+// renew is node.renew for who may use the tables.
+func (r *remote) renew(ctx context.Context) {
+	if r.holds() {
+		r.n.renew(ctx, r.proc.pid)
+	}
+}
+
+// rowAttr is what a table knows of a process directory.
+func rowAttr(t *table, i int, keep time.Duration) vfs.Attr {
+	p := t.Proc(i)
+	at := time.Unix(0, p.Mtime)
+	return vfs.Attr{
+		Mode: uint32(vfs.TypeDir) | p.Mode&0o7777, UID: p.UID, GID: p.GID, Nlink: p.Nlink,
+		Atime: at, Mtime: at, Ctime: at, Keep: keep,
+	}
+}
+
+// rowFileAttr is what a table knows of a regular file in the directory, whose
+// permissions are those of all files of its name. Where the owner is not known
+// nothing is kept.
+func rowFileAttr(t *table, i int, mode uint32, keep time.Duration) vfs.Attr {
+	p := t.Proc(i)
+	at := time.Unix(0, p.Mtime)
+	a := vfs.Attr{
+		Mode: uint32(vfs.TypeFile) | mode&0o7777, UID: p.FileUID, GID: p.FileGID, Nlink: 1,
+		Atime: at, Mtime: at, Ctime: at, Keep: keep, KeepName: keep,
+	}
+	if p.FileUID == vfs.NoID {
+		a.UID, a.GID, a.Keep = p.UID, p.GID, 0
+	}
+	return a
+}
+
+// Walk implements vfs.Dir. The files that sweeps bring are served from the
+// table to whom the table is for; to others they are read as they are, since
+// what is in them may depend on who reads.
+func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	d.renew(ctx)
+	if d.holds() {
+		if k := d.n.fileIndex([]string{name}); k >= 0 {
+			if f := d.tableFile(name, k); f != nil {
+				return f, nil
+			}
+		}
+	}
+	if keep, ok := d.missing(name); ok {
+		return nil, vfs.Missing{Keep: keep}
+	}
+	return d.remoteDir.Walk(ctx, name)
+}
+
+// tableFile returns the file that stands at index k in the tables, or nil where
+// the table is no longer good.
+func (d *processDir) tableFile(name string, k int) vfs.Node {
+	if t, _, _ := d.n.row(d.proc.pid, d.proc.leaf); t == nil {
+		return nil
+	}
+	f := &tableFile{k: k}
+	f.remote = remote{
+		n: d.n, who: d.who, proc: d.proc,
+		path: append(slices.Clip(d.path), name), id: childID(d.id, name),
+		attr: vfs.Attr{Mode: uint32(vfs.TypeFile) | 0o444, Nlink: 1},
+	}
+	return f
+}
+
+// rewrite rewrites the file at that path below the process directory.
+func (p *process) rewrite(path []string, raw []byte) ([]byte, error) {
+	f := rewrite.For(path)
+	if p.m == nil || f == nil {
+		return raw, nil
+	}
+	out, ok := f(p.m, make([]byte, 0, len(raw)+64), raw)
+	if !ok {
+		return nil, syscall.EIO
+	}
+	return out, nil
+}
+
+// maxRewrite is the largest file that is rewritten, in bytes. The largest of a
+// kernel's, children of a process with as many children as there can be pids,
+// is 32 MiB.
+const maxRewrite = 32 << 20
+
+// rewritten returns the open file with its content rewritten, where it is to
+// be. It closes h unless it returns it.
+func (r *remote) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error) {
+	if r.proc == nil || r.proc.m == nil || rewrite.For(r.path[1:]) == nil {
+		if _, held := h.(vfs.Held); held {
+			return h, nil
+		}
+		return &remoteHandle{n: r.n, Handle: h}, nil
+	}
+	defer h.Close()
+	raw, err := vfs.ReadAll(ctx, h, maxRewrite)
+	if err != nil {
+		return nil, err
+	}
+	out, err := r.proc.rewrite(r.path[1:], raw)
+	if err != nil {
+		return nil, err
+	}
+	return vfs.NewBytes(out, 0), nil
+}

@@ -1,0 +1,90 @@
+package rewrite
+
+import "bytes"
+
+// Cgroup puts the node before every path of /proc/<pid>/cgroup: lines of the
+// form "hierarchy:controllers:path", see cgroups(7).
+func Cgroup(m *Map, dst, src []byte) ([]byte, bool) {
+	if m.CgroupNode == "" {
+		return append(dst, src...), true
+	}
+	for len(src) > 0 {
+		line, rest, found := bytes.Cut(src, newline)
+		path := 0
+		for colons := 0; path < len(line) && colons < 2; path++ {
+			if line[path] == ':' {
+				colons++
+			}
+		}
+		dst = append(dst, line[:path]...)
+		if path < len(line) {
+			dst = append(dst, '/')
+			dst = append(dst, m.CgroupNode...)
+			if string(line[path:]) != "/" {
+				dst = append(dst, line[path:]...)
+			}
+		}
+		if found {
+			dst = append(dst, '\n')
+		}
+		src = rest
+	}
+	return dst, true
+}
+
+// Children rewrites /proc/<pid>/task/<tid>/children: pids, each followed by a
+// space.
+func Children(m *Map, dst, src []byte) ([]byte, bool) {
+	for len(src) > 0 {
+		n := fieldEnd(src)
+		if n > 0 {
+			var ok bool
+			if dst, ok = m.appendPID(dst, src[:n]); !ok {
+				return dst, false
+			}
+		}
+		if n < len(src) {
+			dst = append(dst, src[n])
+			n++
+		}
+		src = src[n:]
+	}
+	return dst, true
+}
+
+// Sched rewrites the title of /proc/<pid>/sched, "name (pid, #threads: n)". The
+// name is not escaped, so the title ends where the line of dashes begins.
+func Sched(m *Map, dst, src []byte) ([]byte, bool) {
+	end := bytes.Index(src, []byte("\n---"))
+	if end < 0 {
+		end = len(src)
+	}
+	tail := bytes.LastIndex(src[:end], []byte(", #threads:"))
+	if tail < 0 {
+		return append(dst, src...), true
+	}
+	head := bytes.LastIndexByte(src[:tail], '(')
+	if head < 0 {
+		return dst, false
+	}
+	dst = append(dst, src[:head+1]...)
+	dst, ok := m.appendPID(dst, src[head+1:tail])
+	return append(dst, src[tail:]...), ok
+}
+
+// Timers rewrites /proc/<pid>/timers, whose "notify:" lines end in the pid or
+// thread id that gets the signal: "notify: signal/pid.2634".
+func Timers(m *Map, dst, src []byte) ([]byte, bool) {
+	return eachLine(dst, src, func(dst, key, value []byte) []byte {
+		dot := bytes.LastIndexByte(value, '.')
+		if string(key) != "notify" || dot < 0 {
+			return append(dst, value...)
+		}
+		dst = append(dst, value[:dot+1]...)
+		dst, ok := m.appendPID(dst, value[dot+1:])
+		if !ok {
+			dst = append(dst, '0')
+		}
+		return dst
+	})
+}

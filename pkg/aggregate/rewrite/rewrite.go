@@ -1,0 +1,112 @@
+// Package rewrite turns the text of one node's process files into text that
+// makes sense to a reader on another machine.
+//
+// A file of /proc/<pid> names processes by that node's native pids, counts
+// time in that node's ticks since that node's boot, and memory in that node's
+// pages. A tool on the reader's machine knows one kernel: its own. So each
+// number that would be misread is replaced, field by field, and nothing else
+// is touched. Which file is rewritten and how is a table ([For]); everything
+// that is not in it passes as it is.
+//
+// The text comes from a leaf and is not to be trusted: a file that does not
+// have its kernel form is refused (ok is false) where a wrong guess could name
+// a process of another node, and left as it is elsewhere. A native pid that no
+// kernel can have never becomes a global pid.
+//
+// The functions only append to dst, keep nothing, and may be called
+// concurrently.
+package rewrite
+
+import "strconv"
+
+// MaxPID is the largest pid a Linux kernel gives out: PID_MAX_LIMIT of
+// include/linux/threads.h.
+const MaxPID = 1 << 22
+
+// Map says how one node's numbers become the reader's.
+type Map struct {
+	// PID returns the global pid of a native pid or thread id between 1 and
+	// MaxPID, or 0 where there is none. It must be safe for concurrent use.
+	PID func(native int64) int64
+
+	// StartShift is added to start times, in the reader's ticks: the node's
+	// boot minus the reader's.
+	StartShift int64
+	// HzFrom and HzTo are the node's and the reader's USER_HZ, ticks a second.
+	HzFrom, HzTo int64
+	// PageFrom and PageTo are the node's and the reader's page size in bytes.
+	PageFrom, PageTo int64
+
+	// CgroupNode is put before every cgroup path as "/<CgroupNode>"; empty
+	// leaves them alone.
+	CgroupNode string
+}
+
+// A Func appends the rewritten src to dst. It reports false if src has not the
+// form of its file; what dst then holds is meaningless.
+type Func func(m *Map, dst, src []byte) (out []byte, ok bool)
+
+// pid maps one pid: 0, -1 and other values below 1 stay as they are, as they
+// mean "none" everywhere. It reports false for what no kernel would show.
+func (m *Map) pid(native int64) (int64, bool) {
+	if native <= 0 {
+		return native, true
+	}
+	if native > MaxPID {
+		return 0, false
+	}
+	return m.PID(native), true
+}
+
+// ticks scales a duration from the node's ticks to the reader's.
+func (m *Map) ticks(n int64) int64 { return scale(n, m.HzTo, m.HzFrom) }
+
+// pages scales a number of pages from the node's size to the reader's.
+func (m *Map) pages(n int64) int64 { return scale(n, m.PageFrom, m.PageTo) }
+
+// scale is n*num/den without overflow for any n; factors of zero change nothing.
+func scale(n, num, den int64) int64 {
+	if num == den || num <= 0 || den <= 0 {
+		return n
+	}
+	if whole := n / den * num; whole/num == n/den {
+		return whole + n%den*num/den
+	}
+	return n
+}
+
+// number parses a decimal, perhaps negative, that fills all of b.
+func number(b []byte) (int64, bool) {
+	neg := len(b) > 0 && b[0] == '-'
+	if neg {
+		b = b[1:]
+	}
+	if len(b) == 0 || len(b) > 18 {
+		return 0, false
+	}
+	var n int64
+	for _, c := range b {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if neg {
+		n = -n
+	}
+	return n, true
+}
+
+// appendPID appends the global pid of the native pid in text. It reports false
+// if text is no pid.
+func (m *Map) appendPID(dst, text []byte) ([]byte, bool) {
+	n, ok := number(text)
+	if !ok {
+		return dst, false
+	}
+	g, ok := m.pid(n)
+	if !ok {
+		return dst, false
+	}
+	return strconv.AppendInt(dst, g, 10), true
+}

@@ -1,0 +1,145 @@
+package rewrite
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func testMap() *Map {
+	return &Map{
+		PID:        func(n int64) int64 { return 120000000 + n },
+		StartShift: 500,
+		HzFrom:     100, HzTo: 100, PageFrom: 4096, PageTo: 4096,
+		CgroupNode: "n12",
+	}
+}
+
+func TestFiles(t *testing.T) {
+	scaled := testMap()
+	scaled.HzFrom, scaled.PageFrom = 1024, 65536
+	early := testMap()
+	early.StartShift = -10000
+	const tail = " 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 2048 20 21 22 23 24 25 26 0\n"
+	for _, tc := range []struct {
+		name    string
+		f       Func
+		m       *Map
+		in, out string
+		bad     bool
+	}{
+		{name: "stat", f: Stat,
+			in:  "7 (a) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 99 8192 200 18446744073709551615 1" + tail,
+			out: "120000007 (a) S 120000001 120000007 120000007 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 1 0 599 8192 200 18446744073709551615 1" + tail},
+		{name: "stat with a hostile name", f: Stat,
+			in:  "7 (a) R 1 (\n) S 1 0 0 0 7 0 1 2 3 4 10 20 30 40 20 0 1 0 99 8192 200 1",
+			out: "120000007 (a) R 1 (\n) S 120000001 0 0 0 120000007 0 1 2 3 4 10 20 30 40 20 0 1 0 599 8192 200 1"},
+		{name: "stat scaled", f: Stat, m: scaled,
+			in:  "7 (a) S 1 7 7 0 -1 0 1 2 3 4 1024 2048 512 0 20 0 1 0 10240 8192 2 1" + tail,
+			out: "120000007 (a) S 120000001 120000007 120000007 0 -1 0 1 2 3 4 100 200 50 0 20 0 1 0 1500 8192 32 1" + strings.Replace(tail, " 16 17 18 ", " 1 1 1 ", 1)},
+		{name: "stat before the reader's boot", f: Stat, m: early,
+			in:  "7 (a) S 0 0 0 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 10 8192 2 1",
+			out: "120000007 (a) S 0 0 0 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 0 8192 2 1"},
+		{name: "stat cut short", f: Stat, in: "7 (a) S 1 7 7", bad: true},
+		{name: "stat of an impossible pid", f: Stat, in: "9000000 (a) S 1 7 7 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 10 8192 2 1", bad: true},
+		{name: "stat without a name", f: Stat, in: "7 a S", bad: true},
+		{name: "statm", f: Statm, m: scaled, in: "1 2 3 0 4 5 0\n", out: "16 32 48 0 64 80 0\n"},
+		{name: "status", f: Status,
+			in:  "Name:\ta\\nPid:\t3\nTgid:\t7\nNgid:\t0\nPid:\t8\nPPid:\t1\nTracerPid:\t9\nNStgid:\t7\t1\nNSpid:\t8\t2\nNSpgid:\t7\nNSsid:\t0\nVmRSS:\t 12 kB\n",
+			out: "Name:\ta\\nPid:\t3\nTgid:\t120000007\nNgid:\t0\nPid:\t120000008\nPPid:\t120000001\nTracerPid:\t120000009\nNStgid:\t120000007\t1\nNSpid:\t120000008\t2\nNSpgid:\t120000007\nNSsid:\t0\nVmRSS:\t 12 kB\n"},
+		{name: "status that lies", f: Status, in: "Pid:\t99999999\nTgid:\tx\n", out: "Pid:\t0\nTgid:\t0\n"},
+		{name: "cgroup", f: Cgroup, in: "4:memory:/a:b/c\n1:name=systemd:/\n0::/x\n", out: "4:memory:/n12/a:b/c\n1:name=systemd:/n12\n0::/n12/x\n"},
+		{name: "children", f: Children, in: "7 8 ", out: "120000007 120000008 "},
+		{name: "no children", f: Children},
+		{name: "children that lie", f: Children, in: "x ", bad: true},
+		{name: "sched", f: Sched, in: "a (1, #threads: 9) b (7, #threads: 1)\n------\nse.x : 1\n", out: "a (1, #threads: 9) b (120000007, #threads: 1)\n------\nse.x : 1\n"},
+		{name: "fdinfo", f: Fdinfo,
+			in:  "pos:\t0\nPid:\t7\nNSpid:\t7\t1\nlock:\t1: FLOCK  ADVISORY  WRITE 7 00:1a:99 0 EOF\nlock:\t2: -> POSIX  ADVISORY  WRITE 8 00:1a:99 0 EOF\nPid:\t-1\n",
+			out: "pos:\t0\nPid:\t120000007\nNSpid:\t120000007\t1\nlock:\t1: FLOCK  ADVISORY  WRITE 120000007 00:1a:99 0 EOF\nlock:\t2: -> POSIX  ADVISORY  WRITE 120000008 00:1a:99 0 EOF\nPid:\t-1\n"},
+		{name: "timers", f: Timers, in: "ID: 0\nsignal: 60/0\nnotify: signal/pid.2634\n", out: "ID: 0\nsignal: 60/0\nnotify: signal/pid.120002634\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := tc.m
+			if m == nil {
+				m = testMap()
+			}
+			got, ok := tc.f(m, nil, []byte(tc.in))
+			if ok == tc.bad {
+				t.Fatalf("ok = %v, want %v (%q)", ok, !tc.bad, got)
+			}
+			if ok && string(got) != tc.out {
+				t.Errorf("got  %q\nwant %q", got, tc.out)
+			}
+		})
+	}
+}
+
+// The kernel's own files pass, and an identity map changes nothing.
+func TestIdentityIsIdentity(t *testing.T) {
+	same := &Map{PID: func(n int64) int64 { return n }, HzFrom: 100, HzTo: 100, PageFrom: 4096, PageTo: 4096}
+	for _, file := range []string{"stat", "statm", "status", "cgroup", "sched", "timers", "task/" + strconv.Itoa(os.Getpid()) + "/children", "fdinfo/0"} {
+		raw, err := os.ReadFile("/proc/self/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := For(strings.Split(file, "/"))
+		if f == nil {
+			t.Fatalf("%s is not rewritten", file)
+		}
+		got, ok := f(same, nil, raw)
+		if !ok || !bytes.Equal(got, raw) {
+			t.Errorf("%s: ok=%v\n got %q\nfrom %q", file, ok, got, raw)
+		}
+	}
+}
+
+func fuzz(f *testing.F, rw Func, seeds ...string) {
+	for _, s := range seeds {
+		f.Add([]byte(s))
+	}
+	m := testMap()
+	m.PID = func(n int64) int64 {
+		if n <= 0 || n > MaxPID {
+			panic("a pid that no kernel gives out reached the mapping")
+		}
+		return 120000000 + n
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		prefix := []byte("kept")
+		out, ok := rw(m, prefix, in)
+		if ok && !bytes.HasPrefix(out, []byte("kept")) {
+			t.Fatal("dst was not appended to")
+		}
+	})
+}
+
+func FuzzStat(f *testing.F) {
+	fuzz(f, Stat, "7 (a) S 1 7 7 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 10 8192 2 1\n", "7 ()) ) (", "(")
+}
+
+func FuzzStatus(f *testing.F) { fuzz(f, Status, "Name:\ta\nPid:\t7\nNSpid:\t7\t1\n", "Pid:") }
+
+func FuzzOthers(f *testing.F) {
+	f.Add([]byte("lock:\t1: -> FLOCK ADVISORY WRITE 7 00:1a:99 0 EOF\n"))
+	f.Add([]byte("a (7, #threads: 1)\n---\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, rw := range []Func{Statm, Cgroup, Children, Sched, Fdinfo, Timers} {
+			rw(testMap(), nil, in)
+		}
+	})
+}
+
+func BenchmarkStat(b *testing.B) {
+	raw, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := testMap()
+	var dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		dst, _ = Stat(m, dst[:0], raw)
+	}
+}
