@@ -1,0 +1,68 @@
+package nsexec
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// defaultPath is where commands are looked for when PATH is not set, as
+// execvp(3) does.
+const defaultPath = "/bin:/usr/bin"
+
+// become replaces this process by the command. When it cannot, it says why on
+// stderr and returns the exit status that stands for it.
+func become(name string, argv []string) int {
+	code, why := execute(argv)
+	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", name, argv[0], why)
+	return code
+}
+
+// execute is execvp(3) with reasons.
+func execute(argv []string) (code int, why string) {
+	code, why = CodeNotFound, "command not found"
+	for _, path := range candidates(argv[0]) {
+		err := syscall.Exec(path, argv, os.Environ())
+		if err == syscall.ENOEXEC { // a script without "#!"
+			err = syscall.Exec("/bin/sh", append([]string{"sh", path}, argv[1:]...), os.Environ())
+		}
+		switch _, missing := os.Stat(path); {
+		case missing != nil && strings.Contains(argv[0], "/"):
+			return CodeNotFound, missing.(*os.PathError).Err.Error()
+		case missing != nil:
+			// look on
+		case err == syscall.ENOENT:
+			return CodeCannotExec, path + ": the interpreter it names does not exist"
+		case err == syscall.EACCES:
+			// Another directory may have one that can be executed.
+			code, why = CodeCannotExec, path+": permission denied (is it an executable file?)"
+		default:
+			return CodeCannotExec, path + ": " + err.Error()
+		}
+	}
+	return code, why
+}
+
+// candidates are the paths that a command's name can stand for.
+func candidates(name string) []string {
+	if strings.Contains(name, "/") {
+		return []string{name}
+	}
+	if name == "" {
+		return nil
+	}
+	path, set := os.LookupEnv("PATH")
+	if !set {
+		path = defaultPath
+	}
+	var paths []string
+	for _, dir := range filepath.SplitList(path) {
+		if dir == "" {
+			dir = "."
+		}
+		paths = append(paths, dir+"/"+name)
+	}
+	return paths
+}

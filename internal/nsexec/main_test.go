@@ -1,0 +1,116 @@
+package nsexec_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"go.uber.org/goleak"
+)
+
+// serverVariable makes this test program a server: `aggrfs exec`, so to speak.
+// Its value is where the native procfs is to be kept.
+const serverVariable = "NSEXEC_TEST_ASIDE"
+
+func TestMain(m *testing.M) {
+	nsexec.Stage()
+	if aside := os.Getenv(serverVariable); aside != "" {
+		os.Exit(server(aside, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// server runs a command on the test's tree.
+func server(aside string, argv []string) int {
+	dev, err := openDevice()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return nsexec.CodeFailed
+	}
+	code, err := nsexec.Run(context.Background(), spec(dev, aside, argv...))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "failed:", err)
+	}
+	return code
+}
+
+func spec(dev *os.File, aside string, argv ...string) nsexec.Spec {
+	return nsexec.Spec{
+		Argv: argv, Device: dev, Aside: aside,
+		Mount: func(fd int) nsexec.Mount {
+			return nsexec.Mount{
+				Source: "test", FSType: "fuse.aggrfs", Flags: syscall.MS_NODEV | syscall.MS_NOSUID,
+				Data: fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd),
+			}
+		},
+		Serve: func() error { go serveTree(int(dev.Fd()), aside); return nil },
+	}
+}
+
+// start starts a server that runs argv and collects what it prints.
+func start(t *testing.T, aside string, argv ...string) (*exec.Cmd, *strings.Builder) {
+	t.Helper()
+	var out strings.Builder
+	cmd := command(t, aside, argv...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, &out
+}
+
+// startShell has a shell script start the server: it is "$@".
+func startShell(t *testing.T, aside, script string, argv ...string) (*exec.Cmd, *strings.Builder) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	cmd := command(t, aside, append([]string{"-c", script, "bash", self}, argv...)...)
+	cmd.Path, cmd.Args[0] = "/bin/bash", "bash"
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, &out
+}
+
+// command is a server, which is killed at the end of the test if it still runs.
+func command(t *testing.T, aside string, argv ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", argv...)
+	// A program with the race detector sleeps for a second before it ends.
+	cmd.Env = append(os.Environ(), serverVariable+"="+aside, "GORACE=atexit_sleep_ms=0")
+	cmd.WaitDelay = 10 * time.Second // what it left may hold the output
+	t.Cleanup(func() {
+		if cmd.Process != nil && cmd.ProcessState == nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+		}
+	})
+	return cmd
+}
+
+// run runs argv to its end and returns exit status and output.
+func run(t *testing.T, aside string, argv ...string) (int, string) {
+	t.Helper()
+	cmd, out := start(t, aside, argv...)
+	cmd.Wait()
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// eventually waits until f holds.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package nsexec_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Fifty runs, one after the other and together in one place, leave no mount,
+// process, descriptor, namespace or directory behind.
+func TestNothingStays(t *testing.T) {
+	aside := asideIn(t)
+	before := leftovers(t)
+	for range 50 {
+		if code, out := run(t, aside, "cat", "/proc/tree"); code != 0 {
+			t.Fatal(code, out)
+		}
+		if exists(aside) {
+			t.Fatal(aside, "has stayed")
+		}
+	}
+	if after := leftovers(t); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 4 {
+				cmd, out := start(t, aside, "sh", "-c", "cat /proc/tree && cat "+aside+"/uptime && sleep 0.0$(($$ % 7)) && cat "+aside+"/uptime")
+				if err := cmd.Wait(); err != nil {
+					t.Error(err, out)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if after := leftovers(t); after != before || exists(aside) {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// leftovers lists what a run could leave behind: our mounts, descriptors,
+// processes and the mount namespaces of this machine.
+func leftovers(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Write(mounts)
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		b.WriteString(fd.Name() + " ")
+	}
+	self, _ := os.Executable()
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range exes {
+		if target, _ := os.Readlink(exe); target == self {
+			args, _ := os.ReadFile(filepath.Dir(exe) + "/cmdline")
+			b.WriteString("\n" + strings.ReplaceAll(string(args), "\x00", " "))
+		}
+	}
+	return b.String()
+}

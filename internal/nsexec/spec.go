@@ -1,0 +1,93 @@
+package nsexec
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// DefaultAside is where the native procfs is kept unless the Spec says
+// otherwise.
+const DefaultAside = "/run/aggrfs-native"
+
+// What Run returns when the command could not be run; env(1), timeout(1) and
+// the shells use the same.
+const (
+	CodeFailed     = 125 // Run itself failed: there is an error, too
+	CodeCannotExec = 126 // the command was found and cannot be executed
+	CodeNotFound   = 127 // there is no such command
+	CodeSignal     = 128 // plus the number of the signal that ended the command
+)
+
+// Deadlines of the exchange with the stage and the watcher, neither of which
+// waits for anything but the kernel.
+const (
+	setupDeadline = 10 * time.Second // from the start of the stage to the mount
+	sweepDeadline = 10 * time.Second // for the watcher to take the tree away
+	killGrace     = 5 * time.Second  // from SIGTERM to SIGKILL when the context ends
+)
+
+// A Mount is what mount(2) is told about the tree.
+type Mount struct {
+	Source string
+	FSType string
+	Flags  uintptr // MS_* of mount(2)
+	Data   string
+}
+
+// Spec says what to run and on which tree. Argv, Device, Mount and Serve are
+// needed.
+type Spec struct {
+	Argv  []string // the command and its arguments; looked up in the PATH of Env
+	Env   []string // nil is the environment of this process
+	Dir   string   // working directory; "" is that of this process
+	Stdin *os.File // nil is that of this process, as for the next two
+	// File descriptors above 2 that this process was started with are passed
+	// on as well.
+	Stdout, Stderr *os.File
+
+	// Device is /dev/fuse, opened and not mounted yet. It stays the caller's.
+	Device *os.File
+	// Mount returns the arguments of mount(2), given the number that the
+	// device has in the process that calls it.
+	Mount func(fd int) Mount
+	// Serve is called once the tree is mounted, before the command starts. It
+	// must not wait for anything to be read from the tree but what the kernel
+	// itself sends. Serving must go on until Run has returned.
+	Serve func() error
+
+	// Aside is the directory where the native procfs is kept, an absolute
+	// path; "" is DefaultAside.
+	Aside string
+	// Name stands before messages about the command; "" is "aggrfs exec".
+	Name string
+	// Log is told what goes wrong after the command has started; nil is
+	// slog.Default.
+	Log *slog.Logger
+}
+
+func (s Spec) complete() (Spec, error) {
+	if len(s.Argv) == 0 || s.Device == nil || s.Mount == nil || s.Serve == nil {
+		return s, errors.New("nsexec: Spec needs Argv, Device, Mount and Serve")
+	}
+	or(&s.Stdin, os.Stdin)
+	or(&s.Stdout, os.Stdout)
+	or(&s.Stderr, os.Stderr)
+	or(&s.Aside, DefaultAside)
+	or(&s.Name, "aggrfs exec")
+	if s.Log == nil {
+		s.Log = slog.Default()
+	}
+	if s.Env == nil {
+		s.Env = os.Environ()
+	}
+	return s, nil
+}
+
+func or[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}

@@ -1,0 +1,133 @@
+package nsexec
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The names that this program is started under as one of the other two.
+const (
+	stageName   = "aggrfs-exec-stage"
+	watcherName = "aggrfs-exec-watcher"
+)
+
+// Stage is to be called first thing in main. In a process that Run started it
+// does that process' work and does not return; in any other it does nothing.
+func Stage() {
+	switch os.Args[0] {
+	case stageName:
+		os.Exit(stage(os.Args[1:]))
+	case watcherName:
+		os.Exit(watch(os.Args[1:]))
+	}
+}
+
+// Stage arguments: the number of the first of our three descriptors, which are
+// a socket to the server, one for the watcher, and /dev/fuse; then the command.
+const stageFiles = 3
+
+// stage makes the namespace and becomes the command. It returns an exit status
+// when it cannot.
+func stage(args []string) int {
+	first, err := strconv.Atoi(args[0])
+	if err != nil {
+		return CodeFailed
+	}
+	for fd := first; fd < first+stageFiles; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	server := newPipe(first, "server")
+	var s setup
+	if err := server.Decode(&s); err != nil {
+		return CodeFailed // the server has gone
+	}
+	if err := prepare(s, server, first+1, first+2); err != nil {
+		server.Encode(prepared{Failed: err.Error()})
+		return CodeFailed
+	}
+	if server.Decode(&proceed{}) != nil {
+		return CodeFailed
+	}
+	// Whoever stands in /proc stands below the tree.
+	if wd, err := os.Getwd(); err == nil && (wd == procfs || strings.HasPrefix(wd, procfs+"/")) {
+		os.Chdir(wd) // stays where it is if the tree has no such directory
+	}
+	return become(s.Name, args[1:])
+}
+
+// prepare lays the namespace out, starts the watcher and mounts the tree. The
+// descriptors are the watcher's socket and /dev/fuse, which it closes.
+func prepare(s setup, server pipe, watch, fuse int) error {
+	defer unix.Close(fuse)
+	proc, err := prepareWatched(s, watch)
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	// From here on the watcher cleans up.
+	if err := server.Encode(prepared{}); err != nil {
+		return err
+	}
+	if err := server.Decode(&proceed{}); err != nil {
+		return err
+	}
+	tree, err := mountTree(s.Mount, proc)
+	if err != nil {
+		return err
+	}
+	return server.Encode(prepared{Tree: tree})
+}
+
+// prepareWatched is prepare up to the watcher's start. It returns the native
+// procfs.
+func prepareWatched(s setup, watch int) (proc *os.File, err error) {
+	defer unix.Close(watch)
+	lock, err := lockAside(s.Aside)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := layOut(s.Aside); err != nil {
+		removeAside(lock, s.Aside) // what is mounted goes with the namespace
+		return nil, err
+	}
+	if proc, err = os.Open(s.Aside); err != nil {
+		return nil, withdraw(s.Aside, lock, err)
+	}
+	if err := startWatcher(watch, int(lock.Fd()), int(proc.Fd())); err != nil {
+		proc.Close()
+		return nil, withdraw(s.Aside, lock, err)
+	}
+	return proc, nil
+}
+
+// withdraw undoes lockAside and layOut and returns err.
+func withdraw(aside string, lock *os.File, err error) error {
+	unix.Unmount(aside, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	removeAside(lock, aside)
+	return err
+}
+
+// startWatcher starts the watcher as a child of our parent.
+func startWatcher(socket, lock, proc int) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	_, err = syscall.ForkExec("/proc/self/exe", []string{watcherName, "of", strconv.Itoa(os.Getppid())}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   append(os.Environ(), "GOMAXPROCS=1"),
+		Files: []uintptr{null.Fd(), null.Fd(), 2, uintptr(socket), uintptr(lock), uintptr(proc)},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_PARENT},
+	})
+	if err != nil {
+		return fmt.Errorf("start the watcher: %w", err)
+	}
+	return nil
+}

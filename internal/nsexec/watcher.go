@@ -1,0 +1,53 @@
+package nsexec
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The watcher's descriptors.
+const (
+	watcherSocket = 3 + iota // to the server
+	watcherLock              // on the directory aside, see lockAside
+	watcherProc              // the native procfs
+)
+
+// watch waits until the server has gone and cleans up.
+func watch([]string) int {
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGPIPE)
+	for fd := watcherSocket; fd <= watcherProc; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	server := newPipe(watcherSocket, "server")
+	lock := os.NewFile(watcherLock, "lock")
+	proc := os.NewFile(watcherProc, procfs)
+	if server.Encode(hello{PID: os.Getpid()}) != nil {
+		return CodeFailed // the server has gone, and the stage goes with it
+	}
+	var g guard
+	if server.Decode(&g) != nil {
+		return CodeFailed
+	}
+	io.Copy(io.Discard, server.file) // ends with the server
+
+	code := 0
+	complain := func(err error) {
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", watcherName, err)
+			code = CodeFailed
+		}
+	}
+	if g.Tree != "" {
+		complain(takeAway(proc, g.Tree))
+	}
+	if err := unix.Unmount(g.Aside, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		complain(fmt.Errorf("unmount %s: %w", g.Aside, err))
+	}
+	complain(removeAside(lock, g.Aside))
+	return code
+}
