@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/pkg/fusefs"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+func (a *app) execCommand() *cobra.Command {
+	var src source
+	cmd := &cobra.Command{
+		Use:   "exec [flags] -- COMMAND [ARG...]",
+		Short: "Run a command that sees the processes of the cluster",
+		Long: `Run COMMAND with the merged tree as its /proc, in a mount namespace of its own;
+the /proc of everybody else stays what it is. The exit status is the command's.`,
+		Example: "  aggrfs exec -- ps -ef\n  aggrfs exec --nodes 'n[001-032]' -- top",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				a.exitCode = nsexec.CodeFailed
+				return errors.New("exec needs a command: aggrfs exec -- ps -ef")
+			}
+			code, err := a.exec(cmd.Context(), &src, args)
+			a.exitCode = code
+			return err
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	src.addFlags(cmd)
+	return a.withLogLevel(cmd, "error")
+}
+
+// exec returns the exit status; with an error it is that of a command that could
+// not be run.
+func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error) {
+	if err := requireRoot("exec"); err != nil {
+		return nsexec.CodeFailed, err
+	}
+	tree, err := src.open(ctx, a, nsexec.DefaultAside)
+	if err != nil {
+		return nsexec.CodeFailed, err
+	}
+	defer tree.Close()
+	if missing := a.missing(ctx, tree); missing != "" {
+		fmt.Fprintln(os.Stderr, "aggrfs: "+missing)
+	}
+	dev, err := fusefs.OpenDevice()
+	if err != nil {
+		return nsexec.CodeFailed, err
+	}
+	defer dev.Close()
+	cfg := a.fuseConfig(tree)
+	var server *fusefs.Server
+	defer func() {
+		if server != nil {
+			server.Close()
+		}
+	}()
+	return nsexec.Run(ctx, nsexec.Spec{
+		Argv:   argv,
+		Device: dev,
+		Mount: func(fd int) nsexec.Mount {
+			fstype, flags, data := fusefs.MountOptions(fd, cfg)
+			return nsexec.Mount{Source: "aggrfs", FSType: fstype, Flags: flags, Data: data}
+		},
+		Serve: func() error {
+			server, err = fusefs.Serve(dev, cfg)
+			return err
+		},
+		Log: a.log,
+	})
+}
+
+// fuseConfig is how the tree is mounted: for root alone.
+func (a *app) fuseConfig(t *tree) fusefs.Config {
+	return fusefs.Config{
+		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.root(ctx) },
+		Owner:  vfs.Root, Log: a.log,
+	}
+}

@@ -1,0 +1,18 @@
+// Command aggrfs shows the processes of a cluster as one /proc: it serves the
+// merged tree over 9P (serve), mounts it (mount), and runs commands such as ps
+// and top on it (exec).
+package main
+
+import (
+	"os"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec"
+)
+
+// version is set by the build.
+var version = "unknown"
+
+func main() {
+	nsexec.Stage() // does not return in the processes that exec starts
+	os.Exit(run(os.Args[1:]))
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Connect to the nodes and serve the merged tree over 9P",
+		Long: `Connect to all nodes of the configuration and serve the merged tree. Without
+--config it is the head node alone, on ` + defaultServer + `.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := config.Default()
+			if path != "" {
+				var err error
+				if cfg, err = config.Load(path); err != nil {
+					return err
+				}
+			}
+			return a.serve(cmd.Context(), cfg)
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "", "configuration file (YAML)")
+	return a.withLogLevel(cmd, "info")
+}
+
+// serve serves the cluster until SIGINT or SIGTERM.
+func (a *app) serve(ctx context.Context, cfg *config.Config) error {
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	for _, w := range cfg.Warnings() {
+		a.log.Warn(w)
+	}
+	// The sockets come first: a second server on the same ones must not disturb
+	// the state file.
+	listeners, err := listenAll(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}()
+	cluster, err := newCluster(cfg, "", a.log)
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	var group errgroup.Group
+	for i, l := range listeners {
+		identify := ninep.ByCredentials
+		if strings.HasPrefix(cfg.Listen[i], "tcp:") {
+			identify = ninep.Insecure
+		}
+		server := ninep.NewServer(ninep.ServerConfig{Tree: cluster, Identify: identify, Log: a.log})
+		group.Go(func() error {
+			defer stop() // one that fails ends all
+			return server.Serve(ctx, l)
+		})
+	}
+	a.log.Info("serving", "addresses", cfg.Listen, "head", cfg.Head, "nodes", len(cfg.Nodes)+1)
+	return group.Wait()
+}
+
+// listenAll opens all addresses or none. Local users may all connect: who they
+// are, and so what they see, is decided by the kernel's word on the peer.
+func listenAll(ctx context.Context, cfg *config.Config) ([]net.Listener, error) {
+	var all []net.Listener
+	for _, text := range cfg.Listen {
+		addr, err := ninep.ParseAddr(text)
+		var l net.Listener
+		if err == nil {
+			l, err = ninep.Listen(ctx, addr, 0o666)
+		}
+		if err != nil {
+			for _, l := range all {
+				err = errors.Join(err, l.Close())
+			}
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// defaultServer is where aggrfs serve listens unless told otherwise.
+const defaultServer = "unix:/run/aggrfs/aggrfs.sock"
+
+// source says where a command gets the merged tree from: a running server, a
+// configuration of its own, or the head node alone.
+type source struct {
+	server string
+	config string
+	nodes  string
+}
+
+func (s *source) addFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.server, "server", "", "address of the aggrfs serve to ask (default "+defaultServer+", and without a server there the head node alone)")
+	cmd.Flags().StringVar(&s.config, "config", "", "configuration file of the cluster, to be connected to without a server")
+	cmd.Flags().StringVar(&s.nodes, "nodes", "", "only these nodes, such as n[001-032,40]")
+	cmd.MarkFlagsMutuallyExclusive("server", "config")
+}
+
+// path is the root within the merged tree that --nodes asks for.
+func (s *source) path() (string, error) {
+	if s.nodes == "" {
+		return "", nil
+	}
+	set, err := nodeset.Parse(s.nodes)
+	if err != nil {
+		return "", fmt.Errorf("--nodes: %w", err)
+	}
+	return "/sets/" + set.String(), nil
+}
+
+// A tree is an open source.
+type tree struct {
+	vfs.Tree
+	io.Closer
+	who   vfs.Identity // whom this process may attach for
+	aname string       // of the root that was asked for
+}
+
+// root attaches to the root that was asked for.
+func (t *tree) root(ctx context.Context) (vfs.Dir, error) {
+	n, err := t.Attach(ctx, t.who, t.aname)
+	if err != nil {
+		return nil, err
+	}
+	dir, ok := n.(vfs.Dir)
+	if !ok {
+		return nil, syscall.ENOTDIR
+	}
+	return dir, nil
+}
+
+// self is the identity of this process, as a server finds it by its peer's
+// credentials.
+func self() (vfs.Identity, error) {
+	groups, err := os.Getgroups()
+	if err != nil {
+		return vfs.Identity{}, err
+	}
+	who := vfs.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	if who.IsRoot() {
+		return vfs.Root, nil
+	}
+	for _, g := range groups {
+		if uint32(g) != who.GID {
+			who.Groups = append(who.Groups, uint32(g))
+		}
+	}
+	slices.Sort(who.Groups)
+	return who, nil
+}
+
+// openTimeout bounds the wait for the first answer of a server or the nodes.
+const openTimeout = 5 * time.Second
+
+// open finds the tree. native is the reader's procfs as the reader will see it.
+func (s *source) open(ctx context.Context, a *app, native string) (*tree, error) {
+	path, err := s.path()
+	if err != nil {
+		return nil, err
+	}
+	proc, err := nsexec.Native("")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	cfg := config.Default()
+	if s.config != "" {
+		if cfg, err = config.Load(s.config); err != nil {
+			return nil, err
+		}
+	} else {
+		t, err := s.mirror(ctx, a, proc, native, path)
+		if err == nil || s.server != "" || !noServer(err) {
+			return t, err
+		}
+		cfg.Proc = proc
+	}
+	return s.embed(ctx, a, cfg, native, path)
+}
+
+// mirror opens a running server.
+func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) (*tree, error) {
+	address := s.server
+	if address == "" {
+		address = defaultServer
+	}
+	addr, err := ninep.ParseAddr(address)
+	if err != nil {
+		return nil, fmt.Errorf("--server: %w", err)
+	}
+	who, err := self()
+	if err != nil {
+		return nil, err
+	}
+	cfg := config.Default()
+	m, err := aggregate.NewMirror(aggregate.Config{
+		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(addr, a.log)},
+		Policy:   cachepolicy.Sweep(cfg.Cache),
+		Timeouts: timeouts(cfg),
+		Proc:     proc, Native: native, Version: version, Log: a.log,
+	}, who, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Check(ctx); err != nil {
+		m.Close()
+		if errors.Is(err, syscall.ENOENT) && s.nodes != "" && !noServer(err) {
+			return nil, fmt.Errorf("--nodes: the server at %s does not know all of %s (see aggrfs nodes)", address, s.nodes)
+		}
+		return nil, fmt.Errorf("server at %s: %w", address, err)
+	}
+	return &tree{Tree: m, Closer: m, who: who}, nil
+}
+
+// embed connects to the nodes of cfg from this process.
+func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, path string) (*tree, error) {
+	c, err := newCluster(cfg, native, a.log)
+	if err != nil {
+		return nil, err
+	}
+	// What is read by this process is read with its own rights anyway.
+	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path}
+	c.Ready(ctx)
+	if _, err := t.root(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("--nodes: %s is not in the cluster, which has %s", s.nodes, nodeNames(c))
+	}
+	return t, nil
+}
+
+// nodeNames are the cluster's nodes as a nodeset.
+func nodeNames(c *aggregate.Cluster) string {
+	var names []string
+	for _, n := range c.Names() {
+		names = append(names, string(n))
+	}
+	return nodeset.Of(names...).String()
+}
+
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+	"github.com/spf13/cobra"
+)
+
+// defaultListen is where procsrv listens unless told otherwise.
+const defaultListen = "unix:/run/procsrv/procsrv.sock"
+
+// options are the flags.
+type options struct {
+	proc     string
+	listen   []string
+	insecure bool
+	level    slog.Level
+}
+
+// command is procsrv's command line; log lines go to logTo.
+func command(logTo io.Writer) *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "procsrv",
+		Short: "Serve this node's /proc over 9P",
+		Long: `procsrv serves a node's /proc over 9P (9P2000.L) to aggrfs, and to anyone who
+mounts it. It is read-only, and what it serves to a user is what the kernel shows
+that user. It must run as root, and ends on SIGTERM or SIGINT.`,
+		Example: `  procsrv
+  procsrv --listen unix:/run/procsrv/procsrv.sock --listen unix:/srv/proc.sock
+  procsrv --insecure --listen tcp:10.1.0.12:5640`,
+		Args:          cobra.NoArgs,
+		Version:       buildVersion(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.level}))
+			return serve(c.Context(), o, log)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.proc, "proc", "/proc", "the procfs to serve, a directory")
+	f.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "listen on `ADDR`, unix:PATH or tcp:HOST:PORT; repeatable")
+	f.BoolVar(&o.insecure, "insecure", false, "allow tcp: addresses: anyone who reaches the port is believed to be whom they say they are")
+	f.TextVar(&o.level, "log-level", slog.LevelInfo, "log from this `LEVEL` on: debug, info, warn or error")
+	return c
+}
+
+// addresses reads the addresses and refuses what needs --insecure.
+func (o options) addresses() ([]ninep.Addr, error) {
+	if len(o.listen) == 0 {
+		return nil, fmt.Errorf("nowhere to listen: give --listen ADDR")
+	}
+	addrs := make([]ninep.Addr, len(o.listen))
+	for i, s := range o.listen {
+		a, err := ninep.ParseAddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("--listen: %w", err)
+		}
+		if a.Network != "unix" && !o.insecure {
+			return nil, fmt.Errorf("--listen %s: plain TCP believes whoever reaches the port; use unix:PATH, or add --insecure on a network that is trusted as a whole", s)
+		}
+		addrs[i] = a
+	}
+	return addrs, nil
+}
+
+// version is set by the linker: -X main.version=VERSION.
+var version string
+
+// buildVersion is the linker's, or else what the go command noted.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}

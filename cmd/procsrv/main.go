@@ -1,0 +1,22 @@
+// Command procsrv is the leaf: it serves a node's /proc over 9P.
+//
+// By default it listens on a unix socket that only root can reach. It runs
+// until SIGTERM or SIGINT.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "procsrv:", err)
+		os.Exit(1)
+	}
+}
