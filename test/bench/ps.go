@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/test/cluster"
+)
+
+const (
+	psProcesses = 5000
+	psRounds    = 3
+	// psCache is the cache time that is configured for this figure.
+	psCache = 10 * time.Second
+)
+
+// timePS runs "ps -ef" and prints what it took, in seconds, as bash times it.
+const timePS = `TIMEFORMAT=%R; time ps -ef >/dev/null`
+
+// psMount compares "ps -ef" as root on the FUSE mount of one remote leaf with
+// 5,000 processes with the same ps on that node's own /proc: ps-mount-cold with
+// nothing held anywhere, ps-mount-warm a second run. ps-server-* are the same
+// through a running server, as aggrfs exec does it by default.
+func psMount(ctx context.Context) (err error) {
+	c, err := cluster.Start(ctx, cluster.Options{
+		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: psProcesses,
+		Workload: func(string) []cluster.Process { return nil },
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	dir, err := os.MkdirTemp("", "aggrfs-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	config, server := filepath.Join(dir, "aggrfs.yaml"), "unix:"+filepath.Join(dir, "aggrfs.sock")
+	text := fmt.Sprintf("version: 1\nlisten: [%q]\nhead: head\nstate: %s/gpids.json\ncache: %s\nnodes: [{nodes: n1, address: %q}]\n",
+		server, dir, psCache, c.Nodes[0].Address)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return err
+	}
+	native := func() (time.Duration, error) {
+		times, err := seconds(c.Nodes[0].Command(ctx, "bash", "-c", timePS))
+		if err != nil {
+			return 0, err
+		}
+		return times[0], nil
+	}
+	if _, err := native(); err != nil { // the first run finds nothing in the kernel's caches
+		return err
+	}
+	if err := psFigures(ctx, "ps-mount", native, "--config", config); err != nil {
+		return err
+	}
+	serve := exec.CommandContext(ctx, "bin/aggrfs", "serve", "--config", config, "--log-level", "error")
+	serve.Stderr = os.Stderr
+	if err := serve.Start(); err != nil {
+		return err
+	}
+	defer func() {
+		serve.Process.Signal(syscall.SIGTERM)
+		err = errors.Join(err, serve.Wait())
+	}()
+	for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if exec.CommandContext(ctx, "bin/aggrfs", "nodes", "--server", server).Run() == nil {
+			break
+		}
+		if time.Now().After(until) {
+			return errors.New("aggrfs serve does not answer")
+		}
+	}
+	return psFigures(ctx, "ps-server", native, "--server", server)
+}
+
+// psFigures prints NAME-cold and NAME-warm for aggrfs exec with those flags.
+func psFigures(ctx context.Context, name string, native func() (time.Duration, error), flags ...string) error {
+	var natives, colds, warms []time.Duration
+	for range psRounds {
+		n, err := native()
+		if err != nil {
+			return err
+		}
+		// Starting may have swept: what that brought has expired after the sleep.
+		script := fmt.Sprintf("sleep %g; %s; %s", (psCache + 200*time.Millisecond).Seconds(), timePS, timePS)
+		argv := append(append([]string{"exec"}, flags...), "--nodes", "n1", "--", "bash", "-c", script)
+		times, err := seconds(exec.CommandContext(ctx, "bin/aggrfs", argv...))
+		if err != nil {
+			return err
+		}
+		natives, colds, warms = append(natives, n), append(colds, times[0]), append(warms, times[1])
+	}
+	figure(name+"-cold", median(colds), median(natives))
+	figure(name+"-warm", median(warms), median(natives))
+	return nil
+}
+
+// seconds runs a command that prints times to stderr, one a line.
+func seconds(cmd *exec.Cmd) ([]time.Duration, error) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%v: %w: %s", cmd.Args, err, &stderr)
+	}
+	var out []time.Duration
+	for _, f := range strings.Fields(stderr.String()) {
+		s, err := strconv.ParseFloat(f, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%v: unexpected output %q", cmd.Args, &stderr)
+		}
+		out = append(out, time.Duration(s*float64(time.Second)))
+	}
+	return out, nil
+}

@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/test/cluster"
+)
+
+// bin is where the programs under test are.
+var bin string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "aggrfs-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	for _, name := range []string{"aggrfs", "procsrv"} {
+		build := exec.Command("go", "build", "-race", "-o", filepath.Join(dir, name), "github.com/aggrfs/aggrfs/cmd/"+name)
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", name, err, out)
+			return 1
+		}
+	}
+	bin = dir
+	return m.Run()
+}
+
+// A site is a cluster of nodes with the front end that serves them.
+type site struct {
+	t       *testing.T
+	cluster *cluster.Cluster
+	config  string
+	server  string // the front end's address
+	log     *log
+}
+
+// newSite starts n nodes and aggrfs serve. Extra is added to its configuration.
+func newSite(t *testing.T, o cluster.Options, extra string) *site {
+	t.Helper()
+	dir := t.TempDir()
+	o.ProcsrvPath = filepath.Join(bin, "procsrv")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	c, err := cluster.Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		mounts, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil || strings.Contains(string(mounts), c.Dir) || strings.Contains(string(mounts), dir) {
+			t.Errorf("mounts are left behind: %v\n%s", err, mounts)
+		}
+	})
+	s := &site{t: t, cluster: c, config: filepath.Join(dir, "aggrfs.yaml"), server: "unix:" + filepath.Join(dir, "aggrfs.sock"), log: &log{}}
+	var b strings.Builder
+	fmt.Fprintf(&b, "version: 1\nlisten: [%q]\nstate: %s\nhead: head\n%snodes:\n", s.server, filepath.Join(dir, "gpids.json"), extra)
+	for _, n := range c.Nodes {
+		fmt.Fprintf(&b, "  - {nodes: %s, address: %q}\n", n.Name, n.Address)
+	}
+	if err := os.WriteFile(s.config, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.serve()
+	return s
+}
+
+// serve starts the front end and waits until it knows all nodes.
+func (s *site) serve() {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "serve", "--config", s.config)
+	cmd.Stderr = s.log
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			s.t.Errorf("aggrfs serve: %v\n%s", err, s.log)
+		}
+		if strings.Contains(s.log.String(), "DATA RACE") {
+			s.t.Errorf("aggrfs serve:\n%s", s.log)
+		}
+	})
+	s.eventually("all nodes are up", func() bool {
+		out, err := s.aggrfs("nodes")
+		return err == nil && strings.Count(out, " up ") == len(s.cluster.Nodes)+1
+	})
+}
+
+func (s *site) eventually(what string, f func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			out, err := s.aggrfs("nodes")
+			s.t.Fatalf("%s: not within 30 s; nodes (%v):\n%s\nlog:\n%s", what, err, out, s.log)
+		}
+	}
+}
+
+// aggrfs runs a subcommand that asks the front end.
+func (s *site) aggrfs(sub string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "aggrfs"), append([]string{sub, "--server", s.server}, args...)...)
+	return output(cmd)
+}
+
+// output runs a command and returns what it printed; stderr is part of an error.
+func output(cmd *exec.Cmd) (string, error) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "COLUMNS=1000", "TERM=dumb")
+	out, err := cmd.Output()
+	if err != nil || stderr.Len() > 0 {
+		err = fmt.Errorf("%v: %w: %s", cmd.Args, orNone(err), &stderr)
+	}
+	return string(out), err
+}
+
+type noError struct{}
+
+func (noError) Error() string { return "it complains" }
+
+func orNone(err error) error {
+	if err == nil {
+		return noError{}
+	}
+	return err
+}
+
+// onTree runs a command on the merged tree of the nodes, without the head.
+func (s *site) onTree(argv ...string) string {
+	s.t.Helper()
+	out, err := s.aggrfs("exec", append([]string{"--nodes", "n[1-" + fmt.Sprint(len(s.cluster.Nodes)) + "]", "--"}, argv...)...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// onAll runs a command on the merged tree with the head.
+func (s *site) onAll(argv ...string) string {
+	s.t.Helper()
+	out, err := s.aggrfs("exec", append([]string{"--"}, argv...)...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// onNode runs a command on a node itself: the oracle.
+func (s *site) onNode(n *cluster.Node, argv ...string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	out, err := output(n.Command(ctx, argv...))
+	if err != nil {
+		s.t.Fatalf("on %s: %v", n.Name, err)
+	}
+	return out
+}
+
+// mount mounts the whole tree on a directory until the test ends.
+func (s *site) mount() string {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "mount", "--server", s.server, dir)
+	var log log
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil || strings.Contains(log.String(), "DATA RACE") {
+			s.t.Errorf("aggrfs mount: %v\n%s", err, &log)
+		}
+	})
+	s.eventually("the tree is mounted", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "cluster/nodes"))
+		return err == nil
+	})
+	return dir
+}

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/test/cluster"
+)
+
+// Programs that exec runs find what they need of the native /proc.
+func TestPrograms(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	goFile := write("main.go", "package main\n\nimport (\"fmt\"; \"os\")\n\nfunc main() { p, err := os.Executable(); fmt.Println(p != \"\", err) }\n")
+	goProgram := filepath.Join(dir, "program")
+	if out, err := exec.Command("go", "build", "-o", goProgram, goFile).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	python := write("a.py", "import os,sys\nprint(os.readlink('/proc/self/exe') != '', open('/proc/self/comm').read().strip() != '', len(os.listdir('/proc/self/fd')) > 2)\n")
+	java := write("A.java", "public class A { public static void main(String[] a) throws Exception { System.out.println(ProcessHandle.current().pid() > 0 && new java.io.File(\"/proc/self/exe\").getCanonicalPath().contains(\"java\")); } }\n")
+	repo := filepath.Join(dir, "repo")
+	for _, tc := range []struct {
+		name, script, want string
+	}{
+		{"process substitution", "cat <(echo one) <(echo two)", "one\ntwo\n"},
+		{"/dev/stdin", "echo in | cat /dev/stdin; echo out >/dev/stdout; : 3</dev/null; ls /dev/fd >/dev/null", "in\nout\n"},
+		{"df", "df / >/dev/null && df /proc >/dev/null && echo df", "df\n"},
+		{"mount", "mount | grep -c ' /proc '; findmnt -n -o FSTYPE / >/dev/null && echo findmnt", "2\nfindmnt\n"},
+		{"git", "git init -q " + repo + " && git -C " + repo + " status --short && echo git", "git\n"},
+		{"Go", goProgram, "true <nil>\n"},
+		{"Python", "python3 " + python, "True True True\n"},
+		{"Java", "java " + java, "true\n"},
+		{"lsof", "timeout 60 lsof -p $$ 2>/dev/null | grep -q cwd && echo lsof", "lsof\n"},
+		{"self", "test $(readlink /proc/self) = /run/aggrfs-native/self; cat /proc/$$/comm; test -r /proc/$$/status && echo self", "bash\nself\n"},
+		{"a file kept open", `python3 -c 'import time
+f = open("/proc/stat"); a = f.read(); time.sleep(0.5); f.seek(0); print(f.read() != a)'`, "True\n"},
+		{"sys", "cat /proc/sys/kernel/ostype /proc/sys/kernel/pid_max; cat /proc/sys/kernel/hostname >/dev/null && echo sys", "Linux\n2147483647\nsys\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s.t = t
+			if got := s.onAll("bash", "-c", tc.script); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+	// On a tree without the head node a program still finds itself.
+	t.Run("own process", func(t *testing.T) {
+		s.t = t
+		if got := s.onTree("python3", "-c", "import os; print('Pid:\\t%d' % os.getpid() in open('/proc/%d/status' % os.getpid()).read())"); got != "True\n" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// exec's exit status is the command's.
+func TestExitStatus(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	for script, want := range map[string]int{"exit 0": 0, "exit 42": 42, "kill -TERM $$": 128 + 15} {
+		cmd := exec.Command(filepath.Join(bin, "aggrfs"), "exec", "--server", s.server, "--", "sh", "-c", script)
+		cmd.Run()
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("%s: exit status %d, want %d", script, got, want)
+		}
+	}
+	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "exec", "--server", s.server, "--", "no-such-command")
+	out, _ := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 127 || !strings.Contains(string(out), "no-such-command") {
+		t.Errorf("a command that does not exist: %d, %q", cmd.ProcessState.ExitCode(), out)
+	}
+}
+
+// Without a server exec shows the head node alone.
+func TestNoServer(t *testing.T) {
+	if _, err := os.Stat("/run/aggrfs/aggrfs.sock"); err == nil {
+		t.Fatal("an aggrfs serve runs on this machine; stop it to run this test")
+	}
+	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "exec", "--", "ps", "-e", "-o", "pid=")
+	got, err := output(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got, " 1\n") || strings.Count(got, "\n") < 3 {
+		t.Errorf("ps shows %q", got)
+	}
+}
