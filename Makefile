@@ -1,0 +1,74 @@
+# make test     install what is missing, build, check, run all tests
+# make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
+# make build    bin/aggrfs and bin/procsrv, static
+# make bench    one line a figure: NAME ours=... against=... ratio=...
+# make fuzz     every fuzz target for FUZZTIME
+# make install  the programs to $(DESTDIR)$(PREFIX)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+# What building and testing need beside Go, as Debian packages: the compiler is
+# for the race detector; the rest are the programs that are run on the tree.
+PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace \
+	python3 python3-psutil default-jdk-headless clustershell
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+STATICCHECK_VERSION := v0.8.2
+STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
+FUZZTIME ?= 60s
+PREFIX ?= /usr/local
+KEEP ?=
+
+phase = @echo "== $(1)"
+
+.PHONY: test run build bench fuzz install clean prepare check
+
+test: prepare build check
+	$(call phase,tests with the race detector)
+	@.ci/test -p 2 -timeout 15m ./...
+	$(call phase,all is well)
+
+run: prepare build
+	$(call phase,three nodes)
+	@KEEP=$(KEEP) go run ./test/demo
+
+bench: prepare build
+	$(call phase,figures)
+	@go run ./test/bench
+
+fuzz: prepare
+	$(call phase,fuzzing for $(FUZZTIME) each)
+	@.ci/fuzz $(FUZZTIME)
+
+build:
+	$(call phase,build $(VERSION))
+	@mkdir -p bin
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/aggrfs ./cmd/procsrv
+
+prepare:
+	$(call phase,prerequisites)
+	@.ci/prepare $(PACKAGES)
+
+check: $(STATICCHECK)
+	$(call phase,gofmt)
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w:" $$bad >&2; exit 1; fi
+	$(call phase,go vet)
+	@go vet ./...
+	$(call phase,staticcheck)
+	@$(STATICCHECK) ./...
+
+$(STATICCHECK):
+	$(call phase,staticcheck $(STATICCHECK_VERSION))
+	@mkdir -p bin
+	@GOBIN=$(CURDIR)/bin go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	@mv bin/staticcheck $@
+
+install: build
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin bin/aggrfs
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin bin/procsrv
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs configs/aggrfs.yaml
+
+clean:
+	rm -rf bin

@@ -1,0 +1,146 @@
+package rules
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestPackageComments(t *testing.T) {
+	for _, p := range packages(t) {
+		_, files := parse(t, p)
+		if len(files) == 0 {
+			continue // tests only
+		}
+		want := "Package " + p.Name + " "
+		if p.Name == "main" {
+			want = "Command " + filepath.Base(p.Dir) + " "
+		}
+		var found []string
+		for _, f := range files {
+			if f.Doc != nil {
+				found = append(found, f.Doc.Text())
+			}
+		}
+		if len(found) != 1 || !strings.HasPrefix(found[0], want) {
+			t.Errorf("%s: %d package comments; want one that begins with %q", p.path(), len(found), want)
+		}
+	}
+}
+
+// plain are methods whose name says what they do, by an interface that every
+// reader of Go knows.
+var plain = map[string]bool{"Error": true, "String": true, "Unwrap": true, "Len": true, "Close": true}
+
+func TestExportedNamesAreDocumented(t *testing.T) {
+	for _, p := range packages(t) {
+		set, files := parse(t, p)
+		for _, f := range files {
+			for _, d := range f.Decls {
+				for _, name := range undocumented(d) {
+					t.Errorf("%s: %s has no comment", place(set, name.Pos()), name.Name)
+				}
+				if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+					t.Errorf("%s: an init function", place(set, fn.Pos()))
+				}
+			}
+		}
+	}
+}
+
+// undocumented are the exported names of a declaration that have no comment,
+// neither their own nor their group's.
+func undocumented(d ast.Decl) []*ast.Ident {
+	var names []*ast.Ident
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Doc == nil && d.Name.IsExported() && (d.Recv == nil || exportedReceiver(d) && !plain[d.Name.Name]) {
+			names = append(names, d.Name)
+		}
+	case *ast.GenDecl:
+		if d.Doc != nil {
+			return nil
+		}
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				if s.Doc == nil && s.Comment == nil && s.Name.IsExported() {
+					names = append(names, s.Name)
+				}
+			case *ast.ValueSpec:
+				for _, n := range s.Names {
+					if s.Doc == nil && s.Comment == nil && n.IsExported() {
+						names = append(names, n)
+					}
+				}
+			}
+		}
+	}
+	return names
+}
+
+func exportedReceiver(d *ast.FuncDecl) bool {
+	t := d.Recv.List[0].Type
+	if star, ok := t.(*ast.StarExpr); ok {
+		t = star.X
+	}
+	if index, ok := t.(*ast.IndexExpr); ok {
+		t = index.X
+	}
+	name, ok := t.(*ast.Ident)
+	return ok && name.IsExported()
+}
+
+func place(set *token.FileSet, pos token.Pos) string {
+	p := set.Position(pos)
+	name := p.Filename
+	if abs, err := filepath.Abs(root); err == nil {
+		if rel, err := filepath.Rel(abs, name); err == nil {
+			name = rel
+		}
+	}
+	return fmt.Sprintf("%s:%d", name, p.Line)
+}
+
+// forbidden is what no file of the project contains. The expressions are
+// written so that they do not match themselves.
+var forbidden = map[string]string{
+	`TO[D]O|FIX[M]E`:                   "unfinished work has no place here: do it",
+	`\bt\.Ski[p](f|Now)?\(`:            "a test runs or fails, it is not left out",
+	`(^|[^\w.-])/wor[k]/|/tmp/brie[f]`: "a path of one machine",
+}
+
+// maxLines is the longest a file of code may be. The aim is 150.
+const maxLines = 300
+
+func TestTexts(t *testing.T) {
+	expressions := make(map[*regexp.Regexp]string)
+	for text, why := range forbidden {
+		expressions[regexp.MustCompile(text)] = why
+	}
+	for _, name := range sources(t) {
+		if strings.Contains(name, "testdata/") {
+			continue // what others wrote, and what fuzzing found
+		}
+		content, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(content), "\n")
+		for i, line := range lines {
+			for e, why := range expressions {
+				if found := e.FindString(line); found != "" {
+					t.Errorf("%s:%d: %q: %s", name, i+1, found, why)
+				}
+			}
+		}
+		if strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") && len(lines) > maxLines {
+			t.Errorf("%s: %d lines, more than %d: it has more than one subject", name, len(lines), maxLines)
+		}
+	}
+}
