@@ -78,7 +78,7 @@ func (c *Cluster) addNode(n *node) {
 func (c *Cluster) Close() error {
 	c.stop()
 	for _, n := range c.nodes {
-		n.wg.Wait()
+		n.wait()
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func NewMirror(cfg Config, who vfs.Identity, path string) (*Mirror, error) {
 // Close drops the connection and waits for everything that the mirror started.
 func (m *Mirror) Close() error {
 	m.stop()
-	m.n.wg.Wait()
+	m.n.wait()
 	return nil
 }
 

@@ -46,6 +46,7 @@ type node struct {
 	up     Upstream            // guarded by mu; nil while there is no connection
 	roots  map[string]vfs.Node // guarded by mu; what up gave to each attach, by attach name and identity
 	fetch  *fetch              // guarded by mu; the sweep under way, if any
+	over   bool                // guarded by mu; nothing is started any more
 }
 
 // maxRoots bounds the attaches kept on one connection. Past it the connection's
@@ -61,6 +62,14 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		ctx:     ctx,
 		health:  health{state: stateConnecting, since: cfg.Now()},
 	}
+}
+
+// wait waits for everything that the node started, once its context has ended.
+func (n *node) wait() {
+	n.mu.Lock()
+	n.over = true
+	n.mu.Unlock()
+	n.wg.Wait()
 }
 
 // root returns the root of the node's tree for an identity, attaching if need

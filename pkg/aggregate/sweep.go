@@ -65,8 +65,8 @@ func (n *node) startFetch() *fetch {
 		return n.fetch
 	}
 	f := &fetch{began: n.now(), done: make(chan struct{})}
-	if n.ctx.Err() != nil {
-		f.err = n.ctx.Err()
+	if n.over {
+		f.err = context.Canceled
 		close(f.done)
 		return f
 	}

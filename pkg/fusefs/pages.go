@@ -23,11 +23,11 @@ const maxPaged = 64 << 10
 //     answers under way with the former one. (The kernel compares when a
 //     question was asked with when the inode last changed, fi->attr_version in
 //     fs/fuse/inode.c.)
-//   - With the size right, the content is put into the pages before OPEN is
-//     answered, so that no READ comes: a page is complete for the kernel if what
-//     is stored ends where the file does. Where the size was not right, the
-//     kernel asks for the attributes, then for the bytes, and the file's
-//     content answers.
+//   - The content is put into the pages before OPEN is answered, so that no READ
+//     comes: a page is complete for the kernel if what is stored ends where the
+//     file does, and a file that is longer than the kernel knew grows by it. One
+//     that is shorter must be forgotten first; then the kernel asks for the
+//     attributes, then for the bytes, and the file's content answers.
 //   - Reading to the end makes the kernel check the size, and ask for
 //     attributes that have run out. So the pages are used only if the attributes
 //     are good for now: otherwise direct I/O is cheaper.
@@ -85,11 +85,15 @@ func (p *pages) use(notify notifier, id uint64, h vfs.Held) bool {
 		if p.open > 0 {
 			return false
 		}
-		if version == 0 && size != p.size {
+		if version == 0 && size < p.size {
 			p.resizeLocked(notify, id, size) // so that the next open is right
 			return false
 		}
-		p.resizeLocked(notify, id, size)
+		if size > p.size {
+			p.growLocked(size)
+		} else {
+			p.resizeLocked(notify, id, size)
+		}
 		if !p.fillLocked(notify, id, content) {
 			return false
 		}
@@ -111,6 +115,11 @@ func (p *pages) resizeLocked(notify notifier, id uint64, size uint64) {
 		notify.invalAll(id)
 	}
 }
+
+// growLocked is resizeLocked where content up to the new, larger size is put
+// into the pages next: that moves the kernel's size by itself, and has it ignore
+// answers under way as well (fuse_notify_store in fs/fuse/dev.c).
+func (p *pages) growLocked(size uint64) { p.size, p.version, p.filled = size, 0, false }
 
 // fillLocked puts content, as long as the file, into the pages.
 func (p *pages) fillLocked(notify notifier, id uint64, content []byte) bool {
