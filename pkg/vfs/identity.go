@@ -13,6 +13,7 @@ type Identity struct {
 	UID    uint32
 	GID    uint32
 	Groups []uint32 // supplementary groups, sorted, without GID
+	Cert   string   // the name in the verified client certificate; "" is none
 }
 
 // Root is the identity of the superuser.
@@ -38,12 +39,16 @@ func (id Identity) Key() string {
 		b.WriteByte(',')
 		b.WriteString(strconv.FormatUint(uint64(g), 10))
 	}
+	if id.Cert != "" {
+		b.WriteByte('=')
+		b.WriteString(id.Cert)
+	}
 	return b.String()
 }
 
 // Equal tells whether both have the same ids and groups.
 func (id Identity) Equal(o Identity) bool {
-	return id.UID == o.UID && id.GID == o.GID && slices.Equal(id.Groups, o.Groups)
+	return id.UID == o.UID && id.GID == o.GID && slices.Equal(id.Groups, o.Groups) && id.Cert == o.Cert
 }
 
 // Caller is the thread of this machine on whose behalf one request is made,

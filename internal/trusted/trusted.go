@@ -1,0 +1,79 @@
+// Package trusted reads files that decide about rights: what anybody else could
+// have written is not believed.
+//
+// A file is trusted if it is a regular file and no link, if only its owner and
+// group can write it, and if its owner is root or the user that this process runs
+// as. Of the directories above nothing is asked: who can write there could do
+// worse.
+package trusted
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ReadFile reads a trusted file of at most max bytes. What is wrong with a file
+// that is not trusted is an [*Error]. It does not wait for what is no regular
+// file.
+func ReadFile(path string, max int) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, &Error{path, "is a link; put the file itself there"}
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	if err := check(path, fd); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
+	if err == nil && len(data) > max {
+		err = &Error{path, fmt.Sprintf("has more than %d bytes", max)}
+	}
+	return data, err
+}
+
+// CheckDir tells whether the directory is one that only trusted users can put
+// files into.
+func CheckDir(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	return check(path, fd)
+}
+
+func check(path string, fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	kind := st.Mode & unix.S_IFMT
+	switch {
+	case kind != unix.S_IFREG && kind != unix.S_IFDIR:
+		return &Error{path, "is no regular file"}
+	case st.Mode&0o002 != 0 && st.Mode&unix.S_ISVTX == 0:
+		return &Error{path, fmt.Sprintf("can be written by everybody; try: chmod o-w %s", path)}
+	case st.Mode&0o002 != 0:
+		return &Error{path, "is a directory that everybody can put files into; use one of root's"}
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return &Error{path, fmt.Sprintf("belongs to uid %d, who is neither root nor this program's user; try: chown root %s", st.Uid, path)}
+	}
+	return nil
+}
+
+// An Error says why a file is not trusted.
+type Error struct {
+	Path   string
+	Reason string
+}
+
+func (e *Error) Error() string { return e.Path + " " + e.Reason }

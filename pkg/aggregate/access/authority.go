@@ -1,0 +1,102 @@
+package access
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// ScopeAge is how long a Scope is good at most.
+const ScopeAge = 30 * time.Second
+
+// maxScopes is how many identities' scopes are held before all are made anew.
+const maxScopes = 1 << 14
+
+// An Authority knows the rules and allocations in force.
+type Authority struct {
+	names Names
+	now   func() time.Time
+
+	change sync.Mutex // held to replace the state
+	state  atomic.Pointer[state]
+}
+
+// state is one set of rules with one set of allocations; it is replaced as a
+// whole.
+type state struct {
+	rules       Rules
+	allocations []Allocation
+	byUser      map[string][]Allocation
+
+	mu     sync.Mutex
+	scopes map[string]*Scope // by identity; guarded by mu
+}
+
+// New returns an Authority with those rules and no allocations. now is the
+// clock; nil is time.Now.
+func New(rules Rules, names Names, now func() time.Time) *Authority {
+	if now == nil {
+		now = time.Now
+	}
+	a := &Authority{names: names, now: now}
+	a.set(rules, nil)
+	return a
+}
+
+func (a *Authority) set(rules Rules, allocations []Allocation) {
+	st := &state{rules: rules, allocations: allocations, byUser: map[string][]Allocation{}, scopes: map[string]*Scope{}}
+	for _, al := range allocations {
+		st.byUser[al.User] = append(st.byUser[al.User], al)
+	}
+	a.state.Store(st)
+}
+
+// SetRules puts other rules in force, for all that is open too.
+func (a *Authority) SetRules(rules Rules) {
+	a.change.Lock()
+	defer a.change.Unlock()
+	a.set(rules, a.state.Load().allocations)
+}
+
+// SetAllocations puts other allocations in force, for all that is open too.
+func (a *Authority) SetAllocations(all []Allocation) {
+	a.change.Lock()
+	defer a.change.Unlock()
+	a.set(a.state.Load().rules, all)
+}
+
+// Scope is what exists for who now.
+func (a *Authority) Scope(who vfs.Identity) *Scope {
+	st, now := a.state.Load(), a.now()
+	key := who.Key()
+	st.mu.Lock()
+	s := st.scopes[key]
+	st.mu.Unlock()
+	if s != nil && now.Before(s.until) {
+		return s
+	}
+	s = st.resolve(who, a.names, now)
+	st.mu.Lock()
+	if len(st.scopes) >= maxScopes {
+		clear(st.scopes)
+	}
+	st.scopes[key] = s
+	st.mu.Unlock()
+	return s
+}
+
+// Current tells whether s is still what exists for whom it was made.
+func (a *Authority) Current(s *Scope) bool {
+	return s.state == a.state.Load() && a.now().Before(s.until)
+}
+
+// allocated are the allocations of a user, by name or number.
+func (st *state) allocated(uid uint32, names Names) []Allocation {
+	all := st.byUser[number(uid)]
+	if name := names.UserName(uid); name != number(uid) {
+		all = append(all[:len(all):len(all)], st.byUser[name]...)
+	}
+	return all
+}
