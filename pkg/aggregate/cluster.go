@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/access"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -21,7 +22,8 @@ type Cluster struct {
 	host    host
 	made    made
 	native  *native
-	users   *users
+	users   access.Names
+	access  *access.Authority
 	stop    context.CancelFunc
 }
 
@@ -36,7 +38,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, users: newUsers(cfg.Now), stop: stop,
+		cfg: cfg, host: host, users: cfg.Names, access: cfg.Access, stop: stop,
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
 		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
 	}
@@ -119,8 +121,9 @@ func bootTime() (time.Time, error) {
 }
 
 // Attach implements vfs.Tree. aname is "" for the main tree or the path of a
-// root inside it ("/sets/n[1-3]", "/users/ann"); with "snapshot" before it the
-// snapshots of that root.
-func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
-	return c.attach(ctx, who, aname)
+// root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
+// precede, see timensName; with "snapshot" before all that, the snapshots of
+// that root.
+func (c *Cluster) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	return c.attach(who, aname)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/access"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -68,6 +69,11 @@ type Config struct {
 	// Native is the path of the reader's native procfs as the reader sees it,
 	// the target of self and of the names that are not merged (default /proc).
 	Native string
+	// Names resolves users and groups; nil is the user database's files.
+	Names access.Names
+	// Access decides who sees what; nil is that root sees all and nobody else
+	// anything.
+	Access *access.Authority
 	// Version is shown as that of the tree.
 	Version string
 	Log     *slog.Logger
@@ -101,6 +107,12 @@ func (c *Config) check() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Names == nil {
+		c.Names = newUsers(c.Now)
+	}
+	if c.Access == nil {
+		c.Access = access.New(access.Rules{}, c.Names, c.Now)
 	}
 	return nil
 }

@@ -68,8 +68,7 @@ func (m *Mirror) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.
 	id := childID(fnvOffset, "")
 	return &mirrorRoot{
 		nodeRoot: nodeRoot{
-			remoteDir: remoteDir{remote{n: m.n, who: who, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}},
-			sees:      func(uint32) bool { return true },
+			remoteDir: remoteDir{remote{n: m.n, v: everything{who}, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}},
 			fixed:     m.native.attr(id, vfs.TypeDir),
 		},
 		native: m.native,
@@ -88,9 +87,6 @@ func (m *Mirror) Check(ctx context.Context) error {
 		return fmt.Errorf("no answer: %w", context.Cause(ctx))
 	default:
 		return h.err
-	}
-	if !m.n.reader.IsRoot() {
-		return nil // who gets no snapshot shows no processes either, only files about the cluster
 	}
 	t, err := m.n.fresh(ctx)
 	if err != nil {
@@ -129,7 +125,7 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 func (r *mirrorRoot) List(context.Context) (vfs.DirHandle, error) {
 	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
 		var all []vfs.DirEntry
-		if ros := r.n.roster(ctx); ros.t != nil {
+		if ros := r.n.roster(ctx, r.v.identity()); ros.t != nil {
 			all = make([]vfs.DirEntry, 0, ros.t.Len()+64)
 			for i := range ros.t.Len() {
 				p := ros.t.Proc(i)
@@ -141,6 +137,6 @@ func (r *mirrorRoot) List(context.Context) (vfs.DirHandle, error) {
 				})
 			}
 		}
-		return append(all, r.native.otherNames(r.id)...), nil
+		return append(all, r.native.otherNames(r.id, r.v.denies)...), nil
 	}), nil
 }

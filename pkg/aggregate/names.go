@@ -32,7 +32,7 @@ func (r *remote) nativeName(name string) (string, bool) {
 func (r *remote) mergedNames(all []vfs.DirEntry) []vfs.DirEntry {
 	out := make([]vfs.DirEntry, 0, len(all))
 	for _, e := range all {
-		if !vfs.ValidName(e.Name) {
+		if !vfs.ValidName(e.Name) || r.v.denies(append(slices.Clip(r.path), e.Name)...) {
 			continue
 		}
 		if r.inTask() {
@@ -61,17 +61,14 @@ type nameTable struct {
 }
 
 // known returns the entry of that name without asking the node, nil where it
-// cannot. Only whom the tables are for gets such answers: what others see is the
-// kernel's to say.
+// cannot. Only for whom the tables have the process get such answers: what
+// others see is the kernel's to say.
 func (d *remoteDir) known(name, native string) vfs.Node {
-	if d.proc == nil || !d.holds() {
-		return nil
-	}
 	names := d.n.names.Load()
-	if names == nil {
+	if d.proc == nil || names == nil || d.v.denies(append(slices.Clip(d.path), native)...) {
 		return nil
 	}
-	t, _, keep := d.n.row(d.proc.pid, d.proc.leaf)
+	t, _, keep, _ := d.held()
 	if t == nil {
 		return nil
 	}
@@ -86,7 +83,7 @@ func (d *remoteDir) known(name, native string) vfs.Node {
 		return nil
 	}
 	r := remote{
-		n: d.n, who: d.who, proc: d.proc,
+		n: d.n, v: d.v, proc: d.proc,
 		path: append(slices.Clip(d.path), native), id: childID(d.id, name),
 		attr: vfs.Attr{Mode: mode, Nlink: 1, KeepName: keep},
 	}
@@ -120,7 +117,7 @@ func (f *knownFile) Attr(ctx context.Context) (vfs.Attr, error) {
 
 // Preview implements vfs.Previewer.
 func (f *knownFile) Preview() vfs.Attr {
-	t, i, keep := f.n.row(f.proc.pid, f.proc.leaf)
+	t, i, keep, _ := f.held()
 	if t == nil {
 		return f.remoteFile.Preview()
 	}
@@ -133,17 +130,17 @@ func (f *knownFile) Preview() vfs.Attr {
 // long that may be kept.
 func (d *processDir) missing(name string) (keep time.Duration, ok bool) {
 	names := d.n.names.Load()
-	if names == nil || !d.holds() || names.process[name] != 0 {
+	if names == nil || names.process[name] != 0 {
 		return 0, false
 	}
-	t, _, keep := d.n.row(d.proc.pid, d.proc.leaf)
+	t, _, keep, _ := d.held()
 	return keep, t != nil
 }
 
 // learnNames reads which names a process directory and a thread directory of
 // the node have, and with which permissions, from the process given.
 func (n *node) learnNames(ctx context.Context, up Upstream, p *process) error {
-	dir := newProcessDir(n.reader, 0, &process{n: n, pid: p.pid, leaf: p.leaf}, vfs.Attr{Mode: uint32(vfs.TypeDir)})
+	dir := newProcessDir(everything{n.reader}, 0, p, vfs.Attr{Mode: uint32(vfs.TypeDir)})
 	names := &nameTable{}
 	for _, at := range []struct {
 		into *map[string]uint32

@@ -27,8 +27,9 @@ func (v *view) nodeEntries(parent uint64) []vfs.DirEntry {
 	if v.path != "" {
 		return nil
 	}
-	all := make([]vfs.DirEntry, len(v.nodes))
-	for i, n := range v.nodes {
+	nodes := v.nodes()
+	all := make([]vfs.DirEntry, len(nodes))
+	for i, n := range nodes {
 		all[i] = vfs.DirEntry{Name: string(n.name), ID: childID(parent, string(n.name)), Type: vfs.TypeDir, Next: uint64(n.index) + 1}
 	}
 	return all
@@ -39,52 +40,37 @@ func (v *view) nodeEntries(parent uint64) []vfs.DirEntry {
 // merged tree.
 type nodeRoot struct {
 	remoteDir
-	sees  func(uid uint32) bool // whether processes of that owner exist in it
-	fixed vfs.Attr              // its own attributes
-	// limited: it shows the processes of some users only, and of what belongs to
-	// the whole node only nodeWide.
-	limited bool
-}
-
-// nodeWide are the files of a /proc root that tell of the machine and not of its
-// users' processes, as locks, sysvipc and key-users do. What is not here does
-// not exist in a view that is limited in processes.
-var nodeWide = map[string]bool{
-	"buddyinfo": true, "cgroups": true, "consoles": true, "cpuinfo": true, "crypto": true, "devices": true,
-	"diskstats": true, "filesystems": true, "interrupts": true, "irq": true, "loadavg": true, "mdstat": true,
-	"meminfo": true, "misc": true, "modules": true, "partitions": true, "pressure": true, "softirqs": true,
-	"stat": true, "swaps": true, "sys": true, "uptime": true, "version": true, "vmstat": true, "zoneinfo": true,
+	fixed vfs.Attr // its own attributes
 }
 
 func newNodeRoot(n *node, v *view, id uint64) *nodeRoot {
 	return &nodeRoot{
-		remoteDir: remoteDir{remote{n: n, who: v.who, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}},
-		sees:      v.sees,
+		remoteDir: remoteDir{remote{n: n, v: v, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}},
 		fixed:     v.c.made.attr(id, vfs.TypeDir),
-		limited:   v.owner != nil,
 	}
 }
 
 // Attr implements vfs.Node. The directory is there even while the node is not.
-func (r *nodeRoot) Attr(context.Context) (vfs.Attr, error) { return r.fixed, nil }
+func (r *nodeRoot) Attr(context.Context) (vfs.Attr, error) { return r.fixed, r.exists(nil) }
 
 // Preview implements vfs.Previewer.
 func (r *nodeRoot) Preview() vfs.Attr { return r.fixed }
 
 // Walk implements vfs.Dir.
 func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	if err := r.exists([]string{name}); err != nil {
+		return nil, err
+	}
 	pid, ok := parsePID(name, maxGPID)
 	if !ok {
-		if r.limited && !nodeWide[name] {
-			return nil, syscall.ENOENT
-		}
 		return r.remoteDir.Walk(ctx, name)
 	}
 	r.n.renew(ctx, PID(pid))
 	if t := r.n.table.Load(); t.keep(r.n.now()) > 0 {
-		if i, ok := t.Find(int32(pid)); ok && r.sees(t.Proc(i).UID) {
-			p := &process{n: r.n, pid: PID(pid), leaf: t.Proc(i).ID}
-			return newProcessDir(r.who, r.id, p, rowAttr(t, i, t.keep(r.n.now()))), nil
+		i, ok := t.Find(int32(pid))
+		if ok && r.v.sees(t.Proc(i).UID) && r.n.form(t, i, r.v.identity()) != unknown {
+			p := newProcess(r.n, PID(pid), t.Proc(i).ID, t.Proc(i).UID)
+			return newProcessDir(r.v, r.id, p, rowAttr(t, i, t.keep(r.n.now()))), nil
 		}
 	}
 	found, ids, err := r.walk(ctx, name)
@@ -95,20 +81,19 @@ func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.Type() != vfs.TypeDir || !r.sees(a.UID) {
+	if a.Type() != vfs.TypeDir || !r.v.sees(a.UID) {
 		return nil, syscall.ENOENT
 	}
-	return newProcessDir(r.who, r.id, &process{n: r.n, pid: PID(pid), leaf: ids[0]}, a), nil
+	return newProcessDir(r.v, r.id, newProcess(r.n, PID(pid), ids[0], a.UID), a), nil
 }
 
 // List implements vfs.Dir.
 func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
-		var t *table
-		if !r.who.IsRoot() {
-			var err error
-			if t, err = r.n.fresh(ctx); err != nil {
-				return nil, err
+		var t *table // whose the processes are
+		if r.v.limited() {
+			if t = r.n.roster(ctx, r.v.identity()).t; t == nil {
+				return nil, r.n.unwell(r.n.healthNow())
 			}
 		}
 		all, err := r.list(ctx)
@@ -119,13 +104,13 @@ func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 		for _, e := range all {
 			pid, ok := parsePID(e.Name, maxGPID)
 			switch {
-			case !vfs.ValidName(e.Name):
+			case !vfs.ValidName(e.Name), r.v.denies(e.Name):
 				continue
-			case !ok && r.limited && !nodeWide[e.Name]:
+			case !ok && outside(r.v, []string{e.Name}):
 				continue
 			case !ok:
 				e.ID = childID(r.id, e.Name)
-			case t != nil && !t.shows(PID(pid), r.sees):
+			case t != nil && !t.shows(PID(pid), r.v.sees):
 				continue
 			default:
 				e.ID = processID(r.id, r.n.index, e.ID)

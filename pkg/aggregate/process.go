@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -17,17 +18,30 @@ type process struct {
 	n    *node
 	pid  PID
 	leaf uint64
+	uid  uint32 // whose it was when it was found
 	// m rewrites its files; nil in trees that show the node as it is.
 	m *rewrite.Map
+}
+
+func newProcess(n *node, pid PID, leaf uint64, uid uint32) *process {
+	return &process{n: n, pid: pid, leaf: leaf, uid: uid}
+}
+
+// owner is whose the process is, as far as is known: a process can change it.
+func (p *process) owner() uint32 {
+	if t, i, _ := p.n.row(p.pid, p.leaf); t != nil {
+		return t.Proc(i).UID
+	}
+	return p.uid
 }
 
 // processDir is a process's directory.
 type processDir struct{ remoteDir }
 
 // newProcessDir makes the directory of a process below parent.
-func newProcessDir(who vfs.Identity, parent uint64, p *process, attr vfs.Attr) *processDir {
+func newProcessDir(v viewer, parent uint64, p *process, attr vfs.Attr) *processDir {
 	d := &processDir{remoteDir{remote{
-		n: p.n, who: who, proc: p,
+		n: p.n, v: v, proc: p,
 		path: []string{strconv.Itoa(int(p.pid))},
 		leaf: p.leaf, id: processID(parent, p.n.index, p.leaf), attr: attr,
 	}}}
@@ -38,7 +52,7 @@ func newProcessDir(who vfs.Identity, parent uint64, p *process, attr vfs.Attr) *
 // Attr implements vfs.Node: from the table while it is good.
 func (d *processDir) Attr(ctx context.Context) (vfs.Attr, error) {
 	d.renew(ctx)
-	if t, i, keep := d.n.row(d.proc.pid, d.proc.leaf); t != nil {
+	if t, i, keep, _ := d.held(); t != nil {
 		a := rowAttr(t, i, keep)
 		a.ID = d.id
 		return a, nil
@@ -49,7 +63,7 @@ func (d *processDir) Attr(ctx context.Context) (vfs.Attr, error) {
 // Preview hides that of remote: a process directory's attributes are at hand
 // or must be asked for.
 func (d *processDir) Preview() vfs.Attr {
-	if t, i, keep := d.n.row(d.proc.pid, d.proc.leaf); t != nil {
+	if t, i, keep, _ := d.held(); t != nil {
 		a := rowAttr(t, i, keep)
 		a.ID = d.id
 		return a
@@ -57,9 +71,9 @@ func (d *processDir) Preview() vfs.Attr {
 	return d.remote.Preview()
 }
 
-// renew is node.renew for who may use the tables.
+// renew is node.renew for r's process, unless it is none of its viewer's.
 func (r *remote) renew(ctx context.Context) {
-	if r.holds() {
+	if r.exists(r.path) == nil {
 		r.n.renew(ctx, r.proc.pid)
 	}
 }
@@ -91,15 +105,15 @@ func rowFileAttr(t *table, i int, mode uint32, keep time.Duration) vfs.Attr {
 }
 
 // Walk implements vfs.Dir. The files that sweeps bring are served from the
-// table to whom the table is for; to others they are read as they are, since
-// what is in them may depend on who reads.
+// table, in the form that the viewer may have.
 func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	if err := d.exists([]string{d.path[0], name}); err != nil {
+		return nil, err
+	}
 	d.renew(ctx)
-	if d.holds() {
-		if k := d.n.fileIndex([]string{name}); k >= 0 {
-			if f := d.tableFile(name, k); f != nil {
-				return f, nil
-			}
+	if k := d.n.fileIndex([]string{name}); k >= 0 {
+		if f := d.tableFile(name, k); f != nil {
+			return f, nil
 		}
 	}
 	if keep, ok := d.missing(name); ok {
@@ -111,12 +125,12 @@ func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 // tableFile returns the file that stands at index k in the tables, or nil where
 // the table is no longer good.
 func (d *processDir) tableFile(name string, k int) vfs.Node {
-	if t, _, _ := d.n.row(d.proc.pid, d.proc.leaf); t == nil {
+	if t, _, _, _ := d.held(); t == nil {
 		return nil
 	}
 	f := &tableFile{k: k}
 	f.remote = remote{
-		n: d.n, who: d.who, proc: d.proc,
+		n: d.n, v: d.v, proc: d.proc,
 		path: append(slices.Clip(d.path), name), id: childID(d.id, name),
 		attr: vfs.Attr{Mode: uint32(vfs.TypeFile) | 0o444, Nlink: 1},
 	}
@@ -144,6 +158,9 @@ const maxRewrite = 32 << 20
 // rewritten returns the open file with its content rewritten, where it is to
 // be. It closes h unless it returns it.
 func (r *remote) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error) {
+	if r.proc == nil && len(r.path) == 1 && r.v.limited() && sums.CountsProcesses(r.path[0]) {
+		return r.limited(ctx, h)
+	}
 	if r.proc == nil || r.proc.m == nil || rewrite.For(r.path[1:]) == nil {
 		if _, held := h.(vfs.Held); held {
 			return h, nil

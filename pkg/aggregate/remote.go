@@ -16,7 +16,7 @@ import (
 // every exchange by the numbers that the node gives for the elements on the way.
 type remote struct {
 	n    *node
-	who  vfs.Identity
+	v    viewer
 	proc *process // the process directory it is in; nil outside of one
 	path []string // from the root of the node's tree, native names
 	leaf uint64   // the node's number for the object; 0 where the path alone says which it is
@@ -58,9 +58,15 @@ func (r *remote) Preview() vfs.Attr {
 	return a
 }
 
-// holds tells whether what is held of the node, tables and names, is for the
-// identity that r is for.
-func (r *remote) holds() bool { return r.who.Equal(r.n.reader) }
+// exists tells whether what is at that path of the node exists for r's viewer,
+// now: ENOENT if it does not.
+func (r *remote) exists(path []string) error {
+	switch {
+	case !r.v.reaches(r.n), r.proc != nil && r.v.limited() && !r.v.sees(r.proc.owner()), outside(r.v, path), r.v.denies(path...):
+		return syscall.ENOENT
+	}
+	return nil
+}
 
 // check compares the numbers seen on the way to the object, or to something
 // below it, with those that it is bound to.
@@ -76,8 +82,12 @@ func (r *remote) check(ids []uint64) error {
 
 // walk walks to names below r and returns what is there.
 func (r *remote) walk(ctx context.Context, names ...string) (found vfs.Node, ids []uint64, err error) {
-	err = r.n.call(ctx, r.who, func(ctx context.Context, root vfs.Dir) error {
-		found, ids, err = vfs.WalkPath(ctx, root, slices.Concat(r.path, names)...)
+	path := slices.Concat(r.path, names)
+	if err := r.exists(path); err != nil {
+		return nil, nil, err
+	}
+	err = r.n.call(ctx, r.v.identity(), func(ctx context.Context, root vfs.Dir) error {
+		found, ids, err = vfs.WalkPath(ctx, root, path...)
 		if err != nil {
 			return err
 		}
@@ -103,7 +113,7 @@ func (r *remote) attrOf(ctx context.Context, found vfs.Node) (a vfs.Attr, err er
 	if p, ok := found.(vfs.Previewer); ok {
 		a = p.Preview()
 	} else {
-		err = r.n.call(ctx, r.who, func(ctx context.Context, _ vfs.Dir) error {
+		err = r.n.call(ctx, r.v.identity(), func(ctx context.Context, _ vfs.Dir) error {
 			a, err = found.Attr(ctx)
 			return err
 		})
@@ -124,7 +134,7 @@ func (r *remote) child(ctx context.Context, name, native string) (vfs.Node, erro
 		return nil, err
 	}
 	sub := remote{
-		n: r.n, who: r.who, proc: r.proc,
+		n: r.n, v: r.v, proc: r.proc,
 		path: append(slices.Clip(r.path), native), id: childID(r.id, name), attr: a,
 	}
 	if r.leaf != 0 || namesProcess(native) {
@@ -142,8 +152,11 @@ func namesProcess(name string) bool {
 
 // Open implements vfs.File.
 func (f *remoteFile) Open(ctx context.Context) (vfs.Handle, error) {
+	if err := f.exists(f.path); err != nil {
+		return nil, err
+	}
 	var h vfs.Handle
-	err := f.n.call(ctx, f.who, func(ctx context.Context, root vfs.Dir) error {
+	err := f.n.call(ctx, f.v.identity(), func(ctx context.Context, root vfs.Dir) error {
 		got, ids, err := vfs.OpenPath(ctx, root, f.path...)
 		if err != nil {
 			return err
@@ -169,7 +182,7 @@ func (l *remoteLink) Readlink(ctx context.Context) (string, error) {
 		return "", syscall.EINVAL
 	}
 	var text string
-	err = l.n.call(ctx, l.who, func(ctx context.Context, _ vfs.Dir) error {
+	err = l.n.call(ctx, l.v.identity(), func(ctx context.Context, _ vfs.Dir) error {
 		text, err = link.Readlink(ctx)
 		return err
 	})

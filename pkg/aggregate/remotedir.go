@@ -46,7 +46,7 @@ func (r *remote) list(ctx context.Context) (all []vfs.DirEntry, err error) {
 	if !ok {
 		return nil, syscall.ENOTDIR
 	}
-	err = r.n.call(ctx, r.who, func(ctx context.Context, _ vfs.Dir) error {
+	err = r.n.call(ctx, r.v.identity(), func(ctx context.Context, _ vfs.Dir) error {
 		h, err := dir.List(ctx)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -34,6 +35,9 @@ func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return r.walkQualified(ctx, NodeName(node), pid)
 	}
 	if _, ok := rootNames[name]; ok {
+		if sums.For(name) != nil && r.v.denies(name) {
+			return nil, syscall.ENOENT
+		}
 		return r.v.named(name), nil
 	}
 	return r.v.c.native.entry(r.v.id, name)
@@ -72,7 +76,7 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 	if ok {
 		p, a, err := r.v.process(ctx, n, pid)
 		if err == nil {
-			return newProcessDir(r.v.who, r.v.id, p, a), nil
+			return newProcessDir(r.v, r.v.id, p, a), nil
 		}
 		if vfs.Errno(err) != syscall.ENOENT {
 			return nil, err
@@ -95,7 +99,7 @@ func (r *root) walkQualified(ctx context.Context, name NodeName, pid string) (vf
 	if err != nil {
 		return nil, err
 	}
-	return newProcessDir(r.v.who, r.v.id, p, a), nil
+	return newProcessDir(r.v, r.v.id, p, a), nil
 }
 
 // List implements vfs.Dir. It sweeps the nodes of the view.
@@ -105,7 +109,8 @@ func (r *root) List(context.Context) (vfs.DirHandle, error) {
 
 func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 	v := r.v
-	rosters := eachNode(ctx, v.c, v.nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx) })
+	nodes := v.nodes()
+	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
 	total := 64
 	for _, r := range rosters {
 		if r.t != nil {
@@ -113,12 +118,12 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 		}
 	}
 	all := make([]vfs.DirEntry, 0, total)
-	for i, n := range v.nodes {
+	for i, n := range nodes {
 		t := rosters[i].t
 		if t == nil {
 			continue
 		}
-		v.c.mapping(n, t.Facts())
+		v.c.mapping(n, t.Facts(), v.host)
 		for k := range t.Len() {
 			p := t.Proc(k)
 			g := n.gpid(PID(p.PID))
@@ -130,13 +135,16 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 			})
 		}
 	}
-	return append(all, v.c.native.otherNames(v.id)...), nil
+	return append(all, v.c.native.otherNames(v.id, v.denies)...), nil
 }
 
 // otherNames are the entries of a root that are no processes.
-func (n *native) otherNames(parent uint64) []vfs.DirEntry {
+func (n *native) otherNames(parent uint64, denies func(...string) bool) []vfs.DirEntry {
 	var all []vfs.DirEntry
 	for name, t := range rootNames {
+		if sums.For(name) != nil && denies(name) {
+			continue
+		}
 		all = append(all, namedEntry(parent, name, t))
 	}
 	for _, name := range n.names() {

@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -17,52 +16,45 @@ func newSnapshotDir(v *view) vfs.Node {
 	return snapshot.NewDir(id, v.c.made.attr(id, vfs.TypeDir), v.snapshot)
 }
 
-// snapshot makes one answer. Only root gets it: the files in the tables are as
-// root may read them.
+// snapshot makes one answer, with the files in the form that the view's identity
+// may have.
 func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, error) {
-	if !v.who.IsRoot() {
-		return nil, syscall.EACCES
-	}
-	tables := v.c.sweep(ctx, v.nodes)
+	nodes := v.nodes()
+	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) })
 	index := make([]int, len(req.Files))
 	for i, name := range req.Files {
-		index[i] = v.nodes[0].fileIndex([]string{name})
+		index[i] = v.c.nodes[0].fileIndex([]string{name})
 	}
 	var b snapshot.Builder
-	b.Reset(v.c.facts(tables), req.Files)
-	for i, n := range v.nodes {
-		t := tables[i]
-		if t == nil {
-			continue
+	b.Reset(v.facts(rosters), req.Files)
+	for i, n := range nodes {
+		if r := rosters[i]; r.t != nil {
+			v.addProcesses(&b, n, r, index)
+			b.Skip(r.t.Skipped())
 		}
-		v.addTable(&b, n, t, index)
-		b.Skip(t.Skipped())
 	}
 	return b.Finish(req.Compress)
 }
 
-// addTable adds the processes of one node. Nodes come by index, so gpids rise.
-func (v *view) addTable(b *snapshot.Builder, n *node, t *table, index []int) {
-	m := v.c.mapping(n, t.Facts())
-	for i := range t.Len() {
-		p := t.Proc(i)
+// addProcesses adds the processes of one node. Nodes come by index, so gpids
+// rise.
+func (v *view) addProcesses(b *snapshot.Builder, n *node, r roster, index []int) {
+	m := v.c.mapping(n, r.t.Facts(), v.host)
+	for i := range r.t.Len() {
+		p := r.t.Proc(i)
 		g := n.gpid(PID(p.PID))
-		if g == 0 || !v.sees(p.UID) {
+		if g == 0 || !v.sees(p.UID) || !r.has(i) {
 			continue
 		}
-		proc := &process{n: n, pid: PID(p.PID), leaf: p.ID, m: m}
+		proc := newProcess(n, PID(p.PID), p.ID, p.UID)
+		proc.m = m
+		dir := newProcessDir(v, 0, proc, vfs.Attr{})
 		p.PID, p.ID = int32(g), processID(v.id, n.index, p.ID)
 		b.Begin(p)
 		for _, k := range index {
-			raw, errno := t.File(i, k)
-			if errno == 0 {
-				var err error
-				if raw, err = proc.rewrite(t.Files()[k:k+1], raw); err != nil {
-					errno = vfs.Errno(err)
-				}
-			}
-			if errno != 0 {
-				b.Fail(errno)
+			raw, err := dir.rowFile(r.t, i, k)
+			if err != nil {
+				b.Fail(vfs.Errno(err))
 			} else {
 				b.Add(raw)
 			}
@@ -72,14 +64,15 @@ func (v *view) addTable(b *snapshot.Builder, n *node, t *table, index []int) {
 
 // facts are those of the reader's machine, as which the merged tree appears.
 // The answer is good for as long as the shortest-lived table in it.
-func (c *Cluster) facts(tables []*table) snapshot.Facts {
+func (v *view) facts(rosters []roster) snapshot.Facts {
+	c := v.c
 	f := snapshot.Facts{
-		BootID: c.host.bootID, BootTime: c.host.boot, Hz: int(c.host.hz), PageSize: int(c.host.pageSize),
+		BootID: v.host.bootID, BootTime: v.host.boot, Hz: int(v.host.hz), PageSize: int(v.host.pageSize),
 		PIDMax: maxGPID, Version: c.cfg.Version, Keep: c.cfg.Policy.Table(),
 	}
 	now := c.cfg.Now()
-	for _, t := range tables {
-		if t != nil {
+	for _, r := range rosters {
+		if t := r.t; t != nil {
 			f.Keep = min(f.Keep, t.keep(now))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -17,28 +18,32 @@ const maxSumPart = 16 << 20
 // newSumFile makes the root file of that name out of those of the view's nodes.
 func newSumFile(v *view, name string, id uint64) vfs.Node {
 	return &madeFile{made: v.c.made, id: id, content: func(ctx context.Context) ([]byte, error) {
-		return sums.For(name)(v.gather(ctx, name), v.c.sumReader()), nil
+		return sums.For(name)(v.gather(ctx, name), v.sumReader()), nil
 	}}
 }
 
 // gather reads one root file on all nodes of the view at once. What has not
 // come by the sweep's deadline is not in the sum.
 func (v *view) gather(ctx context.Context, name string) []sums.Part {
-	texts := eachNode(ctx, v.c, v.nodes, func(ctx context.Context, n *node) (text []byte) {
+	nodes := v.nodes()
+	texts := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) (text []byte) {
 		_ = n.call(ctx, v.who, func(ctx context.Context, root vfs.Dir) (err error) {
 			text, err = vfs.ReadFile(ctx, root, maxSumPart, name)
 			return err
 		})
+		if text != nil {
+			text = n.limit(ctx, v, name, text)
+		}
 		return text
 	})
 	var parts []sums.Part
-	for i, n := range v.nodes {
+	for i, n := range nodes {
 		if texts[i] == nil {
 			continue
 		}
 		hz := v.c.host.hz
 		if k := n.clock.Load(); k != nil {
-			hz = k.m.HzFrom
+			hz = int64(k.facts.Hz)
 		}
 		parts = append(parts, sums.Part{Node: string(n.name), Index: n.index, Text: texts[i], Hz: hz})
 	}
@@ -46,8 +51,9 @@ func (v *view) gather(ctx context.Context, name string) []sums.Part {
 }
 
 // sumReader is the reader's part of the files that are sums.
-func (c *Cluster) sumReader() sums.Reader {
-	r := sums.Reader{BootTime: c.host.boot.Unix(), Hz: c.host.hz}
+func (v *view) sumReader() sums.Reader {
+	c := v.c
+	r := sums.Reader{BootTime: v.host.boot.Unix(), Hz: v.host.hz}
 	raw, err := os.ReadFile(c.cfg.Proc + "/stat")
 	if err != nil {
 		return r
@@ -55,7 +61,7 @@ func (c *Cluster) sumReader() sums.Reader {
 	if _, line, ok := bytes.Cut(raw, []byte("\nbtime ")); ok {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		if n, err := strconv.ParseInt(string(line), 10, 64); err == nil {
-			r.BootTime = n
+			r.BootTime = n - int64(c.host.boot.Sub(v.host.boot)/time.Second)
 		}
 	}
 	return r

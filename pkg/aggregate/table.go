@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
@@ -82,38 +83,61 @@ type host struct {
 // microsecond.
 type clock struct {
 	bootID string
-	boot   time.Time
-	m      *rewrite.Map
+	facts  snapshot.Facts // as of when it was made
+
+	mu   sync.Mutex
+	maps map[time.Time]*rewrite.Map // guarded by mu; by the boot of the reader's machine
 }
+
+// maxMaps is how many readers' boots a clock remembers.
+const maxMaps = 64
 
 // clockDrift is how far a node's idea of its boot time may move before start
 // times follow it.
 const clockDrift = 500 * time.Millisecond
 
-// inTicks is d in ticks of that many a second, towards zero.
+// inTicks is d in ticks of that many a second, to the nearest: two clocks that
+// differ by microseconds make no tick.
 func inTicks(d time.Duration, hz int64) int64 {
+	d = d.Round(time.Second / time.Duration(hz))
 	return int64(d/time.Second)*hz + int64(d%time.Second)*hz/int64(time.Second)
 }
 
-// mapping returns what rewrites the files of a node with those facts, the one
-// from last time where it still fits.
-func (c *Cluster) mapping(n *node, f snapshot.Facts) *rewrite.Map {
-	old := n.clock.Load()
-	if old != nil && old.bootID == f.BootID && old.boot.Sub(f.BootTime).Abs() < clockDrift {
-		return old.m
+// mapping returns what rewrites the files of a node with those facts for a
+// reader on machine h, the one from last time where it still fits.
+func (c *Cluster) mapping(n *node, f snapshot.Facts, h host) *rewrite.Map {
+	k := n.clock.Load()
+	if k == nil || k.bootID != f.BootID || k.facts.BootTime.Sub(f.BootTime).Abs() >= clockDrift {
+		k = &clock{bootID: f.BootID, facts: f, maps: map[time.Time]*rewrite.Map{}}
+		n.clock.Store(k)
 	}
-	fresh := &clock{bootID: f.BootID, boot: f.BootTime, m: &rewrite.Map{
-		PID:        func(native int64) int64 { return int64(fixedGPID(n.index, PID(native))) },
-		StartShift: inTicks(f.BootTime.Sub(c.host.boot), c.host.hz),
-		HzFrom:     int64(f.Hz), HzTo: c.host.hz,
-		PageFrom: int64(f.PageSize), PageTo: c.host.pageSize,
-	}}
+	return k.mapFor(c, n, h)
+}
+
+// mapFor is the mapping for a reader on machine h.
+func (k *clock) mapFor(c *Cluster, n *node, h host) *rewrite.Map {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m := k.maps[h.boot]
+	if m != nil {
+		return m
+	}
+	boot := k.facts.BootTime
 	if n.index == 0 {
-		fresh.m.StartShift = 0
+		boot = c.host.boot // the same machine, whose clock was read twice
+	}
+	m = &rewrite.Map{
+		PID:        func(native int64) int64 { return int64(fixedGPID(n.index, PID(native))) },
+		StartShift: inTicks(boot.Sub(h.boot), h.hz),
+		HzFrom:     int64(k.facts.Hz), HzTo: h.hz,
+		PageFrom: int64(k.facts.PageSize), PageTo: h.pageSize,
 	}
 	if c.cfg.CgroupNode {
-		fresh.m.CgroupNode = string(n.name)
+		m.CgroupNode = string(n.name)
 	}
-	n.clock.Store(fresh)
-	return fresh.m
+	if len(k.maps) >= maxMaps {
+		clear(k.maps)
+	}
+	k.maps[h.boot] = m
+	return m
 }

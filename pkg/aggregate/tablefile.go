@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -14,19 +16,43 @@ type tableFile struct {
 	k int
 }
 
-// content returns the file as the table has it, rewritten, or ok false where
-// there is no good table. keep is how much longer it is good.
+// errAsk is the error of a file that a table does not have for somebody: who
+// wants it asks the node. In a snapshot that a front end makes for another it
+// stands in place of the content.
+var errAsk = syscall.EAGAIN
+
+// rowFile is file k of row i as r's viewer may have it, rewritten. r is the
+// process directory or below it.
+func (r *remote) rowFile(t *table, i, k int) ([]byte, error) {
+	name := t.Files()[k]
+	if r.v.denies(r.path[0], name) {
+		return nil, syscall.ENOENT
+	}
+	raw, errno := t.File(i, k)
+	if errno != 0 {
+		return nil, errno
+	}
+	switch r.n.form(t, i, r.v.identity()) {
+	case unknown:
+		return nil, errAsk
+	case masked:
+		var ok bool
+		if raw, ok = mask(name, raw); !ok {
+			return nil, errAsk
+		}
+	}
+	return r.proc.rewrite([]string{name}, raw)
+}
+
+// content returns the file as the table has it, or ok false where there is no
+// good table that has it. keep is how much longer it is good.
 func (f *tableFile) content() (bytes []byte, keep time.Duration, ok bool, err error) {
-	t, i, keep := f.n.row(f.proc.pid, f.proc.leaf)
+	t, i, keep, _ := f.held()
 	if t == nil {
 		return nil, 0, false, nil
 	}
-	raw, errno := t.File(i, f.k)
-	if errno != 0 {
-		return nil, keep, true, errno
-	}
-	bytes, err = f.proc.rewrite(f.path[1:], raw)
-	return bytes, keep, true, err
+	bytes, err = f.rowFile(t, i, f.k)
+	return bytes, keep, !errors.Is(err, errAsk), err
 }
 
 // Attr implements vfs.Node, with the exact size.
@@ -37,7 +63,7 @@ func (f *tableFile) Attr(ctx context.Context) (vfs.Attr, error) {
 		return f.remoteFile.Attr(ctx)
 	}
 	a := f.attr
-	if t, i, _ := f.n.row(f.proc.pid, f.proc.leaf); t != nil {
+	if t, i, _, _ := f.held(); t != nil {
 		a = rowFileAttr(t, i, 0o444, keep)
 	}
 	a.ID, a.Size = f.id, uint64(len(c))
@@ -46,7 +72,7 @@ func (f *tableFile) Attr(ctx context.Context) (vfs.Attr, error) {
 
 // Preview is Attr: it costs nothing here.
 func (f *tableFile) Preview() vfs.Attr {
-	if t, _, _ := f.n.row(f.proc.pid, f.proc.leaf); t == nil {
+	if _, _, ok, _ := f.content(); !ok {
 		return f.remoteFile.Preview()
 	}
 	a, _ := f.Attr(context.Background())

@@ -37,8 +37,8 @@ func newUsers(now func() time.Time) *users {
 	return &users{now: now, byName: byName, byID: byID}
 }
 
-// lookup is the uid of a user by name, or of a number.
-func (u *users) lookup(name string) (uint32, bool) {
+// UID implements access.Names.
+func (u *users) UID(name string) (uint32, bool) {
 	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
 		return uint32(n), strconv.FormatUint(n, 10) == name
 	}
@@ -56,8 +56,21 @@ func (u *users) lookup(name string) (uint32, bool) {
 	return a.uid, a.ok
 }
 
-// name is the name of a user, or the number of one without a name.
-func (u *users) name(uid uint32) string {
+// GID implements access.Names.
+func (u *users) GID(name string) (uint32, bool) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), strconv.FormatUint(n, 10) == name
+	}
+	found, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(found.Gid, 10, 32)
+	return uint32(n), err == nil
+}
+
+// UserName implements access.Names.
+func (u *users) UserName(uid uint32) string {
 	now := u.now()
 	if a, ok := u.byID.Get(uid); ok && now.Before(a.expires) {
 		return a.name
@@ -74,7 +87,7 @@ func (u *users) name(uid uint32) string {
 // processes in the view; any user can be walked.
 func newUsersDir(v *view, id uint64) vfs.Node {
 	return &madeDir{made: v.c.made, id: id, walk: func(_ context.Context, name string) (vfs.Node, error) {
-		sub, err := v.user(name)
+		sub, err := v.ofUser(name)
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +97,7 @@ func newUsersDir(v *view, id uint64) vfs.Node {
 			return nil, nil
 		}
 		seen := map[uint32]bool{}
-		for _, t := range v.c.sweep(ctx, v.nodes) {
+		for _, t := range v.c.sweep(ctx, v.nodes()) {
 			if t == nil {
 				continue
 			}
@@ -96,7 +109,7 @@ func newUsersDir(v *view, id uint64) vfs.Node {
 		}
 		all := make([]vfs.DirEntry, 0, len(seen))
 		for uid := range seen {
-			all = append(all, namedEntry(id, v.c.users.name(uid), vfs.TypeDir))
+			all = append(all, namedEntry(id, v.c.users.UserName(uid), vfs.TypeDir))
 		}
 		return sortEntries(all), nil
 	}}

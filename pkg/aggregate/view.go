@@ -2,53 +2,111 @@ package aggregate
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/aggrfs/aggrfs/internal/nodeset"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/access"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // A view is what one identity may see of the cluster, or a part of it: which
-// nodes, and whose processes. What is outside of it does not exist.
+// nodes, whose processes and which files. What is outside of it does not exist.
 //
-// Root sees all; anyone else their own processes, on all nodes.
+// What that is, is asked anew at each request (reach): a view that was attached
+// before an allocation ended has lost its nodes since.
 type view struct {
-	c     *Cluster
-	who   vfs.Identity
+	c    *Cluster
+	who  vfs.Identity
+	host host           // the reader's machine
+	part map[*node]bool // only these; nil is no limit
+	user *uint32        // only this user's processes; nil is no limit
+	id   uint64         // number of the root directory
+	path string         // from the top: "", "/sets/n[1-3]"
+
+	last *atomic.Pointer[reach] // what was seen last
+}
+
+// A reach is what a view has at one moment. It never changes.
+type reach struct {
+	scope *access.Scope
 	nodes []*node        // by index
 	in    map[*node]bool // the same as a set; nil is all of the cluster's
-	owner *uint32        // only this user's processes; nil is everybody's
-	id    uint64         // number of the root directory
-	path  string         // from the top: "", "/sets/n[1-3]"
 }
 
-// view is the whole of what who may see.
-func (c *Cluster) view(who vfs.Identity) *view {
-	v := &view{c: c, who: who, nodes: c.nodes, id: childID(fnvOffset, "")}
-	if !who.IsRoot() {
-		v.owner = &who.UID
+// reach is what the view has now.
+func (v *view) reach() *reach {
+	r := v.last.Load()
+	if r != nil && v.c.access.Current(r.scope) {
+		return r
 	}
-	return v
+	r = &reach{scope: v.c.access.Scope(v.who)}
+	if r.scope.AllNodes && v.part == nil {
+		r.nodes = v.c.nodes
+	} else {
+		r.in = map[*node]bool{}
+		for _, n := range v.c.nodes {
+			if (v.part == nil || v.part[n]) && r.scope.HasNode(string(n.name)) {
+				r.nodes, r.in[n] = append(r.nodes, n), true
+			}
+		}
+	}
+	v.last.Store(r)
+	return r
 }
 
-// sees tells whether processes of that owner are in the view.
-func (v *view) sees(uid uint32) bool { return v.owner == nil || *v.owner == uid }
+// view is the whole of what who may see, for a reader on that machine.
+func (c *Cluster) view(who vfs.Identity, h host) *view {
+	return &view{c: c, who: who, host: h, id: childID(fnvOffset, ""), last: &atomic.Pointer[reach]{}}
+}
+
+// below is a part of the view, whose root is found at kind/name.
+func (v *view) below(kind, name string) *view {
+	sub := *v
+	sub.last = &atomic.Pointer[reach]{}
+	sub.path = v.path + "/" + kind + "/" + name
+	sub.id = childID(childID(v.id, kind), name)
+	return &sub
+}
+
+// nodes are the nodes of the view, by index. The caller must not change them.
+func (v *view) nodes() []*node { return v.reach().nodes }
+
+// identity implements viewer.
+func (v *view) identity() vfs.Identity { return v.who }
+
+// reaches implements viewer.
+func (v *view) reaches(n *node) bool {
+	r := v.reach()
+	return r.in == nil || r.in[n]
+}
+
+// sees implements viewer.
+func (v *view) sees(uid uint32) bool {
+	return (v.user == nil || *v.user == uid) && v.reach().scope.Sees(uid)
+}
+
+// limited implements viewer.
+func (v *view) limited() bool { return v.user != nil || !v.reach().scope.AllProcesses() }
+
+// denies implements viewer.
+func (v *view) denies(path ...string) bool {
+	s := v.reach().scope
+	return s.DeniesSome() && s.Denies(strings.Join(path, "/"))
+}
 
 // node is the node of that name if it is in the view.
 func (v *view) node(name NodeName) *node {
-	if n := v.c.byName[name]; n != nil && v.has(n) {
+	if n := v.c.byName[name]; n != nil && v.reaches(n) {
 		return n
 	}
 	return nil
 }
-
-// has tells whether the node is in the view.
-func (v *view) has(n *node) bool { return v.in == nil || v.in[n] }
 
 // set is the view limited to the nodes of a nodeset, all of which must be in it.
 func (v *view) set(expr string) (*view, error) {
@@ -56,43 +114,36 @@ func (v *view) set(expr string) (*view, error) {
 	if err != nil {
 		return nil, syscall.ENOENT
 	}
-	sub := *v
-	sub.nodes, sub.in = nil, map[*node]bool{}
-	for _, name := range set.Names() {
+	part := map[*node]bool{}
+	for name := range set.All() {
 		n := v.node(NodeName(name))
 		if n == nil {
 			return nil, syscall.ENOENT
 		}
-		sub.nodes = append(sub.nodes, n)
-		sub.in[n] = true
+		part[n] = true
 	}
-	sortByIndex(sub.nodes)
-	sub.path = v.path + "/sets/" + set.String()
-	sub.id = childID(childID(v.id, "sets"), set.String())
-	return &sub, nil
+	sub := v.below("sets", set.String())
+	sub.part = part
+	return sub, nil
 }
 
-// user is the view limited to the processes of one user, who must be one it can
-// show.
-func (v *view) user(name string) (*view, error) {
-	uid, ok := v.c.users.lookup(name)
+// ofUser is the view limited to the processes of one user, who must be one it
+// can show.
+func (v *view) ofUser(name string) (*view, error) {
+	uid, ok := v.c.users.UID(name)
 	if !ok || !v.sees(uid) {
 		return nil, syscall.ENOENT
 	}
-	sub := *v
-	sub.owner = &uid
-	sub.path = v.path + "/users/" + name
-	sub.id = childID(childID(v.id, "users"), name)
-	return &sub, nil
+	sub := v.below("users", name)
+	sub.user = &uid
+	return sub, nil
 }
 
 // at is the view of the root at that path below this one.
 func (v *view) at(path string) (*view, error) {
 	for path != "" {
-		rest, ok := strings.CutPrefix(path, "/")
-		kind, rest, ok2 := strings.Cut(rest, "/")
-		name, rest, more := strings.Cut(rest, "/")
-		if !ok || !ok2 || name == "" {
+		kind, name, rest, ok := cutRoot(path)
+		if !ok {
 			return nil, syscall.ENOENT
 		}
 		var err error
@@ -100,26 +151,52 @@ func (v *view) at(path string) (*view, error) {
 		case "sets":
 			v, err = v.set(name)
 		case "users":
-			v, err = v.user(name)
+			v, err = v.ofUser(name)
 		default:
 			err = syscall.ENOENT
 		}
 		if err != nil {
 			return nil, err
 		}
-		if path = ""; more {
-			path = "/" + rest
-		}
+		path = rest
 	}
 	return v, nil
 }
 
-func (c *Cluster) attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+// cutRoot takes "/kind/name" from the front of a path.
+func cutRoot(path string) (kind, name, rest string, ok bool) {
+	rest, slash := strings.CutPrefix(path, "/")
+	kind, rest, more := strings.Cut(rest, "/")
+	name, rest, deeper := strings.Cut(rest, "/")
+	if deeper {
+		rest = "/" + rest
+	}
+	return kind, name, rest, slash && more && name != "" && rest != "/"
+}
+
+// timensName comes before the path of a root, with a number of seconds: the
+// tree for a reader in a time namespace whose CLOCK_BOOTTIME is that much ahead
+// of the machine's (time_namespaces(7)), so that processes that are older than
+// the machine's boot have their start times.
+const timensName = "timens"
+
+// maxTimens is how far ahead a clock may be: decades.
+const maxTimens = 1 << 30 * time.Second
+
+func (c *Cluster) attach(who vfs.Identity, aname string) (vfs.Node, error) {
 	path, snapshots := strings.CutPrefix(aname, snapshotName)
 	if path == "/" {
 		path = ""
 	}
-	v, err := c.view(who).at(path)
+	h := c.host
+	if kind, seconds, rest, ok := cutRoot(path); ok && kind == timensName {
+		n, err := strconv.ParseUint(seconds, 10, 31)
+		if err != nil || time.Duration(n)*time.Second > maxTimens {
+			return nil, fmt.Errorf("attach %q: %q is no number of seconds: %w", aname, seconds, syscall.EINVAL)
+		}
+		h.boot, path = h.boot.Add(-time.Duration(n)*time.Second), rest
+	}
+	v, err := c.view(who, h).at(path)
 	if err != nil {
 		return nil, fmt.Errorf("attach %q: %w", aname, err)
 	}
@@ -127,51 +204,6 @@ func (c *Cluster) attach(_ context.Context, who vfs.Identity, aname string) (vfs
 		return newSnapshotDir(v), nil
 	}
 	return &root{v}, nil
-}
-
-// process finds the process with that native pid on a node of the view: in its
-// table, or by asking the node.
-func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Attr, error) {
-	n.renew(ctx, pid)
-	if t := n.table.Load(); t.keep(n.now()) > 0 {
-		if i, ok := t.Find(int32(pid)); ok {
-			return v.admit(ctx, n, pid, t.Proc(i).ID, rowAttr(t, i, t.keep(n.now())))
-		}
-	}
-	r := remote{n: n, who: v.who, path: []string{fmt.Sprint(pid)}}
-	found, ids, err := r.walk(ctx)
-	if err != nil {
-		return nil, vfs.Attr{}, err
-	}
-	a, err := r.attrOf(ctx, found)
-	if err != nil {
-		return nil, vfs.Attr{}, err
-	}
-	return v.admit(ctx, n, pid, ids[0], a)
-}
-
-// admit makes the process if the view shows processes of its owner.
-func (v *view) admit(ctx context.Context, n *node, pid PID, leaf uint64, a vfs.Attr) (*process, vfs.Attr, error) {
-	if a.Type() != vfs.TypeDir || !v.sees(a.UID) {
-		return nil, vfs.Attr{}, syscall.ENOENT
-	}
-	m, err := v.c.rewriter(ctx, n)
-	if err != nil {
-		return nil, vfs.Attr{}, err
-	}
-	return &process{n: n, pid: pid, leaf: leaf, m: m}, a, nil
-}
-
-// rewriter is what rewrites a node's files; a snapshot teaches it.
-func (c *Cluster) rewriter(ctx context.Context, n *node) (*rewrite.Map, error) {
-	if k := n.clock.Load(); k != nil {
-		return k.m, nil
-	}
-	t, err := n.fresh(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return c.mapping(n, t.Facts()), nil
 }
 
 // gpid is the gpid of a process of the cluster.
@@ -184,7 +216,7 @@ func (v *view) locate(g GPID) (*node, PID, bool) {
 		return nil, 0, false
 	}
 	n := v.c.byIndex[index]
-	if n == nil || !v.has(n) {
+	if n == nil || !v.reaches(n) {
 		return nil, 0, false
 	}
 	return n, pid, true

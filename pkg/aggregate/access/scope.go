@@ -21,9 +21,13 @@ type Scope struct {
 	uids         []uint32 // whose processes, where not all's; sorted
 	deny         []*procpath.Pattern
 
+	end   time.Time // the first of its allocations to end; zero is none
 	state *state
 	until time.Time
 }
+
+// End is when the first of the allocations in it ends, zero if none does.
+func (s *Scope) End() time.Time { return s.end }
 
 // HasNode tells whether the node of that name exists.
 func (s *Scope) HasNode(name string) bool { return s.AllNodes || s.Nodes.Contains(name) }
@@ -123,7 +127,13 @@ func (s *Scope) addAllocated(all []Allocation, now time.Time) {
 			continue
 		}
 		s.Nodes = s.Nodes.Union(a.Nodes)
-		if !a.End.IsZero() && a.End.Before(s.until) {
+		if a.End.IsZero() {
+			continue
+		}
+		if s.end.IsZero() || a.End.Before(s.end) {
+			s.end = a.End
+		}
+		if a.End.Before(s.until) {
 			s.until = a.End
 		}
 	}

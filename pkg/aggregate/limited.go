@@ -1,0 +1,54 @@
+package aggregate
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// nodeWide are the files of a /proc root that tell of the machine and not of its
+// users' processes, as locks, sysvipc and key-users do. What is not here does
+// not exist in a view that is limited in processes.
+var nodeWide = map[string]bool{
+	"buddyinfo": true, "cgroups": true, "consoles": true, "cpuinfo": true, "crypto": true, "devices": true,
+	"diskstats": true, "filesystems": true, "interrupts": true, "irq": true, "loadavg": true, "mdstat": true,
+	"meminfo": true, "misc": true, "modules": true, "partitions": true, "pressure": true, "softirqs": true,
+	"stat": true, "swaps": true, "sys": true, "uptime": true, "version": true, "vmstat": true, "zoneinfo": true,
+}
+
+// outside tells whether a path from the root of a node's /proc leads to what
+// tells of others' processes: it does not exist for a limited viewer.
+func outside(v viewer, path []string) bool {
+	return len(path) > 0 && v.limited() && !nodeWide[path[0]] && !namesProcess(path[0])
+}
+
+// limit makes a root file of a node that counts processes count those that the
+// viewer sees.
+func (n *node) limit(ctx context.Context, v viewer, name string, text []byte) []byte {
+	if !v.limited() || !sums.CountsProcesses(name) {
+		return text
+	}
+	var c sums.Counts
+	if t, err := n.fresh(ctx); err == nil {
+		k := n.fileIndex([]string{"stat"})
+		for i := range t.Len() {
+			if v.sees(t.Proc(i).UID) {
+				stat, _ := t.File(i, k)
+				c.Add(stat)
+			}
+		}
+	}
+	return sums.Limit(name, text, c)
+}
+
+// limited is limit for the open file of r, which it closes.
+func (r *remote) limited(ctx context.Context, h vfs.Handle) (vfs.Handle, error) {
+	defer h.Close()
+	text, err := vfs.ReadAll(ctx, h, maxSumPart)
+	if err != nil {
+		return nil, err
+	}
+	return vfs.NewBytes(r.n.limit(ctx, r.v, strings.Join(r.path, "/"), text), 0), nil
+}

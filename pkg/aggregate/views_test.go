@@ -1,0 +1,265 @@
+package aggregate
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/access"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// authority knows these views and the machine's users.
+func authority(views ...access.View) *access.Authority {
+	return access.New(access.Rules{Views: views}, newUsers(time.Now), nil)
+}
+
+var (
+	anyone        = []access.Principal{{Kind: access.Anyone}}
+	ownEverywhere = access.View{For: anyone, Nodes: access.Nodes{All: true}, Processes: access.Processes{Own: true}}
+)
+
+func nodesOf(names ...string) access.Nodes { return access.Nodes{Set: nodeset.Of(names...)} }
+
+func uid(n uint32) vfs.Identity { return vfs.Identity{UID: n, GID: n} }
+
+// absent fails the test unless the path does not exist.
+func absent(t *testing.T, root vfs.Dir, path ...string) {
+	t.Helper()
+	if _, _, err := vfs.WalkPath(t.Context(), root, path...); vfs.Errno(err) != syscall.ENOENT {
+		t.Errorf("%v: %v, want that it does not exist", path, err)
+	}
+}
+
+// A view has its nodes and no others, in every place where a node shows.
+func TestViewOfNodes(t *testing.T) {
+	c := newTestCluster(t, Config{Access: authority(
+		access.View{For: []access.Principal{{Kind: access.User, Name: "1"}}, Nodes: nodesOf("n1", "n2"), Processes: access.Processes{All: true}, Place: "here:7"},
+	)}, "n1", "n2", "n3")
+	pid := sleeper(t, 2)
+	g := func(index int) string { return strconv.Itoa(index*gpidStride + pid) }
+	root := rootOf(t, c, uid(1), "")
+	all := names(t, root)
+	for i, want := range []bool{false, true, true, false} {
+		if slices.Contains(all, g(i)) != want {
+			t.Errorf("%s is listed: %v", g(i), !want)
+		}
+	}
+	for _, path := range [][]string{
+		{g(0)}, {g(3)}, {"n3:" + strconv.Itoa(pid)}, {"head:" + strconv.Itoa(pid)}, {"nodes", "n3"}, {"nodes", "head"},
+		{"sets", "n3"}, {"sets", "n[1-3]"}, {"cluster", "where", g(3)}, {"cluster", "where", "n3:1"},
+	} {
+		absent(t, root, path...)
+	}
+	for _, dir := range []string{"nodes", "sets"} {
+		if got := names(t, walkDir(t, root, dir)); !slices.Equal(got, []string{"n1", "n2"}) {
+			t.Errorf("%s lists %v", dir, got)
+		}
+	}
+	if table := read(t, root, "cluster", "nodes"); strings.Contains(table, "n3") || strings.Contains(table, "head") || !strings.Contains(table, "n2") {
+		t.Errorf("cluster/nodes:\n%s", table)
+	}
+	if who := read(t, root, "cluster", "whoami"); !strings.Contains(who, "here:7") || !strings.Contains(who, "2 of 4: n[1-2]") {
+		t.Errorf("cluster/whoami:\n%s", who)
+	}
+	if n := strings.Count(read(t, root, "cpuinfo"), "processor"); n != 2 {
+		t.Errorf("cpuinfo has %d nodes", n)
+	}
+	total := func(root vfs.Dir) (kB int) {
+		f := strings.Fields(read(t, root, "meminfo"))
+		kB, _ = strconv.Atoi(f[1])
+		return kB
+	}
+	if two, four := total(root), total(rootOf(t, c, vfs.Root, "")); two == 0 || 2*two != four {
+		t.Errorf("MemTotal: %d of the two, %d of all four", two, four)
+	}
+	for _, who := range []vfs.Identity{uid(2), {UID: vfs.OverflowID, GID: vfs.OverflowID}, {UID: vfs.OverflowID, GID: vfs.OverflowID, Cert: "1"}} {
+		if got := names(t, rootOf(t, c, who, "")); slices.ContainsFunc(got, func(n string) bool { return n[0] >= '0' && n[0] <= '9' }) {
+			t.Errorf("%v, who has no view, sees %v", who, got)
+		}
+	}
+	for _, aname := range []string{"/sets/n3", "/users/2/sets/n3", "/sets/n1/sets/n2", "/timens/x", "/timens/-1", "/timens/99999999999", "/nowhere/x", "snapshot/sets/n3"} {
+		if _, err := c.Attach(t.Context(), uid(1), aname); err == nil {
+			t.Errorf("attach %s succeeds", aname)
+		}
+	}
+}
+
+// What a view denies does not exist, by whatever way it is gone to.
+func TestDeniedFiles(t *testing.T) {
+	var deny []*procpath.Pattern
+	for _, p := range []string{"<pid>/{environ,cmdline}", "<pid>/fd", "vmstat", "**/oom_score"} {
+		compiled, err := procpath.Compile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deny = append(deny, compiled)
+	}
+	c := newTestCluster(t, Config{Access: authority(access.View{For: anyone, Nodes: access.Nodes{All: true}, Processes: access.Processes{All: true}, Deny: deny})}, "n1")
+	pid := sleeper(t, 1)
+	root := rootOf(t, c, uid(1), "")
+	for _, dir := range [][]string{{strconv.Itoa(gpidStride + pid)}, {"nodes", "n1", strconv.Itoa(pid)}, {"n1:" + strconv.Itoa(pid)}} {
+		for _, name := range []string{"environ", "cmdline", "fd", "oom_score"} {
+			absent(t, root, append(dir, name)...)
+		}
+		absent(t, root, append(dir, "fd", "0")...)
+		absent(t, root, append(dir, "task", dir[len(dir)-1], "oom_score")...)
+		got := names(t, walkDir(t, root, dir...))
+		if slices.Contains(got, "environ") || slices.Contains(got, "fd") || !slices.Contains(got, "status") {
+			t.Errorf("%v lists %v", dir, got)
+		}
+	}
+	absent(t, root, "vmstat")
+	absent(t, root, "nodes", "n1", "vmstat")
+	if slices.Contains(names(t, root), "vmstat") || slices.Contains(names(t, walkDir(t, root, "nodes", "n1")), "vmstat") {
+		t.Error("vmstat is listed")
+	}
+	if got := fetchAll(t, c, uid(1), ""); got.files[strconv.Itoa(gpidStride+pid)]["cmdline"] != "ENOENT" {
+		t.Errorf("the snapshot has cmdline: %q", got.files[strconv.Itoa(gpidStride+pid)]["cmdline"])
+	}
+}
+
+// fetched is a snapshot of a cluster, by name of process and file.
+type fetched struct{ files map[string]map[string]string }
+
+func fetchAll(t *testing.T, c *Cluster, who vfs.Identity, path string) fetched {
+	t.Helper()
+	h, err := openRPC(t.Context(), rootOf(t, c, who, snapshotName+path), snapshot.SweepFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: c.cfg.Policy.Prefetch()}, snapshot.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := fetched{map[string]map[string]string{}}
+	for i := range table.Len() {
+		files := map[string]string{}
+		for k, name := range table.Files() {
+			content, errno := table.File(i, k)
+			switch errno {
+			case 0:
+				files[name] = string(content)
+			case syscall.ENOENT:
+				files[name] = "ENOENT"
+			default:
+				files[name] = errno.Error()
+			}
+		}
+		out.files[strconv.Itoa(int(table.PID(i)))] = files
+	}
+	return out
+}
+
+// When an allocation ends its nodes are gone at the next request, from what is
+// attached, walked and listed already, too.
+func TestAllocationEnds(t *testing.T) {
+	a := authority(access.View{For: anyone, Nodes: access.Nodes{Allocated: true}, Processes: access.Processes{Own: true}})
+	a.SetAllocations([]access.Allocation{{User: "1", Nodes: nodeset.Of("n1")}, {User: "1", Nodes: nodeset.Of("n2")}})
+	c := newTestCluster(t, Config{Access: a}, "n1", "n2")
+	pid := sleeper(t, 1)
+	one, two := strconv.Itoa(gpidStride+pid), strconv.Itoa(2*gpidStride+pid)
+	root := rootOf(t, c, uid(1), "")
+	both := rootOf(t, c, uid(1), "/sets/n[1-2]")
+	process, node := walkDir(t, root, two), walkDir(t, root, "nodes", "n2")
+	status, _, err := vfs.WalkPath(t.Context(), process, "status")
+	environ, _, err2 := vfs.WalkPath(t.Context(), process, "environ")
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	if got := names(t, both); !slices.Contains(got, one) || !slices.Contains(got, two) {
+		t.Fatalf("at first there is %v", got)
+	}
+	a.SetAllocations([]access.Allocation{{User: "1", Nodes: nodeset.Of("n1")}})
+	for _, r := range []vfs.Dir{root, both} {
+		if got := names(t, r); !slices.Contains(got, one) || slices.Contains(got, two) {
+			t.Errorf("after the end there is %v", got)
+		}
+	}
+	absent(t, root, two)
+	absent(t, root, "nodes", "n2")
+	for what, f := range map[string]func() error{
+		"attributes of the process":   func() error { _, err := process.Attr(t.Context()); return err },
+		"attributes of the node":      func() error { _, err := node.Attr(t.Context()); return err },
+		"a walk in the process":       func() error { _, err := process.Walk(t.Context(), "stat"); return err },
+		"a walk in the node":          func() error { _, err := node.Walk(t.Context(), "meminfo"); return err },
+		"attributes of status":        func() error { _, err := status.Attr(t.Context()); return err },
+		"an open of status":           func() error { _, err := status.(vfs.File).Open(t.Context()); return err },
+		"an open of environ":          func() error { _, err := environ.(vfs.File).Open(t.Context()); return err },
+		"a listing of the process":    func() error { return list(t.Context(), process) },
+		"a listing of the node":       func() error { return list(t.Context(), node) },
+		"an attach to the set of n2":  func() error { _, err := c.Attach(t.Context(), uid(1), "/sets/n2"); return err },
+		"an attach to both, snapshot": func() error { _, err := c.Attach(t.Context(), uid(1), "snapshot/sets/n[1-2]"); return err },
+	} {
+		if err := f(); vfs.Errno(err) != syscall.ENOENT {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func list(ctx context.Context, d vfs.Dir) error {
+	h, err := d.List(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	_, err = h.ReadDir(ctx, 0, nil, 10)
+	return err
+}
+
+// Counts of processes are of those that the view has.
+func TestLimitedCounts(t *testing.T) {
+	c := newTestCluster(t, Config{Access: authority(ownEverywhere)}, "n1")
+	sleeper(t, 1)
+	root := rootOf(t, c, uid(1), "/sets/n1")
+	own := 0
+	for _, name := range names(t, root) {
+		if name[0] >= '1' && name[0] <= '9' {
+			own++
+		}
+	}
+	for _, dir := range [][]string{nil, {"nodes", "n1"}} {
+		load := strings.Fields(read(t, root, append(slices.Clone(dir), "loadavg")...))
+		if len(load) != 5 || load[3] != "0/"+strconv.Itoa(own) || load[4] != "0" {
+			t.Errorf("%v/loadavg: %v, with %d own sleeping processes", dir, load, own)
+		}
+		if stat := read(t, root, append(slices.Clone(dir), "stat")...); !strings.Contains(stat, "\nprocesses "+strconv.Itoa(own)+"\n") || !strings.Contains(stat, "\nprocs_running 0\n") {
+			t.Errorf("%v/stat with %d own processes:\n%s", dir, own, stat)
+		}
+	}
+}
+
+// A reader whose clock is ahead has the start times of processes that are older
+// than the machine's boot, and a boot time that fits.
+func TestTimeNamespace(t *testing.T) {
+	c := newTestCluster(t, Config{}, "n1")
+	pid := strconv.Itoa(gpidStride + sleeper(t, 0))
+	plain, ahead := rootOf(t, c, vfs.Root, ""), rootOf(t, c, vfs.Root, "/timens/1000/sets/n1")
+	start := func(root vfs.Dir) int {
+		f := strings.Fields(read(t, root, pid, "stat"))
+		n, _ := strconv.Atoi(f[21])
+		return n
+	}
+	if a, b := start(plain), start(ahead); b-a != 1000*userHz {
+		t.Errorf("started at %d, and at %d for a clock that is 1000 s ahead", a, b)
+	}
+	btime := func(root vfs.Dir) int {
+		_, line, _ := strings.Cut(read(t, root, "stat"), "\nbtime ")
+		n, _ := strconv.Atoi(strings.Fields(line)[0])
+		return n
+	}
+	if a, b := btime(plain), btime(ahead); a-b != 1000 {
+		t.Errorf("booted at %d, and at %d for a clock that is 1000 s ahead", a, b)
+	}
+	if files := fetchAll(t, c, vfs.Root, "/timens/1000").files[pid]; files["stat"] != read(t, ahead, pid, "stat") {
+		t.Errorf("the snapshot has %q", files["stat"])
+	}
+}
