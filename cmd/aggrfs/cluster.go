@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"sync"
+	"time"
 
+	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
@@ -18,7 +21,7 @@ import (
 // newCluster makes the cluster that cfg describes, with the head node's leaf
 // embedded. native is the reader's procfs as the reader sees it. Closing the
 // cluster closes everything.
-func newCluster(cfg *config.Config, native string, log *slog.Logger) (*aggregate.Cluster, error) {
+func newCluster(cfg *config.Config, rights *access.Authority, native string, log *slog.Logger) (*aggregate.Cluster, error) {
 	state, err := dealIndexes(cfg)
 	if err != nil {
 		return nil, err
@@ -40,6 +43,8 @@ func newCluster(cfg *config.Config, native string, log *slog.Logger) (*aggregate
 		Nodes:      nodes,
 		State:      state,
 		Policy:     cachepolicy.Sweep(cfg.Cache),
+		Names:      names(),
+		Access:     rights,
 		Timeouts:   timeouts(cfg),
 		CgroupNode: cfg.CgroupNode,
 		Proc:       cfg.Proc,
@@ -48,6 +53,12 @@ func newCluster(cfg *config.Config, native string, log *slog.Logger) (*aggregate
 		Log:        log,
 	})
 }
+
+// names is the user database.
+var names = sync.OnceValue(func() access.Names { return aggregate.NewUsers(time.Now) })
+
+// newAuthority decides who sees what as the configuration says.
+func newAuthority(cfg *config.Config) *access.Authority { return access.New(cfg.Access, names(), nil) }
 
 func timeouts(cfg *config.Config) aggregate.Timeouts {
 	return aggregate.Timeouts{Connect: cfg.Timeouts.Connect, Read: cfg.Timeouts.Read, Sweep: cfg.Timeouts.Sweep}

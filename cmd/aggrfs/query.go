@@ -34,6 +34,20 @@ func (a *app) nodesCommand() *cobra.Command {
 	return a.withLogLevel(cmd, "error")
 }
 
+func (a *app) whoamiCommand() *cobra.Command {
+	var src source
+	cmd := &cobra.Command{
+		Use:   "whoami",
+		Short: "Show who you are to the cluster, what you may see, and which rule says so",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.show(cmd.Context(), &src, "cluster", "whoami")
+		},
+	}
+	src.addFlags(cmd)
+	return a.withLogLevel(cmd, "error")
+}
+
 func (a *app) whereCommand() *cobra.Command {
 	var src source
 	cmd := &cobra.Command{

@@ -29,15 +29,16 @@ func (a *app) serveCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.serve(cmd.Context(), cfg)
+			return a.serve(cmd.Context(), path, cfg)
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "configuration file (YAML)")
 	return a.withLogLevel(cmd, "info")
 }
 
-// serve serves the cluster until SIGINT or SIGTERM.
-func (a *app) serve(ctx context.Context, cfg *config.Config) error {
+// serve serves the cluster of the configuration at path ("" is none) until SIGINT
+// or SIGTERM.
+func (a *app) serve(ctx context.Context, path string, cfg *config.Config) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	for _, w := range cfg.Warnings() {
@@ -54,12 +55,14 @@ func (a *app) serve(ctx context.Context, cfg *config.Config) error {
 			l.Close()
 		}
 	}()
-	cluster, err := newCluster(cfg, "", a.log)
+	r := &rights{path: path, inForce: cfg, authority: newAuthority(cfg), log: a.log}
+	cluster, err := newCluster(cfg, r.authority, "", a.log)
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
 	var group errgroup.Group
+	group.Go(func() error { r.follow(ctx); return nil })
 	for i, l := range listeners {
 		identify := ninep.ByCredentials
 		if strings.HasPrefix(cfg.Listen[i], "tcp:") {

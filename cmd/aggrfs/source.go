@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -30,12 +32,14 @@ type source struct {
 	server string
 	config string
 	nodes  string
+	as     string // the user whose view it is; "" is this process's
 }
 
 func (s *source) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.server, "server", "", "address of the aggrfs serve to ask (default "+defaultServer+", and without a server there the head node alone)")
 	cmd.Flags().StringVar(&s.config, "config", "", "configuration file of the cluster, to be connected to without a server")
 	cmd.Flags().StringVar(&s.nodes, "nodes", "", "only these nodes, such as n[001-032,40]")
+	cmd.Flags().StringVar(&s.as, "as", "", "see what this `USER` sees (for root)")
 	cmd.MarkFlagsMutuallyExclusive("server", "config")
 }
 
@@ -92,6 +96,46 @@ func self() (vfs.Identity, error) {
 	return who, nil
 }
 
+// who is for whom the tree is opened.
+func (s *source) who() (vfs.Identity, error) {
+	switch {
+	case s.as == "":
+		return self()
+	case os.Geteuid() != 0:
+		return vfs.Identity{}, errors.New("--as: only root may see what others see")
+	}
+	return lookup(s.as)
+}
+
+// lookup is the identity of a user, by name or number.
+func lookup(name string) (vfs.Identity, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			return vfs.Identity{}, fmt.Errorf("there is no user %q", name)
+		}
+	}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return vfs.Identity{}, err
+	}
+	var who vfs.Identity
+	for _, id := range append([]string{u.Uid, u.Gid}, ids...) {
+		n, err := strconv.ParseUint(id, 10, 32)
+		if err != nil {
+			return vfs.Identity{}, fmt.Errorf("user %q: %q is no number", name, id)
+		}
+		who.Groups = append(who.Groups, uint32(n))
+	}
+	who.UID, who.GID, who.Groups = who.Groups[0], who.Groups[1], who.Groups[2:]
+	if who.IsRoot() {
+		return vfs.Root, nil
+	}
+	slices.Sort(who.Groups)
+	who.Groups = slices.DeleteFunc(slices.Compact(who.Groups), func(g uint32) bool { return g == who.GID })
+	return who, nil
+}
+
 // openTimeout bounds the wait for the first answer of a server or the nodes.
 const openTimeout = 5 * time.Second
 
@@ -109,7 +153,7 @@ func (s *source) open(ctx context.Context, a *app, native string) (*tree, error)
 	defer cancel()
 	cfg := config.Default()
 	if s.config != "" {
-		if cfg, err = config.Load(s.config); err != nil {
+		if cfg, err = config.LoadOwn(s.config); err != nil {
 			return nil, err
 		}
 	} else {
@@ -132,7 +176,7 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 	if err != nil {
 		return nil, fmt.Errorf("--server: %w", err)
 	}
-	who, err := self()
+	who, err := s.who()
 	if err != nil {
 		return nil, err
 	}
@@ -158,15 +202,24 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 
 // embed connects to the nodes of cfg from this process.
 func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, path string) (*tree, error) {
-	c, err := newCluster(cfg, native, a.log)
+	c, err := newCluster(cfg, newAuthority(cfg), native, a.log)
 	if err != nil {
 		return nil, err
 	}
 	// What is read by this process is read with its own rights anyway.
 	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path}
+	if s.as != "" {
+		if t.who, err = s.who(); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
 	c.Ready(ctx)
 	if _, err := t.root(ctx); err != nil {
 		c.Close()
+		if s.as != "" {
+			return nil, fmt.Errorf("--nodes: %s sees not all of %s (see aggrfs whoami --as %s)", s.as, s.nodes, s.as)
+		}
 		return nil, fmt.Errorf("--nodes: %s is not in the cluster, which has %s", s.nodes, nodeNames(c))
 	}
 	return t, nil

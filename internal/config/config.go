@@ -14,6 +14,13 @@
 //	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
 //	proc: /proc                                # this machine's procfs
 //	insecure: false                            # whether tcp: is allowed
+//	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
+//	views:                                     # the first that is for somebody counts
+//	  - {users: "*", nodes: allocated, processes: own}
+//	allocations: {file: /run/aggrfs/allocations}
+//
+// Further views come from views.d/*.yaml beside the file, each with the key views
+// alone, behind those of the file itself.
 //
 // Only version must be given; the values above (and no nodes) are what the
 // others are otherwise. Nodesets are those of package nodeset; "%s" in an
@@ -27,14 +34,17 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config/strict"
 	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/internal/trusted"
 )
 
 // Version is the version of the file format that this package reads.
@@ -51,6 +61,9 @@ type Config struct {
 	CgroupNode bool
 	Proc       string // an absolute path
 	Insecure   bool
+
+	Access      access.Rules
+	Allocations *access.Source // nil is none
 }
 
 // A Node is one machine besides the head.
@@ -96,19 +109,57 @@ func isName(s string) bool {
 	return err == nil && set.Len() == 1 && set.Contains(s)
 }
 
-// Load reads the file at path.
+// Load reads the file at path, and views.d beside it, as a service does that
+// decides about others' rights by them: each must be a trusted file, see package
+// trusted.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	if dir := filepath.Join(filepath.Dir(path), ViewsDir); isDir(dir) {
+		if err := trusted.CheckDir(dir); err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
+	}
+	return load(path, func(path string) ([]byte, error) { return trusted.ReadFile(path, strict.MaxSize) })
+}
+
+// LoadOwn is Load for a process that serves nobody but its own user, who may read
+// whatever file they name.
+func LoadOwn(path string) (*Config, error) { return load(path, os.ReadFile) }
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+func load(path string, read func(string) ([]byte, error)) (*Config, error) {
+	data, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	defer f.Close()
-	// One byte more than is parsed, so that a longer file is noticed.
-	data, err := io.ReadAll(io.LimitReader(f, strict.MaxSize+1))
+	c, err := Parse(path, data)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, err
 	}
-	return Parse(path, data)
+	files, err := viewFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	var wrong []error
+	for _, file := range files {
+		data, err := read(file)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("configuration: %w", err))
+			continue
+		}
+		views, err := parseViews(file, data)
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+		c.Access.Views = append(c.Access.Views, views...)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	return c, nil
 }
 
 // Parse reads the configuration in data; name is the file's in messages. The
@@ -118,7 +169,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
-	r := reader{config: Default(), named: make(map[string]strict.Value), reached: make(map[string]string)}
+	r := reader{name: name, config: Default(), named: make(map[string]strict.Value), reached: make(map[string]string)}
 	r.read(doc.Root())
 	if err := doc.Err(); err != nil {
 		return nil, err

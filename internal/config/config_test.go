@@ -17,7 +17,7 @@ import (
 )
 
 func TestExample(t *testing.T) {
-	c, err := config.Load("../../configs/aggrfs.yaml")
+	c, err := config.LoadOwn("../../configs/aggrfs.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestRefused(t *testing.T) {
 		{"version: 2\n", "1:10", "version 2 of the configuration is not known"},
 		{"version: x\n", "1:10", `"x" stands where a number should be`},
 		{"version: 1\ncahce: 1s\n", "2:1", `unknown key "cahce"; did you mean "cache"?`},
-		{"version: 1\nhostname: a\n", "2:1", `unknown key "hostname"; the keys here are cache, cgroup_node, head,`},
+		{"version: 1\nhostname: a\n", "2:1", `unknown key "hostname"; the keys here are admins, allocations, cache, cgroup_node,`},
 		{"version: 1\ntimeouts: {conect: 1s}\n", "2:12", `did you mean "connect"?`},
 		{"version: 1\ncache: 1s\ncache: 2s\n", "3:1", `"cache" is given twice, first on line 2`},
 		{"version: 1\ncache: -1s\n", "2:8", `"-1s" is negative`},

@@ -13,6 +13,7 @@ import (
 // A reader fills a Config from a document. What one key means for another (tcp
 // and insecure, head and nodes) is checked when all have been read.
 type reader struct {
+	name    string // the file's
 	config  *Config
 	named   map[string]strict.Value // where each node was named
 	reached map[string]string       // which node has which address
@@ -38,6 +39,9 @@ func (r *reader) read(root strict.Value) {
 		"cgroup_node": func(v strict.Value) { c.CgroupNode, _ = v.Bool() },
 		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
 		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
+		"admins":      r.admins,
+		"views":       r.views,
+		"allocations": r.allocations,
 	})
 	if !versioned {
 		root.Fail("version is missing; write \"version: %d\"", Version)

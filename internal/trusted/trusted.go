@@ -30,12 +30,12 @@ func ReadFile(path string, max int) ([]byte, error) {
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	if err := check(path, fd); err != nil {
+	if err := check(path, fd, unix.S_IFREG); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
 	if err == nil && len(data) > max {
-		err = &Error{path, fmt.Sprintf("has more than %d bytes", max)}
+		err = &Error{path, fmt.Sprintf("is too long: no more than %d bytes are read", max)}
 	}
 	return data, err
 }
@@ -48,17 +48,16 @@ func CheckDir(path string) error {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	return check(path, fd)
+	return check(path, fd, unix.S_IFDIR)
 }
 
-func check(path string, fd int) error {
+func check(path string, fd int, kind uint32) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	kind := st.Mode & unix.S_IFMT
 	switch {
-	case kind != unix.S_IFREG && kind != unix.S_IFDIR:
+	case st.Mode&unix.S_IFMT != kind:
 		return &Error{path, "is no regular file"}
 	case st.Mode&0o002 != 0 && st.Mode&unix.S_ISVTX == 0:
 		return &Error{path, fmt.Sprintf("can be written by everybody; try: chmod o-w %s", path)}

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate/access"
+	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -109,7 +109,7 @@ func (c *Config) check() error {
 		c.Now = time.Now
 	}
 	if c.Names == nil {
-		c.Names = newUsers(c.Now)
+		c.Names = NewUsers(c.Now)
 	}
 	if c.Access == nil {
 		c.Access = access.New(access.Rules{}, c.Names, c.Now)

@@ -31,7 +31,8 @@ const (
 	userAge   = time.Minute
 )
 
-func newUsers(now func() time.Time) *users {
+// NewUsers resolves names by the files of the user database. now is the clock.
+func NewUsers(now func() time.Time) *users {
 	byName, _ := lru.New[string, userAnswer](usersKept) // fails for a size below 1 only
 	byID, _ := lru.New[uint32, userAnswer](usersKept)
 	return &users{now: now, byName: byName, byID: byID}

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/nodeset"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/access"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 

@@ -131,3 +131,18 @@ func unknown(key string, known []string) string {
 	}
 	return fmt.Sprintf("unknown key %q; the keys here are %s", key, strings.Join(known, ", "))
 }
+
+// Texts reads one text, or a list of them, and gives each to read.
+func (v Value) Texts(read func(v Value, text string)) {
+	if _, list := v.node.(*ast.SequenceNode); list {
+		v.List(func(v Value) {
+			if text, ok := v.Text(); ok {
+				read(v, text)
+			}
+		})
+		return
+	}
+	if text, ok := v.Text(); ok {
+		read(v, text)
+	}
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/config"
+)
+
+// watchInterval is how often the configuration is looked at for changes.
+// inotify(7) would tell at once, but not of what changes on a file server.
+const watchInterval = time.Second
+
+// rights keeps what is in force of a configuration that says who sees what: it
+// is read again when it changes, and on SIGHUP. A configuration that is wrong is
+// refused as a whole, and what was in force stays.
+type rights struct {
+	path      string // of the configuration
+	inForce   *config.Config
+	authority *access.Authority
+	log       *slog.Logger
+
+	stop      context.CancelFunc // ends the following of allocations
+	following sync.WaitGroup
+}
+
+// follow keeps the rights up to date until ctx ends.
+func (r *rights) follow(ctx context.Context) {
+	hangUp := make(chan os.Signal, 1)
+	signal.Notify(hangUp, syscall.SIGHUP)
+	defer signal.Stop(hangUp)
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	r.followAllocations(ctx)
+	defer r.endAllocations()
+	seen := fingerprint(r.path)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangUp:
+			if r.path == "" {
+				continue
+			}
+			seen = fingerprint(r.path)
+		case <-tick.C:
+			now := fingerprint(r.path)
+			if r.path == "" || now == seen {
+				continue
+			}
+			seen = now
+		}
+		r.reload(ctx)
+	}
+}
+
+// reload reads the configuration and puts it in force if it is good.
+func (r *rights) reload(ctx context.Context) {
+	fresh, err := config.Load(r.path)
+	if err != nil {
+		r.log.Error("the configuration is refused; what was in force stays", "err", err)
+		return
+	}
+	old := r.inForce
+	r.inForce = fresh
+	r.authority.SetRules(fresh.Access)
+	r.log.Info("views are in force", "views", len(fresh.Access.Views), "admins", len(fresh.Access.Admins))
+	if !reflect.DeepEqual(old.Allocations, fresh.Allocations) {
+		r.endAllocations()
+		r.followAllocations(ctx)
+	}
+	if !sameRest(old, fresh) {
+		r.log.Warn("the configuration has changed in more than who sees what: restart to put that in force")
+	}
+}
+
+// sameRest tells whether two configurations differ in nothing but who sees what.
+func sameRest(a, b *config.Config) bool {
+	x, y := *a, *b
+	x.Access, y.Access = access.Rules{}, access.Rules{}
+	x.Allocations, y.Allocations = nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
+func (r *rights) followAllocations(ctx context.Context) {
+	if r.inForce.Allocations == nil {
+		r.authority.SetAllocations(nil)
+		return
+	}
+	ctx, r.stop = context.WithCancel(ctx)
+	src := *r.inForce.Allocations
+	r.following.Go(func() { access.Follow(ctx, r.authority, src, r.log) })
+}
+
+func (r *rights) endAllocations() {
+	if r.stop != nil {
+		r.stop()
+		r.following.Wait()
+		r.stop = nil
+	}
+}
+
+// fingerprint changes when the configuration or a file of its views does.
+func fingerprint(path string) string {
+	if path == "" {
+		return ""
+	}
+	var b strings.Builder
+	note := func(file string) {
+		st, err := os.Lstat(file)
+		if err != nil {
+			fmt.Fprintln(&b, file, err)
+			return
+		}
+		fmt.Fprintln(&b, file, st.Mode(), st.Size(), st.ModTime().UnixNano(), st.Sys().(*syscall.Stat_t).Ino)
+	}
+	note(path)
+	dir := filepath.Join(filepath.Dir(path), config.ViewsDir)
+	note(dir)
+	entries, _ := os.ReadDir(dir) // a directory that is not there says so in its note
+	for _, e := range entries {
+		note(filepath.Join(dir, e.Name()))
+	}
+	return b.String()
+}

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"path"
+	"strings"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/config/strict"
+)
+
+// admins reads who sees everything.
+func (r *reader) admins(v strict.Value) {
+	r.config.Access.Admins = nil
+	add := func(kind access.Kind) func(strict.Value) {
+		return func(v strict.Value) {
+			r.config.Access.Admins = append(r.config.Access.Admins, principals(v, kind)...)
+		}
+	}
+	v.Fields(strict.Fields{"users": func(v strict.Value) {
+		for _, p := range principals(v, access.User) {
+			if p.Kind == access.Anyone {
+				v.Fail("\"*\" would make every user an administrator; name them")
+				return
+			}
+			r.config.Access.Admins = append(r.config.Access.Admins, p)
+		}
+	}, "groups": add(access.Group), "certificates": add(access.Certificate)})
+}
+
+// principals reads one name or a list of them.
+func principals(v strict.Value, kind access.Kind) (all []access.Principal) {
+	v.Texts(func(v strict.Value, name string) {
+		switch {
+		case name == "":
+			v.Fail("a name is empty")
+		case name == "*" && kind == access.User:
+			all = append(all, access.Principal{Kind: access.Anyone})
+		case strings.ContainsAny(name, "*:/ \t\n"):
+			v.Fail("%q cannot be the name of a %s", name, strings.TrimSuffix(access.Principal{Kind: kind}.String(), " "))
+		default:
+			all = append(all, access.Principal{Kind: kind, Name: name})
+		}
+	})
+	return all
+}
+
+// allocations reads where the users' nodes come from.
+func (r *reader) allocations(v strict.Value) {
+	s := &access.Source{}
+	span := func(into *time.Duration) func(strict.Value) {
+		return func(v strict.Value) {
+			if d, ok := v.Duration(); ok && d == 0 {
+				v.Fail("a time of zero; write how long, such as 30s")
+			} else if ok {
+				*into = d
+			}
+		}
+	}
+	if !v.Fields(strict.Fields{
+		"file": func(v strict.Value) { absolute(v, &s.File) },
+		"command": func(v strict.Value) {
+			v.Texts(func(_ strict.Value, word string) { s.Command = append(s.Command, word) })
+			if len(s.Command) > 0 && !path.IsAbs(s.Command[0]) {
+				v.Fail("%q is no absolute path of a program", s.Command[0])
+			}
+		},
+		"interval": span(&s.Interval), "timeout": span(&s.Timeout), "max_age": span(&s.MaxAge),
+	}) {
+		return
+	}
+	switch {
+	case s.File == "" && len(s.Command) == 0:
+		v.Fail("there must be a file or a command: allocations: {file: /run/aggrfs/allocations}")
+	case s.File != "" && len(s.Command) > 0:
+		v.Fail("both a file and a command; keep one")
+	case s.File != "" && s.Timeout != 0:
+		v.Fail("timeout is for a command")
+	}
+	r.config.Allocations = s
+}
