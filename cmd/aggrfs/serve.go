@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -55,6 +56,11 @@ func (a *app) serve(ctx context.Context, path string, cfg *config.Config) error 
 			l.Close()
 		}
 	}()
+	// The head node's own /proc is read here, which takes what a leaf takes.
+	// Nothing has been read from a network yet.
+	if err := privs.Keep(a.log, privs.Leaf()); err != nil {
+		return err
+	}
 	r := &rights{path: path, inForce: cfg, authority: newAuthority(cfg), log: a.log}
 	cluster, err := newCluster(cfg, r.authority, "", a.log)
 	if err != nil {

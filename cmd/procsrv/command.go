@@ -19,17 +19,23 @@ type options struct {
 	listen   []string
 	insecure bool
 	level    slog.Level
+	confine  func(*slog.Logger) error // gives up what rights are not needed
 }
 
 // command is procsrv's command line; log lines go to logTo.
-func command(logTo io.Writer) *cobra.Command {
-	var o options
+func command(logTo io.Writer, confine func(*slog.Logger) error) *cobra.Command {
+	o := options{confine: confine}
 	c := &cobra.Command{
 		Use:   "procsrv",
 		Short: "Serve this node's /proc over 9P",
 		Long: `procsrv serves a node's /proc over 9P (9P2000.L) to aggrfs, and to anyone who
 mounts it. It is read-only, and what it serves to a user is what the kernel shows
-that user. It must run as root, and ends on SIGTERM or SIGINT.`,
+that user. It ends on SIGTERM or SIGINT.
+
+It is started as root, and gives up what it does not need of root's rights; or as
+a user of its own with the capabilities that reading all of /proc takes (see
+procsrv.service). What it keeps, and what does not work without the rest, is the
+first thing that it logs.`,
 		Example: `  procsrv
   procsrv --listen unix:/run/procsrv/procsrv.sock --listen unix:/srv/proc.sock
   procsrv --insecure --listen tcp:10.1.0.12:5640`,

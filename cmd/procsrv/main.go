@@ -7,16 +7,23 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/aggrfs/aggrfs/internal/privs"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {
+	if err := command(os.Stderr, confine).ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "procsrv:", err)
 		os.Exit(1)
 	}
 }
+
+// confine leaves the program the rights of a leaf. It is for the process as a
+// whole, so main has it and tests of the command do not.
+func confine(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) }

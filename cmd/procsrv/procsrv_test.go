@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,7 +42,7 @@ func (l *lines) String() string {
 }
 
 func run(ctx context.Context, log *lines, args ...string) error {
-	c := command(log)
+	c := command(log, func(*slog.Logger) error { return nil })
 	c.SetArgs(args)
 	c.SetOut(log)
 	return c.ExecuteContext(ctx)

@@ -38,6 +38,14 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		}
 		listeners = append(listeners, l)
 	}
+	// Sockets may be where only more rights can make them. Nothing has been read
+	// from one yet.
+	if err := o.confine(log); err != nil {
+		for _, l := range listeners {
+			err = errors.Join(err, l.Close())
+		}
+		return err
+	}
 
 	byKernel := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: ninep.ByCredentials, Log: log})
 	byClaim := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: ninep.Insecure, Log: log})
