@@ -1,0 +1,29 @@
+// Package userdb resolves users and groups as this machine's name service has
+// them.
+//
+// # Model
+//
+// The programs are static, and there package os/user reads /etc/passwd and
+// /etc/group only; the users of a cluster are in LDAP, SSSD or NIS. So os/user is
+// asked first, and what it does not know is asked of getent(1), which goes where
+// nsswitch.conf(5) says. A user's groups are asked of getent at once: that
+// somebody is in some group of /etc/group says nothing of the others.
+//
+// # Freshness
+//
+// Answers are kept for a while, a bounded number of them: who somebody is for
+// Config.Age, that there is nobody of that name, or that the question failed, for
+// the shorter Config.UnknownAge. Who asks what is being asked already waits for
+// that answer.
+//
+// # Failure
+//
+// A name that nobody has is ErrUnknown. Any other error is a failure to find out,
+// and nothing follows from it. (getent cannot tell the two apart where a source
+// is out of reach and nsswitch.conf lets it go on: that is ErrUnknown, too.) A
+// question takes at most Config.Timeout, the wait for its turn included.
+//
+// Names come from anywhere, a network too. One that could be taken for an option
+// or for a number, or that cannot be in the user database, is ErrUnknown without
+// being asked of anyone.
+package userdb
