@@ -3,7 +3,7 @@
 # make build    bin/aggrfs and bin/procsrv, static
 # make bench    one line a figure: NAME ours=... against=... ratio=...
 # make fuzz     every fuzz target for FUZZTIME
-# make install  the programs to $(DESTDIR)$(PREFIX)
+# make install  programs, documentation and units to $(DESTDIR)$(PREFIX), a configuration to $(DESTDIR)$(SYSCONFDIR)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -19,6 +19,10 @@ STATICCHECK_VERSION := v0.8.2
 STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME ?= 60s
 PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+BIN ?= bin
+# The helper of unprivileged users, where the tree has it.
+HELPER := $(notdir $(wildcard cmd/aggrfs-ns))
 KEEP ?=
 
 phase = @echo "== $(1)"
@@ -45,7 +49,7 @@ fuzz: prepare
 build:
 	$(call phase,build $(VERSION))
 	@mkdir -p bin
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/aggrfs ./cmd/procsrv
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/aggrfs ./cmd/procsrv $(HELPER:%=./cmd/%)
 
 prepare:
 	$(call phase,prerequisites)
@@ -65,10 +69,23 @@ $(STATICCHECK):
 	@GOBIN=$(CURDIR)/bin go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 	@mv bin/staticcheck $@
 
+# Units name programs below /usr/local and the configuration below /etc. A
+# configuration that is there already stays.
 install: build
-	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin bin/aggrfs
-	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin bin/procsrv
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs configs/aggrfs.yaml
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin $(BIN)/aggrfs
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(BIN)/procsrv
+	$(if $(HELPER),install -D -m 0755 -t $(DESTDIR)$(PREFIX)/libexec/aggrfs $(BIN)/$(HELPER))
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs README.md LICENSE
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/docs docs/*.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/configs configs/*.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/packaging packaging/README.md
+	for unit in aggrfs.service procsrv.service; do \
+		sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' packaging/$$unit | \
+			install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
+	install -D -m 0644 packaging/aggrfs.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/aggrfs.conf
+	install -D -m 0644 packaging/aggrfs.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/aggrfs.conf
+	[ -e $(DESTDIR)$(SYSCONFDIR)/aggrfs/aggrfs.yaml ] || \
+		install -D -m 0644 packaging/aggrfs.yaml $(DESTDIR)$(SYSCONFDIR)/aggrfs/aggrfs.yaml
 
 clean:
 	rm -rf bin
