@@ -46,6 +46,11 @@ func runTests(m *testing.M) int {
 func install(bin string) *exec.Cmd {
 	cmd := exec.Command("make", "-o", "build", "install", "BIN="+bin, "DESTDIR="+dest, "PREFIX="+prefix, "SYSCONFDIR=/opt/etc")
 	cmd.Dir = ".."
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "MAKE") && !strings.HasPrefix(v, "MFLAGS") { // those of a make that runs the tests
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
 	return cmd
 }
 
