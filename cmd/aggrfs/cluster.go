@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
-	"sync"
-	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
@@ -21,7 +19,7 @@ import (
 // newCluster makes the cluster that cfg describes, with the head node's leaf
 // embedded. native is the reader's procfs as the reader sees it. Closing the
 // cluster closes everything.
-func newCluster(cfg *config.Config, rights *access.Authority, native string, log *slog.Logger) (*aggregate.Cluster, error) {
+func (a *app) newCluster(cfg *config.Config, rights *access.Authority, native string) (*aggregate.Cluster, error) {
 	state, err := dealIndexes(cfg)
 	if err != nil {
 		return nil, err
@@ -33,32 +31,31 @@ func newCluster(cfg *config.Config, rights *access.Authority, native string, log
 			return nil, fmt.Errorf("node %s: %w", n.Name, err)
 		}
 		nodes = append(nodes, aggregate.NodeConfig{
-			Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dialer(addr, log),
+			Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dialer(addr, a.log),
 		})
 	}
 	return aggregate.New(aggregate.Config{
 		Head: aggregate.NodeConfig{
-			Name: aggregate.NodeName(cfg.Head), Address: "here", Dial: embeddedLeaf(cfg, log),
+			Name: aggregate.NodeName(cfg.Head), Address: "here", Dial: embeddedLeaf(cfg, a.log),
 		},
 		Nodes:      nodes,
 		State:      state,
 		Policy:     cachepolicy.Sweep(cfg.Cache),
-		Names:      names(),
+		Names:      a.users,
 		Access:     rights,
 		Timeouts:   timeouts(cfg),
 		CgroupNode: cfg.CgroupNode,
 		Proc:       cfg.Proc,
 		Native:     native,
 		Version:    version,
-		Log:        log,
+		Log:        a.log,
 	})
 }
 
-// names is the user database.
-var names = sync.OnceValue(func() access.Names { return aggregate.NewUsers(time.Now) })
-
 // newAuthority decides who sees what as the configuration says.
-func newAuthority(cfg *config.Config) *access.Authority { return access.New(cfg.Access, names(), nil) }
+func (a *app) newAuthority(cfg *config.Config) *access.Authority {
+	return access.New(cfg.Access, a.users, nil)
+}
 
 func timeouts(cfg *config.Config) aggregate.Timeouts {
 	return aggregate.Timeouts{Connect: cfg.Timeouts.Connect, Read: cfg.Timeouts.Read, Sweep: cfg.Timeouts.Sweep}

@@ -10,17 +10,20 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/aggrfs/aggrfs/internal/userdb"
 )
 
 // app is what all subcommands share.
 type app struct {
 	log      *slog.Logger
+	users    *userdb.DB
 	exitCode int
 }
 
 // run carries out the command line and returns the exit status.
 func run(args []string) int {
-	a := &app{}
+	a := &app{users: userdb.New(userdb.Config{})}
 	cmd := a.command()
 	cmd.SetArgs(args)
 	// exec handles signals itself: they are the command's.

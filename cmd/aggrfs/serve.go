@@ -61,8 +61,8 @@ func (a *app) serve(ctx context.Context, path string, cfg *config.Config) error 
 	if err := privs.Keep(a.log, privs.Leaf()); err != nil {
 		return err
 	}
-	r := &rights{path: path, inForce: cfg, authority: newAuthority(cfg), log: a.log}
-	cluster, err := newCluster(cfg, r.authority, "", a.log)
+	r := &rights{path: path, inForce: cfg, authority: a.newAuthority(cfg), log: a.log}
+	cluster, err := a.newCluster(cfg, r.authority, "")
 	if err != nil {
 		return err
 	}

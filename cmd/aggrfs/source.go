@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"slices"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -97,43 +95,18 @@ func self() (vfs.Identity, error) {
 }
 
 // who is for whom the tree is opened.
-func (s *source) who() (vfs.Identity, error) {
+func (s *source) who(ctx context.Context, a *app) (vfs.Identity, error) {
 	switch {
 	case s.as == "":
 		return self()
 	case os.Geteuid() != 0:
 		return vfs.Identity{}, errors.New("--as: only root may see what others see")
 	}
-	return lookup(s.as)
-}
-
-// lookup is the identity of a user, by name or number.
-func lookup(name string) (vfs.Identity, error) {
-	u, err := user.Lookup(name)
+	who, err := a.users.Identity(ctx, s.as)
 	if err != nil {
-		if u, err = user.LookupId(name); err != nil {
-			return vfs.Identity{}, fmt.Errorf("there is no user %q", name)
-		}
+		err = fmt.Errorf("--as: %w", err)
 	}
-	ids, err := u.GroupIds()
-	if err != nil {
-		return vfs.Identity{}, err
-	}
-	var who vfs.Identity
-	for _, id := range append([]string{u.Uid, u.Gid}, ids...) {
-		n, err := strconv.ParseUint(id, 10, 32)
-		if err != nil {
-			return vfs.Identity{}, fmt.Errorf("user %q: %q is no number", name, id)
-		}
-		who.Groups = append(who.Groups, uint32(n))
-	}
-	who.UID, who.GID, who.Groups = who.Groups[0], who.Groups[1], who.Groups[2:]
-	if who.IsRoot() {
-		return vfs.Root, nil
-	}
-	slices.Sort(who.Groups)
-	who.Groups = slices.DeleteFunc(slices.Compact(who.Groups), func(g uint32) bool { return g == who.GID })
-	return who, nil
+	return who, err
 }
 
 // openTimeout bounds the wait for the first answer of a server or the nodes.
@@ -176,7 +149,7 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 	if err != nil {
 		return nil, fmt.Errorf("--server: %w", err)
 	}
-	who, err := s.who()
+	who, err := s.who(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -202,14 +175,14 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 
 // embed connects to the nodes of cfg from this process.
 func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, path string) (*tree, error) {
-	c, err := newCluster(cfg, newAuthority(cfg), native, a.log)
+	c, err := a.newCluster(cfg, a.newAuthority(cfg), native)
 	if err != nil {
 		return nil, err
 	}
 	// What is read by this process is read with its own rights anyway.
 	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path}
 	if s.as != "" {
-		if t.who, err = s.who(); err != nil {
+		if t.who, err = s.who(ctx, a); err != nil {
 			c.Close()
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -69,7 +70,7 @@ type Config struct {
 	// Native is the path of the reader's native procfs as the reader sees it,
 	// the target of self and of the names that are not merged (default /proc).
 	Native string
-	// Names resolves users and groups; nil is the user database's files.
+	// Names resolves users and groups; nil is the machine's user database.
 	Names access.Names
 	// Access decides who sees what; nil is that root sees all and nobody else
 	// anything.
@@ -109,7 +110,7 @@ func (c *Config) check() error {
 		c.Now = time.Now
 	}
 	if c.Names == nil {
-		c.Names = NewUsers(c.Now)
+		c.Names = userdb.New(userdb.Config{Now: c.Now})
 	}
 	if c.Access == nil {
 		c.Access = access.New(access.Rules{}, c.Names, c.Now)

@@ -2,87 +2,9 @@ package aggregate
 
 import (
 	"context"
-	"os/user"
-	"strconv"
-	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
-
-// users resolves user names by the user database of this machine and keeps the
-// answers for a while, "no such user" too.
-type users struct {
-	now    func() time.Time
-	byName *lru.Cache[string, userAnswer]
-	byID   *lru.Cache[uint32, userAnswer]
-}
-
-type userAnswer struct {
-	name    string
-	uid     uint32
-	ok      bool
-	expires time.Time
-}
-
-const (
-	usersKept = 4096
-	userAge   = time.Minute
-)
-
-// NewUsers resolves names by the files of the user database. now is the clock.
-func NewUsers(now func() time.Time) *users {
-	byName, _ := lru.New[string, userAnswer](usersKept) // fails for a size below 1 only
-	byID, _ := lru.New[uint32, userAnswer](usersKept)
-	return &users{now: now, byName: byName, byID: byID}
-}
-
-// UID implements access.Names.
-func (u *users) UID(name string) (uint32, bool) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), strconv.FormatUint(n, 10) == name
-	}
-	now := u.now()
-	if a, ok := u.byName.Get(name); ok && now.Before(a.expires) {
-		return a.uid, a.ok
-	}
-	a := userAnswer{name: name, expires: now.Add(userAge)}
-	if found, err := user.Lookup(name); err == nil {
-		if n, err := strconv.ParseUint(found.Uid, 10, 32); err == nil {
-			a.uid, a.ok = uint32(n), true
-		}
-	}
-	u.byName.Add(name, a)
-	return a.uid, a.ok
-}
-
-// GID implements access.Names.
-func (u *users) GID(name string) (uint32, bool) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), strconv.FormatUint(n, 10) == name
-	}
-	found, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(found.Gid, 10, 32)
-	return uint32(n), err == nil
-}
-
-// UserName implements access.Names.
-func (u *users) UserName(uid uint32) string {
-	now := u.now()
-	if a, ok := u.byID.Get(uid); ok && now.Before(a.expires) {
-		return a.name
-	}
-	a := userAnswer{name: strconv.FormatUint(uint64(uid), 10), uid: uid, expires: now.Add(userAge)}
-	if found, err := user.LookupId(a.name); err == nil && vfs.ValidName(found.Username) {
-		a.name = found.Username
-	}
-	u.byID.Add(uid, a)
-	return a.name
-}
 
 // newUsersDir makes users/: at the top of the tree it lists the users who have
 // processes in the view; any user can be walked.

@@ -7,18 +7,18 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // authority knows these views and the machine's users.
 func authority(views ...access.View) *access.Authority {
-	return access.New(access.Rules{Views: views}, NewUsers(time.Now), nil)
+	return access.New(access.Rules{Views: views}, userdb.New(userdb.Config{}), nil)
 }
 
 var (
