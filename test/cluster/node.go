@@ -50,7 +50,7 @@ func startNode(ctx context.Context, dir, init string, i int, o Options) (*Node, 
 		return nil, fmt.Errorf("start node %s: %w", name, err)
 	}
 	err := n.begin(ctx, control.Config{
-		Name: name, Root: root, Procsrv: o.ProcsrvPath, Start: o.Workload(name), Many: o.Many,
+		Name: name, Root: root, Procsrv: o.ProcsrvPath, Start: o.Workload(name), Many: o.Many, Proc: o.ProcOptions,
 		Leaf: append([]string{"--listen", "unix:/run/procsrv/procsrv.sock"}, o.ProcsrvArgs...),
 	})
 	if err != nil {

@@ -17,6 +17,8 @@ type Options struct {
 	Dir string
 	// Workload is what runs on a node besides procsrv; nil is DefaultWorkload.
 	Workload func(name string) []Process
+	// ProcOptions are those of the nodes' procfs: "hidepid=2".
+	ProcOptions string
 	// Many is how many idle processes each node has in addition.
 	Many int
 }

@@ -14,6 +14,7 @@ type Config struct {
 	Leaf    []string // its arguments
 	Start   []Spawn  // processes that the node starts with
 	Many    int      // so many more that do nothing
+	Proc    string   // options of its procfs, as "hidepid=2", see proc(5)
 }
 
 // The paths of files bound into the node, as seen there.
@@ -36,8 +37,15 @@ type Spawn struct {
 // something else: a process with RoleThreads or RoleNasty.
 const (
 	RoleVariable = "NODEINIT_ROLE"
-	RoleThreads  = "threads" // several named threads
-	RoleNasty    = "nasty"   // a name that breaks tables
+	RoleThreads  = "threads"  // several named threads
+	RoleNasty    = "nasty"    // a name that breaks tables
+	RoleUndumped = "undumped" // not dumpable, see prctl(2)
+	RoleZombie   = "zombie"   // with a child that has ended
+	RoleBoxed    = "boxed"    // with a child in a user namespace
+	// RoleSurvey prints what a /proc shows to it: a survey.Request in
+	// SurveyVariable, JSON entries to standard output.
+	RoleSurvey     = "survey"
+	SurveyVariable = "NODEINIT_SURVEY"
 )
 
 // NastyName is the comm of a RoleNasty process: it looks like the end of comm

@@ -1,12 +1,17 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/test/cluster/control"
+	"github.com/aggrfs/aggrfs/test/cluster/survey"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,13 +31,54 @@ func play(role string) {
 				unix.Pause()
 			}()
 		}
+	case control.RoleUndumped:
+		check(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
+	case control.RoleZombie:
+		check(exec.Command("true").Start())
+	case control.RoleBoxed:
+		box()
+	case control.RoleSurvey:
+		takeSurvey()
+		return
 	}
 	time.Sleep(1000 * time.Hour)
 }
 
-func rename(comm, name string) {
-	if err := os.WriteFile(comm, []byte(name), 0); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+// box starts the same program in a user namespace: as who it is, or, from root,
+// as the user whose number is the last argument. The namespace is its maker's.
+func box() {
+	if os.Getenv("BOXED") != "" {
+		return
+	}
+	id := os.Getuid()
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
+	if id == 0 {
+		n, err := strconv.Atoi(os.Args[len(os.Args)-1])
+		check(err)
+		id = n
+		attr.Credential = &syscall.Credential{Uid: uint32(id), Gid: uint32(id)}
+		attr.GidMappingsEnableSetgroups = true
+	}
+	attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}
+	attr.GidMappings = attr.UidMappings
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args, cmd.Env, cmd.SysProcAttr = os.Args, append(os.Environ(), "BOXED=1"), attr
+	check(cmd.Start())
+}
+
+func takeSurvey() {
+	var r survey.Request
+	check(json.Unmarshal([]byte(os.Getenv(control.SurveyVariable)), &r))
+	check(json.NewEncoder(os.Stdout).Encode(survey.Take(r)))
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nodeinit:", err)
 		os.Exit(1)
 	}
+}
+
+func rename(comm, name string) {
+	check(os.WriteFile(comm, []byte(name), 0))
 }

@@ -50,7 +50,7 @@ func enter(c control.Config) error {
 			return err
 		}
 	}
-	if err := unix.Mount("proc", filepath.Join(c.Root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("proc", filepath.Join(c.Root, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, c.Proc); err != nil {
 		return fmt.Errorf("mount proc: %w", err)
 	}
 	return pivot(c.Root)
