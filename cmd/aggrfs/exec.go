@@ -55,7 +55,10 @@ func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error)
 		return nsexec.CodeFailed, err
 	}
 	defer dev.Close()
-	cfg := a.fuseConfig(tree)
+	cfg, err := a.fuseConfig(tree)
+	if err != nil {
+		return nsexec.CodeFailed, err
+	}
 	var server *fusefs.Server
 	defer func() {
 		if server != nil {
@@ -77,10 +80,11 @@ func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error)
 	})
 }
 
-// fuseConfig is how the tree is mounted: for root alone.
-func (a *app) fuseConfig(t *tree) fusefs.Config {
+// fuseConfig is how the tree is mounted: for the calling user alone.
+func (a *app) fuseConfig(t *tree) (fusefs.Config, error) {
+	owner, err := self()
 	return fusefs.Config{
 		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.root(ctx) },
-		Owner:  vfs.Root, Log: a.log,
-	}
+		Owner:  owner, Log: a.log,
+	}, err
 }

@@ -14,24 +14,32 @@ import (
 
 func (a *app) mountCommand() *cobra.Command {
 	var src source
+	var shared bool
 	cmd := &cobra.Command{
-		Use:     "mount [flags] DIR",
-		Short:   "Mount the merged tree on a directory",
-		Long:    "Mount the merged tree on DIR by FUSE and serve it until it is unmounted or the\ncommand is ended by SIGINT or SIGTERM.",
-		Example: "  aggrfs mount /global\n  umount /global",
+		Use:   "mount [flags] DIR",
+		Short: "Mount the merged tree on a directory",
+		Long: `Mount the merged tree on DIR by FUSE and serve it until it is unmounted or the
+command is ended by SIGINT or SIGTERM. The mount is for the calling user alone; with
+--allow-other it is for everybody, and each user sees their own view. Who is not root
+mounts on a directory of their own, by fusermount3.`,
+		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  umount /global",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.mount(cmd.Context(), &src, args[0])
+			return a.mount(cmd.Context(), &src, args[0], shared)
 		},
 	}
 	src.addFlags(cmd)
+	cmd.Flags().BoolVar(&shared, "allow-other", false, "for all users, each with their own view (for root)")
+	cmd.MarkFlagsMutuallyExclusive("allow-other", "as")
 	return a.withLogLevel(cmd, "info")
 }
 
 // mount returns once the tree is unmounted again.
-func (a *app) mount(ctx context.Context, src *source, dir string) error {
-	if err := requireRoot("mount"); err != nil {
-		return err
+func (a *app) mount(ctx context.Context, src *source, dir string, shared bool) error {
+	if shared {
+		if err := requireRoot("mount --allow-other"); err != nil {
+			return err
+		}
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
@@ -48,7 +56,16 @@ func (a *app) mount(ctx context.Context, src *source, dir string) error {
 		return err
 	}
 	defer tree.Close()
-	server, err := fusefs.Mount(dir, a.fuseConfig(tree))
+	cfg, err := a.fuseConfig(tree)
+	if err != nil {
+		return err
+	}
+	if shared {
+		all := newSharedTree(tree.as)
+		defer all.Close()
+		cfg.Shared, cfg.Attach = true, all.root
+	}
+	server, err := fusefs.Mount(dir, cfg)
 	if err != nil {
 		return err
 	}

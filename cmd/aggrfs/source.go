@@ -57,8 +57,11 @@ func (s *source) path() (string, error) {
 type tree struct {
 	vfs.Tree
 	io.Closer
-	who   vfs.Identity // whom this process may attach for
+	who   vfs.Identity // whom it is for
 	aname string       // of the root that was asked for
+
+	// as opens the same source for somebody else, which only root can.
+	as func(ctx context.Context, who vfs.Identity) (*tree, error)
 }
 
 // root attaches to the root that was asked for.
@@ -153,12 +156,18 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 	if err != nil {
 		return nil, err
 	}
+	return s.mirrorFor(ctx, a, who, address, addr, aggregate.Config{Proc: proc, Native: native}, path)
+}
+
+// mirrorFor opens a running server for who: this process's user, or, for root,
+// anyone.
+func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, address string, addr ninep.Addr, base aggregate.Config, path string) (*tree, error) {
 	cfg := config.Default()
 	m, err := aggregate.NewMirror(aggregate.Config{
 		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(addr, a.log)},
 		Policy:   cachepolicy.Sweep(cfg.Cache),
 		Timeouts: timeouts(cfg),
-		Proc:     proc, Native: native, Version: version, Log: a.log,
+		Proc:     base.Proc, Native: base.Native, Version: version, Log: a.log,
 	}, who, path)
 	if err != nil {
 		return nil, err
@@ -170,7 +179,9 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 		}
 		return nil, fmt.Errorf("server at %s: %w", address, err)
 	}
-	return &tree{Tree: m, Closer: m, who: who}, nil
+	return &tree{Tree: m, Closer: m, who: who, as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
+		return s.mirrorFor(ctx, a, who, address, addr, base, path)
+	}}, nil
 }
 
 // embed connects to the nodes of cfg from this process.
@@ -181,6 +192,9 @@ func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, 
 	}
 	// What is read by this process is read with its own rights anyway.
 	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path}
+	t.as = func(_ context.Context, who vfs.Identity) (*tree, error) {
+		return &tree{Tree: c, Closer: io.NopCloser(nil), who: who, aname: path}, nil
+	}
 	if s.as != "" {
 		if t.who, err = s.who(ctx, a); err != nil {
 			c.Close()

@@ -61,6 +61,19 @@ func MountAt(dir string, fd int, cfg Config) error {
 	return nil
 }
 
+// directly opens the device and mounts it at dir.
+func directly(dir string, cfg Config) (*os.File, error) {
+	dev, err := OpenDevice()
+	if err != nil {
+		return nil, err
+	}
+	if err := MountAt(dir, int(dev.Fd()), cfg); err != nil {
+		dev.Close()
+		return nil, err
+	}
+	return dev, nil
+}
+
 // unmount takes the mount at dir away, from under its users where there are any.
 func unmount(dir string) error {
 	err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW)

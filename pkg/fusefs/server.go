@@ -25,6 +25,7 @@ type Server struct {
 	cfg      Config
 	dev      *device
 	dir      string // where it is mounted; "" if somebody else mounted it
+	umount   func(dir string) error
 	protocol *fuse.ProtocolServer
 	fs       *fileSystem
 	requests requests
@@ -39,19 +40,21 @@ type Server struct {
 }
 
 // Mount mounts the tree at dir, an empty directory or any other that the mount
-// may hide, and serves it.
+// may hide, and serves it. Who is not root mounts by fusermount3(1), on a
+// directory of their own.
 func Mount(dir string, cfg Config) (*Server, error) {
-	dev, err := OpenDevice()
+	cfg = cfg.withDefaults()
+	mount, umount := directly, unmount
+	if os.Geteuid() != 0 {
+		mount, umount = byFusermount, unmountByFusermount
+	}
+	dev, err := mount(dir, cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := MountAt(dir, int(dev.Fd()), cfg); err != nil {
-		dev.Close()
-		return nil, err
-	}
-	s, err := serve(dev, dir, cfg)
+	s, err := serve(dev, dir, umount, cfg)
 	if err != nil {
-		return nil, errors.Join(err, unmount(dir))
+		return nil, errors.Join(err, umount(dir))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Deadline)
 	defer cancel()
@@ -79,16 +82,16 @@ func (s *Server) settlePoll() {
 
 // Serve serves a device that is mounted, or will be, by somebody else. It owns
 // dev from here on, also when it fails.
-func Serve(dev *os.File, cfg Config) (*Server, error) { return serve(dev, "", cfg) }
+func Serve(dev *os.File, cfg Config) (*Server, error) { return serve(dev, "", nil, cfg) }
 
-func serve(dev *os.File, dir string, cfg Config) (*Server, error) {
+func serve(dev *os.File, dir string, umount func(string) error, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	d, err := newDevice(dev)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, dev: d, dir: dir,
+		cfg: cfg, dev: d, dir: dir, umount: umount,
 		mounted: make(chan struct{}), over: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.post.init()
@@ -132,7 +135,7 @@ func (s *Server) Close() error {
 	var err error
 	s.bye.Do(func() {
 		if s.dir != "" {
-			err = unmount(s.dir)
+			err = s.umount(s.dir)
 		}
 		s.dev.stop()
 		<-s.ended
