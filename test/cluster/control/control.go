@@ -46,6 +46,9 @@ const (
 	// SurveyVariable, JSON entries to standard output.
 	RoleSurvey     = "survey"
 	SurveyVariable = "NODEINIT_SURVEY"
+	// RoleRoam makes a survey.Roam, in SurveyVariable too, and prints a JSON list
+	// of what should not have been.
+	RoleRoam = "roam"
 )
 
 // NastyName is the comm of a RoleNasty process: it looks like the end of comm

@@ -38,7 +38,10 @@ func play(role string) {
 	case control.RoleBoxed:
 		box()
 	case control.RoleSurvey:
-		takeSurvey()
+		answer(func(r survey.Request) any { return survey.Take(r) })
+		return
+	case control.RoleRoam:
+		answer(func(r survey.Roam) any { return r.Run() })
 		return
 	}
 	time.Sleep(1000 * time.Hour)
@@ -66,10 +69,11 @@ func box() {
 	check(cmd.Start())
 }
 
-func takeSurvey() {
-	var r survey.Request
+// answer prints what comes of the request in the environment.
+func answer[T any](to func(T) any) {
+	var r T
 	check(json.Unmarshal([]byte(os.Getenv(control.SurveyVariable)), &r))
-	check(json.NewEncoder(os.Stdout).Encode(survey.Take(r)))
+	check(json.NewEncoder(os.Stdout).Encode(to(r)))
 }
 
 func check(err error) {
