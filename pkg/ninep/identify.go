@@ -1,6 +1,7 @@
 package ninep
 
 import (
+	"fmt"
 	"os/user"
 	"slices"
 	"strconv"
@@ -12,46 +13,72 @@ import (
 // A Claim is what a client says of itself in an attach. No part of it is true
 // unless the policy has a reason to believe it.
 type Claim struct {
-	Uname  string
+	Uname  string // a name, which is not believed, or groups, see formatUname
 	NUname uint32 // vfs.NoID is "none"
 	Aname  string
 }
 
 // An IdentifyFunc decides who attaches: the identity that the tree is attached
-// for, or the errno of a refusal. It may be called concurrently.
+// for, or the errno of a refusal, with what the log should say of it. It may be
+// called concurrently.
 type IdentifyFunc func(Peer, Claim) (vfs.Identity, error)
 
 // ByCredentials believes the kernel: the identity is that of the process at
-// the other end of a unix socket. Only root may name another user, by n_uname,
-// and gets that user's group and groups from this machine's user database, so
-// that one kernel mount with access=user serves every local user as themselves.
+// the other end of a unix socket. Only root may name another user, by n_uname:
+// with the groups that the uname says, see formatUname, or else with those of
+// this machine's user database, so that one kernel mount with access=user serves
+// every local user as themselves. Anybody else's uname is not looked at.
 //
 // EACCES: the kernel does not tell who the peer is (TCP, or a user without a
-// number here). EPERM: the claim is for another user.
+// number here). EPERM: the claim is for another user. EINVAL: root's uname says
+// groups and cannot be read.
 func ByCredentials(p Peer, c Claim) (vfs.Identity, error) {
-	if !p.HasCred || p.UID == vfs.OverflowID || p.UID == vfs.NoID {
-		return vfs.Identity{}, syscall.EACCES
-	}
-	if c.NUname == vfs.NoID || c.NUname == p.UID {
+	switch {
+	case !p.HasCred || isNobody(p.UID):
+		return refuse(syscall.EACCES, "the kernel does not tell who is at the other end")
+	case c.NUname == vfs.NoID, c.NUname == p.UID && (p.UID != 0 || !saysGroups(c.Uname)):
 		return identity(p.UID, p.GID, p.Groups), nil
+	case p.UID != 0:
+		return refuse(syscall.EPERM, "only root may attach for another user")
 	}
-	if p.UID != 0 || c.NUname == vfs.OverflowID {
-		return vfs.Identity{}, syscall.EPERM
-	}
-	return lookup(c.NUname), nil
+	return spokenFor(c)
 }
 
-// Insecure believes n_uname, whoever says it. An attach without one is nobody's
-// (the overflow ids). It is for a network that is trusted as a whole.
+// Insecure believes n_uname, and groups in the uname, whoever says it. An attach
+// without a number is nobody's (the overflow ids). It is for a network that is
+// trusted as a whole.
 func Insecure(_ Peer, c Claim) (vfs.Identity, error) {
-	switch c.NUname {
-	case 0:
-		return vfs.Root, nil
-	case vfs.NoID, vfs.OverflowID:
+	if isNobody(c.NUname) {
 		return vfs.Identity{UID: vfs.OverflowID, GID: vfs.OverflowID}, nil
 	}
-	return lookup(c.NUname), nil
+	if c.NUname == 0 && !saysGroups(c.Uname) {
+		return vfs.Root, nil
+	}
+	return spokenFor(c)
 }
+
+// spokenFor is the user whom a peer that is trusted speaks for.
+func spokenFor(c Claim) (vfs.Identity, error) {
+	if isNobody(c.NUname) {
+		return refuse(syscall.EPERM, "the user number %d is nobody's", c.NUname)
+	}
+	if !saysGroups(c.Uname) {
+		return lookup(c.NUname), nil
+	}
+	gid, groups, err := parseUname(c.Uname)
+	if err != nil {
+		return refuse(syscall.EINVAL, "%v", err)
+	}
+	return vfs.Identity{UID: c.NUname, GID: gid, Groups: groups}, nil
+}
+
+// refuse is a refusal: the errno is for the client, the rest for the log.
+func refuse(errno syscall.Errno, format string, args ...any) (vfs.Identity, error) {
+	return vfs.Identity{}, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), errno)
+}
+
+// isNobody tells whether uid is one of those that stand for nobody in particular.
+func isNobody(uid uint32) bool { return uid == vfs.OverflowID || uid == vfs.NoID }
 
 // lookup is the user of that number as the user database has it; one who is not
 // in it has the overflow group and no other.

@@ -41,7 +41,7 @@ const (
 	pendingBytes = 1 << 20
 	// maxFixed is more than any answer has beside its data or text, in bytes.
 	maxFixed = 256
-	// maxString bounds uname, aname and a link's text, in bytes: PATH_MAX.
+	// maxString bounds aname and a link's text, in bytes: PATH_MAX.
 	maxString = 4096
 )
 

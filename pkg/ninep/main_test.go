@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(attacherVariable); addr != "" {
+		os.Exit(attacher(addr))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come, long enough for a busy
 // machine.

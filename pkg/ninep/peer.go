@@ -12,8 +12,9 @@ import (
 
 // A Peer is the other end of a connection, as the kernel tells it.
 type Peer struct {
-	Network string // "unix", "tcp", "pipe"
+	Network string // "unix", "tcp", "tls", "pipe"
 	Addr    string // the remote address; of little use for unix
+	Cert    string // the name in the verified certificate, see TLS; only with "tls"
 	HasCred bool   // the rest is known: only on unix sockets
 	UID     uint32
 	GID     uint32
