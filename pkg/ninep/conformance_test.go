@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -60,7 +61,8 @@ func TestTree(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tree := sample(tt.large)
-			r := newRig(t, tree, nil)
+			// The suite attaches to what there is not: that is for the audit.
+			r := newRig(t, tree, func(cfg *ServerConfig) { cfg.Audit = slog.New(slog.DiscardHandler) })
 			vfstest.TestTree(t, vfstest.Options{
 				Tree:    r.client(tt.conn(r), tt.cfg),
 				Who:     vfs.Root,
