@@ -2,7 +2,6 @@ package ninep
 
 import (
 	"fmt"
-	"log/slog"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,7 +25,7 @@ func TestAudit(t *testing.T) {
 	lines := new(logLines)
 	r := newRig(t, tree, func(cfg *ServerConfig) {
 		cfg.Identify = ByCredentials
-		cfg.Audit = slog.New(slog.NewTextHandler(lines, nil))
+		cfg.Audit = lines.all()
 	})
 	c := r.client(r.dial(), ClientConfig{})
 	for _, k := range []call{

@@ -41,6 +41,10 @@ func sample(large int) *vfstest.Tree {
 // TestTree runs the conformance suite over the client, and with it the server.
 func TestTree(t *testing.T) {
 	unix := func(r *rig) net.Conn { return r.dial() }
+	secured := func(r *rig) net.Conn {
+		p := newPKI(r.t)
+		return p.open("front").dial(r, r.serveTLS(p.open("node")), "node")
+	}
 	pipe := func(r *rig) net.Conn { return r.pipe() }
 	stacked := func(r *rig) net.Conn { // a server of what another serves
 		return newRig(r.t, r.client(r.dial(), ClientConfig{}), nil).dial()
@@ -52,6 +56,7 @@ func TestTree(t *testing.T) {
 		large int // bytes
 	}{
 		{"unix", unix, ClientConfig{}, 3 << 19},
+		{"tls", secured, ClientConfig{}, 3 << 19},
 		{"pipe", pipe, ClientConfig{}, 3 << 19},
 		{"stacked", stacked, ClientConfig{Msize: 8192}, 5 * 8192},
 		{"smallest frames", unix, ClientConfig{Msize: MinMsize}, 4 * MinMsize},

@@ -46,6 +46,9 @@ func (l *logLines) lines() []string {
 	return strings.Split(strings.TrimSuffix(l.buf.String(), "\n"), "\n")[:strings.Count(l.buf.String(), "\n")]
 }
 
+// all is a logger of every line.
+func (l *logLines) all() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
 func newLog() (*logLines, *slog.Logger) {
 	l := new(logLines)
 	return l, slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelWarn}))

@@ -123,18 +123,47 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 // more than wait costs as much memory as the connection. over is called at the
 // end, with what ServeConn returns.
 func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
+	by := time.Now().Add(s.cfg.Limits.Negotiate)
 	if n := s.conns.Add(1); n > int64(s.cfg.Limits.Connections) {
-		s.audit.refuse(Peer{Network: nc.RemoteAddr().Network(), Addr: nc.RemoteAddr().String()}, "9P connection refused",
-			fmt.Errorf("%w: %d", errTooMany, s.cfg.Limits.Connections))
-		s.conns.Add(-1)
-		over(errors.Join(errTooMany, nc.Close()))
+		s.refuse(nc, fmt.Errorf("%w: %d", errTooMany, s.cfg.Limits.Connections), over)
 		return
 	}
+	secured, ok := nc.(*tlsConn)
+	if !ok {
+		s.converse(ctx, nc, by, over)
+		return
+	}
+	go func() {
+		if err := secured.secure(ctx, by); err != nil {
+			s.refuse(nc, err, over)
+			return
+		}
+		s.converse(ctx, nc, by, over)
+	}()
+}
+
+// refuse ends a connection before anything was asked of it. One that ended by
+// itself, or with the server, is not worth a line.
+func (s *Server) refuse(nc net.Conn, err error, over func(error)) {
+	peer := Peer{Network: nc.RemoteAddr().Network(), Addr: nc.RemoteAddr().String()}
+	if _, ok := nc.(*tlsConn); ok {
+		peer.Network = "tls"
+	}
+	if isHangUp(err) || errors.Is(err, context.Canceled) {
+		err = nil
+	} else {
+		s.audit.refuse(peer, "9P connection refused", err)
+	}
+	err = errors.Join(err, nc.Close())
+	s.conns.Add(-1)
+	over(err)
+}
+
+// converse begins to speak 9P; the first Tversion must come by then.
+func (s *Server) converse(ctx context.Context, nc net.Conn, by time.Time, over func(error)) {
 	peer, err := PeerOf(nc)
 	if err != nil {
-		s.audit.refuse(peer, "9P connection refused", err)
-		s.conns.Add(-1)
-		over(errors.Join(err, nc.Close()))
+		s.refuse(nc, err, over)
 		return
 	}
 	c := s.newConn(nc, peer)
@@ -143,7 +172,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
 		c.fail(net.ErrClosed)
 		close(failed)
 	})
-	c.begin(func(err error) {
+	c.begin(by, func(err error) {
 		if !stop() {
 			<-failed
 		}

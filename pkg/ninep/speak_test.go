@@ -106,13 +106,7 @@ func (r *rig) anyUser() string {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	var work sync.WaitGroup
-	work.Go(func() { r.Serve(r.ctx, l) })
-	r.t.Cleanup(func() {
-		l.Close()
-		work.Wait()
-	})
-	return l.Addr().String()
+	return r.serveOn(l)
 }
 
 // attachAs makes claims as another user, in a process of that user's.
