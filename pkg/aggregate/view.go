@@ -33,6 +33,10 @@ func (c *Cluster) view(who vfs.Identity) *view {
 	if !who.IsRoot() {
 		v.owner = &who.UID
 	}
+	if who.UID == vfs.OverflowID { // who is nobody owns no process, whatever runs under that number
+		nobody := vfs.NoID
+		v.owner = &nobody
+	}
 	return v
 }
 
