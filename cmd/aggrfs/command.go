@@ -56,7 +56,7 @@ into one /proc that unmodified ps and top run on.`,
 			return nil
 		},
 	}
-	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.whereCommand())
+	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.whereCommand(), a.certsCommand())
 	return cmd
 }
 

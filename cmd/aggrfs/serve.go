@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -40,12 +39,22 @@ func (a *app) serveCommand() *cobra.Command {
 func (a *app) serve(ctx context.Context, cfg *config.Config) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	return a.serveUntil(ctx, stop, cfg, func([]net.Listener) {})
+}
+
+// serveUntil serves the cluster until ctx ends, which stop makes it do. ready is
+// told where.
+func (a *app) serveUntil(ctx context.Context, stop func(), cfg *config.Config, ready func([]net.Listener)) error {
 	for _, w := range cfg.Warnings() {
 		a.log.Warn(w)
 	}
+	keys, err := openKeys(cfg, a.log)
+	if err != nil {
+		return err
+	}
 	// The sockets come first: a second server on the same ones must not disturb
 	// the state file.
-	listeners, err := listenAll(ctx, cfg)
+	listeners, err := listenAll(ctx, cfg, keys)
 	if err != nil {
 		return err
 	}
@@ -54,36 +63,34 @@ func (a *app) serve(ctx context.Context, cfg *config.Config) error {
 			l.Close()
 		}
 	}()
-	cluster, err := newCluster(cfg, "", a.log)
+	cluster, err := newCluster(cfg, keys, "", a.log)
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
+	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure}
 	var group errgroup.Group
-	for i, l := range listeners {
-		identify := ninep.ByCredentials
-		if strings.HasPrefix(cfg.Listen[i], "tcp:") {
-			identify = ninep.Insecure
-		}
-		server := ninep.NewServer(ninep.ServerConfig{Tree: cluster, Identify: identify, Log: a.log})
+	for _, l := range listeners {
+		server := ninep.NewServer(ninep.ServerConfig{Tree: cluster, Identify: trust.Identify, Log: a.log})
 		group.Go(func() error {
 			defer stop() // one that fails ends all
 			return server.Serve(ctx, l)
 		})
 	}
 	a.log.Info("serving", "addresses", cfg.Listen, "head", cfg.Head, "nodes", len(cfg.Nodes)+1)
+	ready(listeners)
 	return group.Wait()
 }
 
 // listenAll opens all addresses or none. Local users may all connect: who they
 // are, and so what they see, is decided by the kernel's word on the peer.
-func listenAll(ctx context.Context, cfg *config.Config) ([]net.Listener, error) {
+func listenAll(ctx context.Context, cfg *config.Config, keys *ninep.TLS) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, text := range cfg.Listen {
 		addr, err := ninep.ParseAddr(text)
 		var l net.Listener
 		if err == nil {
-			l, err = ninep.Listen(ctx, addr, 0o666)
+			l, err = keys.Listen(ctx, addr, 0o666)
 		}
 		if err != nil {
 			for _, l := range all {

@@ -30,6 +30,9 @@ type source struct {
 	server string
 	config string
 	nodes  string
+
+	tls        ninep.TLSFiles // for a server on another machine
+	serverName string
 }
 
 func (s *source) addFlags(cmd *cobra.Command) {
@@ -97,6 +100,9 @@ const openTimeout = 5 * time.Second
 
 // open finds the tree. native is the reader's procfs as the reader will see it.
 func (s *source) open(ctx context.Context, a *app, native string) (*tree, error) {
+	if s.isRemote() {
+		return nil, fmt.Errorf("--server %s: only nodes and where ask a server on another machine; run this there", s.server)
+	}
 	path, err := s.path()
 	if err != nil {
 		return nil, err
@@ -138,7 +144,7 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 	}
 	cfg := config.Default()
 	m, err := aggregate.NewMirror(aggregate.Config{
-		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(addr, a.log)},
+		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log})},
 		Policy:   cachepolicy.Sweep(cfg.Cache),
 		Timeouts: timeouts(cfg),
 		Proc:     proc, Native: native, Version: version, Log: a.log,
@@ -158,7 +164,11 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 
 // embed connects to the nodes of cfg from this process.
 func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, path string) (*tree, error) {
-	c, err := newCluster(cfg, native, a.log)
+	keys, err := openKeys(cfg, a.log)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newCluster(cfg, keys, native, a.log)
 	if err != nil {
 		return nil, err
 	}
