@@ -106,6 +106,38 @@ func TestCerts(t *testing.T) {
 	}
 }
 
+// TestLinkDocument runs what docs/link.md has an admin run, elsewhere than in /etc.
+func TestLinkDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/link.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	etc := t.TempDir()
+	ran := 0
+	for line := range strings.Lines(string(text)) {
+		if args, ok := strings.CutPrefix(line, "    aggrfs certs "); ok {
+			args = strings.NewReplacer("'", "", "/etc/aggrfs", etc).Replace(args)
+			if _, err := output(t, append([]string{"certs"}, strings.Fields(args)...)...); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			ran++
+		}
+	}
+	if ran < 3 {
+		t.Errorf("%d commands", ran)
+	}
+	for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+		yaml, _, _ := strings.Cut(block, "```")
+		cfg, err := config.Parse("link.md", []byte(strings.ReplaceAll(yaml, "/etc/aggrfs/tls", etc+"/ca")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := openKeys(cfg, slog.New(slog.DiscardHandler)); err != nil || keys.Name() != "head" {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // startLeaf serves this machine's /proc as the node n1, over TLS.
 func startLeaf(t *testing.T, log *slog.Logger, files ninep.TLSFiles) (port string) {
 	t.Helper()

@@ -13,7 +13,7 @@ import (
 // A Claim is what a client says of itself in an attach. No part of it is true
 // unless the policy has a reason to believe it.
 type Claim struct {
-	Uname  string // a name, which is not believed, or groups, see formatUname
+	Uname  string // a name, which is not believed, or groups (see Speaking for users)
 	NUname uint32 // vfs.NoID is "none"
 	Aname  string
 }
@@ -25,8 +25,8 @@ type IdentifyFunc func(Peer, Claim) (vfs.Identity, error)
 
 // ByCredentials believes the kernel: the identity is that of the process at
 // the other end of a unix socket. Only root may name another user, by n_uname:
-// with the groups that the uname says, see formatUname, or else with those of
-// this machine's user database, so that one kernel mount with access=user serves
+// with the groups that the uname says (see Speaking for users), or else with those
+// of this machine's user database, so that one kernel mount with access=user serves
 // every local user as themselves. Anybody else's uname is not looked at.
 //
 // EACCES: the kernel does not tell who the peer is (TCP, or a user without a

@@ -62,9 +62,10 @@ func newNode(n node) vfs.Node {
 }
 
 // Attach implements vfs.Tree. The server is told who.UID as n_uname and the
-// groups as uname, see formatUname: it decides whether to believe that. An
-// identity without a number is EACCES: to the server it would be the client's
-// own. One with more groups than an attach has room for is E2BIG.
+// groups as uname (see Speaking for users): it decides whether to believe that.
+// An identity without a number is EACCES: to the server it would be the client's
+// own. One with more groups than an attach has room for is E2BIG. The name of a
+// certificate says nothing to another server, and is not sent.
 func (c *Client) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	k, err := c.attachCall(who, aname)
 	if err != nil {
