@@ -18,8 +18,8 @@ import (
 
 // newCluster makes the cluster that cfg describes, with the head node's leaf
 // embedded. native is the reader's procfs as the reader sees it. Closing the
-// cluster closes everything.
-func (a *app) newCluster(cfg *config.Config, rights *access.Authority, native string) (*aggregate.Cluster, error) {
+// cluster closes everything. keys are for nodes at tls: addresses, see openKeys.
+func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Authority, native string) (*aggregate.Cluster, error) {
 	state, err := dealIndexes(cfg)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (a *app) newCluster(cfg *config.Config, rights *access.Authority, native st
 			return nil, fmt.Errorf("node %s: %w", n.Name, err)
 		}
 		nodes = append(nodes, aggregate.NodeConfig{
-			Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dialer(addr, a.log),
+			Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dialer(keys, addr, n.Name, ninep.ClientConfig{Log: a.log}),
 		})
 	}
 	return aggregate.New(aggregate.Config{
@@ -85,14 +85,26 @@ func dealIndexes(cfg *config.Config) (*aggregate.State, error) {
 	return state, err
 }
 
-// dialer opens the connection to a 9P server.
-func dialer(addr ninep.Addr, log *slog.Logger) aggregate.Dialer {
+// openKeys opens the certificate files that cfg names, if any.
+func openKeys(cfg *config.Config, log *slog.Logger) (*ninep.TLS, error) {
+	if cfg.TLS == (config.TLS{}) {
+		return nil, nil
+	}
+	keys, err := ninep.OpenTLS(ninep.TLSFiles(cfg.TLS), log)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return keys, nil
+}
+
+// dialer opens the connection to the 9P server of that name.
+func dialer(keys *ninep.TLS, addr ninep.Addr, name string, cfg ninep.ClientConfig) aggregate.Dialer {
 	return func(ctx context.Context) (aggregate.Upstream, error) {
-		conn, err := ninep.Dial(ctx, addr)
+		conn, err := keys.Dial(ctx, addr, name)
 		if err != nil {
 			return nil, err
 		}
-		client, err := ninep.NewClient(ctx, conn, ninep.ClientConfig{Log: log})
+		client, err := ninep.NewClient(ctx, conn, cfg)
 		if err != nil {
 			return nil, err
 		}

@@ -59,7 +59,7 @@ into one /proc that unmodified ps and top run on.`,
 			return nil
 		},
 	}
-	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.whereCommand(), a.whoamiCommand())
+	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.whereCommand(), a.whoamiCommand(), a.certsCommand())
 	return cmd
 }
 

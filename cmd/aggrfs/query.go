@@ -31,6 +31,7 @@ func (a *app) nodesCommand() *cobra.Command {
 		},
 	}
 	src.addFlags(cmd)
+	src.addTLSFlags(cmd)
 	return a.withLogLevel(cmd, "error")
 }
 
@@ -70,12 +71,13 @@ func (a *app) whereCommand() *cobra.Command {
 		},
 	}
 	src.addFlags(cmd)
+	src.addTLSFlags(cmd)
 	return a.withLogLevel(cmd, "error")
 }
 
 // show prints a file of the tree.
 func (a *app) show(ctx context.Context, src *source, names ...string) error {
-	tree, err := src.open(ctx, a, "/proc")
+	tree, err := src.openTable(ctx, a)
 	if err != nil {
 		return err
 	}

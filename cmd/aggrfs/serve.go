@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -42,12 +41,22 @@ func (a *app) serveCommand() *cobra.Command {
 func (a *app) serve(ctx context.Context, path string, cfg *config.Config) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	return a.serveUntil(ctx, stop, path, cfg, func([]net.Listener) {})
+}
+
+// serveUntil serves the cluster until ctx ends, which stop makes it do. ready is
+// told where.
+func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *config.Config, ready func([]net.Listener)) error {
 	for _, w := range cfg.Warnings() {
 		a.log.Warn(w)
 	}
+	keys, err := openKeys(cfg, a.log)
+	if err != nil {
+		return err
+	}
 	// The sockets come first: a second server on the same ones must not disturb
 	// the state file.
-	listeners, err := listenAll(ctx, cfg)
+	listeners, err := listenAll(ctx, cfg, keys)
 	if err != nil {
 		return err
 	}
@@ -62,37 +71,35 @@ func (a *app) serve(ctx context.Context, path string, cfg *config.Config) error 
 		return err
 	}
 	r := &rights{path: path, inForce: cfg, authority: a.newAuthority(cfg), log: a.log}
-	cluster, err := a.newCluster(cfg, r.authority, "")
+	cluster, err := a.newCluster(cfg, keys, r.authority, "")
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
+	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure, Lookup: a.users.Identity}
 	var group errgroup.Group
 	group.Go(func() error { r.follow(ctx); return nil })
-	for i, l := range listeners {
-		identify := ninep.ByCredentials
-		if strings.HasPrefix(cfg.Listen[i], "tcp:") {
-			identify = ninep.Insecure
-		}
-		server := ninep.NewServer(ninep.ServerConfig{Tree: cluster, Identify: identify, Log: a.log})
+	for _, l := range listeners {
+		server := ninep.NewServer(ninep.ServerConfig{Tree: cluster, Identify: trust.Identify, Log: a.log})
 		group.Go(func() error {
 			defer stop() // one that fails ends all
 			return server.Serve(ctx, l)
 		})
 	}
 	a.log.Info("serving", "addresses", cfg.Listen, "head", cfg.Head, "nodes", len(cfg.Nodes)+1)
+	ready(listeners)
 	return group.Wait()
 }
 
 // listenAll opens all addresses or none. Local users may all connect: who they
 // are, and so what they see, is decided by the kernel's word on the peer.
-func listenAll(ctx context.Context, cfg *config.Config) ([]net.Listener, error) {
+func listenAll(ctx context.Context, cfg *config.Config, keys *ninep.TLS) ([]net.Listener, error) {
 	var all []net.Listener
 	for _, text := range cfg.Listen {
 		addr, err := ninep.ParseAddr(text)
 		var l net.Listener
 		if err == nil {
-			l, err = ninep.Listen(ctx, addr, 0o666)
+			l, err = keys.Listen(ctx, addr, 0o666)
 		}
 		if err != nil {
 			for _, l := range all {

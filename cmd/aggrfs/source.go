@@ -31,6 +31,9 @@ type source struct {
 	config string
 	nodes  string
 	as     string // the user whose view it is; "" is this process's
+
+	tls        ninep.TLSFiles // for a server on another machine
+	serverName string
 }
 
 func (s *source) addFlags(cmd *cobra.Command) {
@@ -117,6 +120,9 @@ const openTimeout = 5 * time.Second
 
 // open finds the tree. native is the reader's procfs as the reader will see it.
 func (s *source) open(ctx context.Context, a *app, native string) (*tree, error) {
+	if s.isRemote() {
+		return nil, fmt.Errorf("--server %s: only nodes and where ask a server on another machine; run this there", s.server)
+	}
 	path, err := s.path()
 	if err != nil {
 		return nil, err
@@ -164,7 +170,7 @@ func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) 
 func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, address string, addr ninep.Addr, base aggregate.Config, path string) (*tree, error) {
 	cfg := config.Default()
 	m, err := aggregate.NewMirror(aggregate.Config{
-		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(addr, a.log)},
+		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log})},
 		Policy:   cachepolicy.Sweep(cfg.Cache),
 		Timeouts: timeouts(cfg),
 		Proc:     base.Proc, Native: base.Native, Version: version, Log: a.log,
@@ -186,7 +192,11 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addres
 
 // embed connects to the nodes of cfg from this process.
 func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, path string) (*tree, error) {
-	c, err := a.newCluster(cfg, a.newAuthority(cfg), native)
+	keys, err := openKeys(cfg, a.log)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.newCluster(cfg, keys, a.newAuthority(cfg), native)
 	if err != nil {
 		return nil, err
 	}

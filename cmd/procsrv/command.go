@@ -15,11 +15,14 @@ const defaultListen = "unix:/run/procsrv/procsrv.sock"
 
 // options are the flags.
 type options struct {
-	proc     string
-	listen   []string
-	insecure bool
-	level    slog.Level
-	confine  func(*slog.Logger) error // gives up what rights are not needed
+	proc         string
+	listen       []string
+	insecure     bool
+	tls          ninep.TLSFiles
+	frontEnds    []string
+	certificates []string // NAME=USER
+	level        slog.Level
+	confine      func(*slog.Logger) error // gives up what rights are not needed
 }
 
 // command is procsrv's command line; log lines go to logTo.
@@ -38,6 +41,7 @@ procsrv.service). What it keeps, and what does not work without the rest, is the
 first thing that it logs.`,
 		Example: `  procsrv
   procsrv --listen unix:/run/procsrv/procsrv.sock --listen unix:/srv/proc.sock
+  procsrv --listen tls:0.0.0.0:5640 --tls-cert n12.crt --tls-key n12.key --tls-ca ca.crt --front-end head
   procsrv --insecure --listen tcp:10.1.0.12:5640`,
 		Args:          cobra.NoArgs,
 		Version:       buildVersion(),
@@ -50,7 +54,12 @@ first thing that it logs.`,
 	}
 	f := c.Flags()
 	f.StringVar(&o.proc, "proc", "/proc", "the procfs to serve, a directory")
-	f.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "listen on `ADDR`, unix:PATH or tcp:HOST:PORT; repeatable")
+	f.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "listen on `ADDR`, unix:PATH, tls:HOST:PORT or tcp:HOST:PORT; repeatable")
+	f.StringVar(&o.tls.Cert, "tls-cert", "", "this node's certificate, a PEM `FILE`; read again when it changes, as the next two are")
+	f.StringVar(&o.tls.Key, "tls-key", "", "the certificate's private key, a PEM `FILE` that only its owner can read")
+	f.StringVar(&o.tls.CA, "tls-ca", "", "the CAs whose certificates are taken from others, a PEM `FILE`")
+	f.StringArrayVar(&o.frontEnds, "front-end", nil, "the `NAME` in a certificate that may read as any user, root too; repeatable")
+	f.StringArrayVar(&o.certificates, "certificate", nil, "`NAME=USER`: the certificate of that name reads as that user of this node; repeatable")
 	f.BoolVar(&o.insecure, "insecure", false, "allow tcp: addresses: anyone who reaches the port is believed to be whom they say they are")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "log from this `LEVEL` on: debug, info, warn or error")
 	return c
@@ -67,8 +76,8 @@ func (o options) addresses() ([]ninep.Addr, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--listen: %w", err)
 		}
-		if a.Network != "unix" && !o.insecure {
-			return nil, fmt.Errorf("--listen %s: plain TCP believes whoever reaches the port; use unix:PATH, or add --insecure on a network that is trusted as a whole", s)
+		if a.Network == "tcp" && !o.insecure {
+			return nil, fmt.Errorf("--listen %s: plain TCP believes whoever reaches the port; use tls:HOST:PORT or unix:PATH, or add --insecure on a network that is trusted as a whole", s)
 		}
 		addrs[i] = a
 	}

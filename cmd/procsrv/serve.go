@@ -21,6 +21,14 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	trust, err := o.trust()
+	if err != nil {
+		return err
+	}
+	keys, err := o.keys(addrs, log)
+	if err != nil {
+		return err
+	}
 	leaf, err := procfs9p.New(procfs9p.Config{Root: o.proc, Version: buildVersion(), Log: log})
 	if err != nil {
 		return err
@@ -29,7 +37,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 
 	listeners := make([]net.Listener, 0, len(addrs))
 	for _, a := range addrs {
-		l, err := ninep.Listen(ctx, a, socketMode)
+		l, err := keys.Listen(ctx, a, socketMode)
 		if err != nil {
 			for _, l := range listeners {
 				err = errors.Join(err, l.Close())
@@ -47,16 +55,14 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		return err
 	}
 
-	byKernel := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: ninep.ByCredentials, Log: log})
-	byClaim := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: ninep.Insecure, Log: log})
 	group, ctx := errgroup.WithContext(ctx)
 	for i, l := range listeners {
-		server := byKernel
-		if addrs[i].Network != "unix" {
-			server = byClaim
+		if addrs[i].Network == "tcp" {
 			log.Warn("insecure: whoever reaches this address may read as any user, root too", "listen", l.Addr())
 		}
 		log.Info("serving", "proc", o.proc, "listen", addrs[i].Network+":"+l.Addr().String())
+		// A server each: who fills one with connections leaves the others alone.
+		server := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: trust.Identify, Log: log})
 		group.Go(func() error { return server.Serve(ctx, l) })
 	}
 	return group.Wait()

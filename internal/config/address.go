@@ -14,8 +14,9 @@ import (
 const maxSocketPath = 107
 
 // CheckAddress tells what is wrong with an address to listen on:
-// "unix:PATH" with an absolute path, or "tcp:HOST:PORT", where an empty host is
-// every address of this machine. Whether it can be had is not looked at.
+// "unix:PATH" with an absolute path, or "tls:HOST:PORT" or "tcp:HOST:PORT", where
+// an empty host is every address of this machine. Whether it can be had is not
+// looked at.
 func CheckAddress(address string) error { return check(address, true) }
 
 // CheckNodeAddress is CheckAddress for an address to connect to, where the host
@@ -23,6 +24,8 @@ func CheckAddress(address string) error { return check(address, true) }
 func CheckNodeAddress(address string) error { return check(address, false) }
 
 func isTCP(address string) bool { return strings.HasPrefix(address, "tcp:") }
+
+func isTLS(address string) bool { return strings.HasPrefix(address, "tls:") }
 
 func check(address string, anyHost bool) error {
 	network, rest, _ := strings.Cut(address, ":")
@@ -37,10 +40,10 @@ func check(address string, anyHost bool) error {
 			return fmt.Errorf("bad address %q: the path has a control character", address)
 		}
 		return nil
-	case "tcp":
+	case "tls", "tcp":
 		host, port, err := net.SplitHostPort(rest)
 		if err != nil {
-			return fmt.Errorf("bad address %q: behind tcp: there must be HOST:PORT, with [] around an IPv6 address", address)
+			return fmt.Errorf("bad address %q: behind %s: there must be HOST:PORT, with [] around an IPv6 address", address, network)
 		}
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return fmt.Errorf("bad address %q: %q is no port from 1 to 65535", address, port)
@@ -53,7 +56,7 @@ func check(address string, anyHost bool) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("bad address %q: only addresses with unix: or tcp: in front are known", address)
+	return fmt.Errorf("bad address %q: only addresses with unix:, tls: or tcp: in front are known", address)
 }
 
 // isHost tells whether s is an IP address or could be a host name (RFC 1123,

@@ -4,10 +4,13 @@
 //
 //	version: 1
 //	listen: ["unix:/run/aggrfs/aggrfs.sock"]   # where this tree is served
+//	tls: {cert: FILE, key: FILE, ca: FILE}     # this machine's certificate, for tls: addresses of either kind
+//	front_ends: []                             # names of certificates that may speak for any user
+//	certificates: {}                           # NAME: USER, whom another certificate stands for
 //	state: /var/lib/aggrfs/gpids.json          # the nodes' indexes, kept over restarts
 //	head: ""                                   # this machine's name; "" is its short host name
 //	nodes:
-//	  - {nodes: "n[001-128]", address: "tcp:%s:5640"}
+//	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
 //	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
 //	cache: 1s                                  # how long stat, statm, status and cmdline are good
@@ -23,7 +26,7 @@
 // alone, behind those of the file itself.
 //
 // Only version must be given; the values above (and no nodes) are what the
-// others are otherwise. Nodesets are those of package nodeset; "%s" in an
+// others are otherwise; tls has no default. Nodesets are those of package nodeset; "%s" in an
 // address is the node's name. This machine is the head, node 0, and is not
 // listed under nodes.
 //
@@ -52,18 +55,31 @@ const Version = 1
 
 // A Config says what to serve and where from. It is not changed once made.
 type Config struct {
-	Listen     []string // addresses, see CheckAddress
-	State      string   // an absolute path
-	Head       string   // the name of this machine, never empty
-	Nodes      []Node   // in the order of the file, and of each nodeset there
-	Timeouts   Timeouts
-	Cache      time.Duration // zero is not at all
-	CgroupNode bool
-	Proc       string // an absolute path
-	Insecure   bool
+	Listen    []string // addresses, see CheckAddress
+	TLS       TLS      // zero where no address needs it
+	FrontEnds []string // names of certificates that may speak for any user
+	// Certificates maps names of other certificates to a user's name or number,
+	// which need not exist.
+	Certificates map[string]string
+	State        string // an absolute path
+	Head         string // the name of this machine, never empty
+	Nodes        []Node // in the order of the file, and of each nodeset there
+	Timeouts     Timeouts
+	Cache        time.Duration // zero is not at all
+	CgroupNode   bool
+	Proc         string // an absolute path
+	Insecure     bool
 
 	Access      access.Rules
 	Allocations *access.Source // nil is none
+}
+
+// TLS names this machine's PEM files, by absolute paths. Whether they are there is
+// not looked at.
+type TLS struct {
+	Cert string // the certificate, shown to nodes and to clients alike
+	Key  string // its private key
+	CA   string // the CAs by which the other side is judged
 }
 
 // A Node is one machine besides the head.

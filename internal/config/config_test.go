@@ -41,12 +41,19 @@ func TestExample(t *testing.T) {
 func TestParse(t *testing.T) {
 	c, err := config.Parse("aggrfs.yaml", []byte(`
 version: 1
-listen: ["unix:/tmp/a.sock", "tcp::5640", "tcp:[::1]:5641"]
+listen: ["unix:/tmp/a.sock", "tcp::5640", "tcp:[::1]:5641", "tls:0.0.0.0:5642"]
+tls: {cert: /etc/a.crt, key: /etc//a.key, ca: "/etc/ca.crt"}
+front_ends: [top, "Head of all"]
+certificates:
+  prometheus: nobody1
+  "CN with: colon": 1001
+  007: root
 state: /tmp//state/gpids.json
 head: login
 nodes:
   - {nodes: "n10,n[8-9]", address: "tcp:%s.cluster:5640"}
   - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
+  - {nodes: gpu2, address: "tls:gpu2:5640"}
 timeouts: {connect: 500ms, sweep: 3s}
 cache: 0
 cgroup_node: false
@@ -57,14 +64,19 @@ insecure: true
 		t.Fatal(err)
 	}
 	want := &config.Config{
-		Listen: []string{"unix:/tmp/a.sock", "tcp::5640", "tcp:[::1]:5641"},
-		State:  "/tmp/state/gpids.json",
-		Head:   "login",
+		Listen:       []string{"unix:/tmp/a.sock", "tcp::5640", "tcp:[::1]:5641", "tls:0.0.0.0:5642"},
+		TLS:          config.TLS{Cert: "/etc/a.crt", Key: "/etc/a.key", CA: "/etc/ca.crt"},
+		FrontEnds:    []string{"top", "Head of all"},
+		Certificates: map[string]string{"prometheus": "nobody1", "CN with: colon": "1001", "007": "root"},
+
+		State: "/tmp/state/gpids.json",
+		Head:  "login",
 		Nodes: []config.Node{
 			{Name: "n10", Address: "tcp:n10.cluster:5640"},
 			{Name: "n8", Address: "tcp:n8.cluster:5640"},
 			{Name: "n9", Address: "tcp:n9.cluster:5640"},
 			{Name: "gpu1", Address: "unix:/run/procsrv/gpu1.sock"},
+			{Name: "gpu2", Address: "tls:gpu2:5640"},
 		},
 		Timeouts: config.Timeouts{Connect: 500 * time.Millisecond, Read: 2 * time.Second, Sweep: 3 * time.Second},
 		Proc:     "/host/proc",
@@ -100,7 +112,7 @@ func TestRefused(t *testing.T) {
 		{"version: 2\n", "1:10", "version 2 of the configuration is not known"},
 		{"version: x\n", "1:10", `"x" stands where a number should be`},
 		{"version: 1\ncahce: 1s\n", "2:1", `unknown key "cahce"; did you mean "cache"?`},
-		{"version: 1\nhostname: a\n", "2:1", `unknown key "hostname"; the keys here are admins, allocations, cache, cgroup_node,`},
+		{"version: 1\nhostname: a\n", "2:1", `unknown key "hostname"; the keys here are admins, allocations, cache, certificates,`},
 		{"version: 1\ntimeouts: {conect: 1s}\n", "2:12", `did you mean "connect"?`},
 		{"version: 1\ncache: 1s\ncache: 2s\n", "3:1", `"cache" is given twice, first on line 2`},
 		{"version: 1\ncache: -1s\n", "2:8", `"-1s" is negative`},
@@ -130,8 +142,31 @@ func TestRefused(t *testing.T) {
 		{"version: 1\nnodes: [{nodes: \"n[1-2]\", address: \"unix:/a\"}]\n", "2:36", "one address for 2 nodes; put %s where"},
 		{"version: 1\nnodes: [{nodes: a, address: \"unix:/%d\"}]\n", "2:29", "no other % may be in it"},
 		{"version: 1\nnodes: [{nodes: a, address: \"unix:/a\"}, {nodes: b, address: \"unix:/a\"}]\n", "2:61", "which is the address of a"},
-		{"version: 1\nnodes: [{nodes: a, address: \"http://a\"}]\n", "2:29", "only addresses with unix: or tcp: in front"},
+		{"version: 1\nnodes: [{nodes: a, address: \"http://a\"}]\n", "2:29", "only addresses with unix:, tls: or tcp: in front"},
 		{"version: 1\nnodes: [{nodes: a, address: \"tcp:%s:564\"}]\n", "2:29", "neither encrypted nor authenticated"},
+		{"version: 1\nlisten: [\"tls::5640\"]\n", "2:10", "tls: needs a certificate, its key and a CA"},
+		{"version: 1\nnodes: [{nodes: a, address: \"tls:%s:564\"}]\n", "2:29", "tls: needs a certificate, its key and a CA"},
+		{"version: 1\nnodes: [{nodes: a, address: \"tls::564\"}]\n", "2:29", "the host is missing"},
+		{"version: 1\nlisten: [\"tls:x\"]\n", "2:10", "behind tls: there must be HOST:PORT"},
+		{"version: 1\ntls: {cert: /a, key: /b}\n", "2:6", "ca missing; a certificate"},
+		{"version: 1\ntls: {}\n", "2:6", "cert, key, ca missing"},
+		{"version: 1\ntls: {cert: /a, key: b, ca: /c}\n", "2:22", `"b" is no absolute path`},
+		{"version: 1\ntls: {cert: /a, key: /b, cacert: /c}\n", "2:26", `unknown key "cacert"`},
+		{"version: 1\ntls: /a\n", "2:6", "stands where keys and values (ca, cert, key)"},
+		{"version: 1\nfront_ends: head\n", "2:13", "stands where a list"},
+		{"version: 1\nfront_ends: [head]\n", "2:13", "nobody can show a certificate here"},
+		{"version: 1\nfront_ends: [\"\"]\n", "2:14", "a certificate's name is missing"},
+		{"version: 1\nfront_ends: [a, b, a]\n", "2:20", "a is listed twice"},
+		{"version: 1\ncertificates: {a: root}\n", "2:15", "nobody can show a certificate here"},
+		{"version: 1\ncertificates: [a]\n", "2:15", "stands where keys and values (a certificate's name: user)"},
+		{"version: 1\ncertificates:\n  a: root\n  b: c\n  a: daemon\n", "5:3", `"a" is given twice, first on line 3`},
+		{"version: 1\ncertificates: {\"\": root}\n", "2:16", "a certificate's name is missing"},
+		{"version: 1\ncertificates: {true: root}\n", "2:16", `"true" stands where a text`},
+		{"version: 1\ncertificates: {a: [b]}\n", "2:19", "a list stands where a text"},
+		{"version: 1\ncertificates: {a: 65534}\n", "2:19", `"65534" is no user's name or number`},
+		{"version: 1\ncertificates: {a: 4294967295}\n", "2:19", `is no user's name or number`},
+		{"version: 1\ncertificates: {a: \"b:c\"}\n", "2:19", `is no user's name or number`},
+		{"version: 1\ncertificates: {a: \"\"}\n", "2:19", `is no user's name or number`},
 		{"version: 1\nx: [1\ny: 2\n", "3:1", "this is no YAML"},
 		{"version: 1\n---\nversion: 1\n", "3:1", "a second document"},
 		{"version: 1\ncache: &x 1s\n", "2:8", "anchors, aliases, merge keys and tags are not taken"},
@@ -165,7 +200,7 @@ nodes:
 cahce: 1s
 timeouts: {read: -2s}
 `))
-	want := `aggrfs.yaml:3:32: tcp is neither encrypted nor authenticated; use a unix: socket, or allow it with "insecure: true"
+	want := `aggrfs.yaml:3:32: tcp is neither encrypted nor authenticated; use tls: or a unix: socket, or allow it with "insecure: true"
     - {nodes: "n[1-3]", address: "tcp:%s:5640"}
                                  ^
 aggrfs.yaml:4:15: bad nodeset "n[2-": "[" without "]"
@@ -188,13 +223,13 @@ func TestCheckAddress(t *testing.T) {
 		"unix:/" + strings.Repeat("a", 106): true, "unix:/" + strings.Repeat("a", 107): false,
 		"tcp:n1:5640": true, "tcp:n1.cluster.:1": true, "tcp:[::1]:1": true, "tcp:10.0.0.1:65535": true, "tcp:a_b:1": true,
 		"tcp:n1": false, "tcp:n1:0": false, "tcp:n1:65536": false, "tcp:n1:http": false, "tcp:n1:+1": false, "tcp:::1:5": false,
-		"tcp:-n:1": false, "tcp:a..b:1": false, "tcp:a b:1": false, "udp:a:1": false, "": false, "tls:a:1": false,
+		"tcp:-n:1": false, "tcp:a..b:1": false, "tcp:a b:1": false, "udp:a:1": false, "": false, "tls:n1:5640": true, "tls:n1": false, "tls:n1:0": false,
 	} {
 		if err := config.CheckNodeAddress(address); (err == nil) != fine {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
-	if config.CheckAddress("tcp::5640") != nil || config.CheckNodeAddress("tcp::5640") == nil {
+	if config.CheckAddress("tcp::5640") != nil || config.CheckNodeAddress("tcp::5640") == nil || config.CheckAddress("tls::1") != nil || config.CheckNodeAddress("tls::1") == nil {
 		t.Error("an empty host is for listening only")
 	}
 }

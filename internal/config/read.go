@@ -18,6 +18,9 @@ type reader struct {
 	named   map[string]strict.Value // where each node was named
 	reached map[string]string       // which node has which address
 	tcp     []strict.Value          // the addresses that need insecure
+	tls     []strict.Value          // the addresses that need tls
+	haveTLS bool                    // it is there, right or wrong
+	byCert  []strict.Value          // what is about those who show certificates
 }
 
 func (r *reader) read(root strict.Value) {
@@ -42,6 +45,10 @@ func (r *reader) read(root strict.Value) {
 		"admins":      r.admins,
 		"views":       r.views,
 		"allocations": r.allocations,
+
+		"tls":          r.keys,
+		"front_ends":   r.frontEnds,
+		"certificates": r.certificates,
 	})
 	if !versioned {
 		root.Fail("version is missing; write \"version: %d\"", Version)
@@ -49,9 +56,19 @@ func (r *reader) read(root strict.Value) {
 	if at, ok := r.named[c.Head]; ok {
 		at.Fail("%s is the head's own name; the head is node 0 and not listed (or give another name with head:)", c.Head)
 	}
+	if !r.haveTLS {
+		for _, v := range r.tls {
+			v.Fail("tls: needs a certificate, its key and a CA; write \"tls: {cert: FILE, key: FILE, ca: FILE}\" at the top")
+		}
+	}
+	if len(c.FrontEnds)+len(c.Certificates) > 0 && !r.listensTLS() {
+		for _, v := range r.byCert {
+			v.Fail("nobody can show a certificate here: no address of listen has tls: in front")
+		}
+	}
 	if !c.Insecure {
 		for _, v := range r.tcp {
-			v.Fail("tcp is neither encrypted nor authenticated; use a unix: socket, or allow it with \"insecure: true\"")
+			v.Fail("tcp is neither encrypted nor authenticated; use tls: or a unix: socket, or allow it with \"insecure: true\"")
 		}
 	}
 }
@@ -89,9 +106,7 @@ func (r *reader) listen(v strict.Value) {
 			v.Fail("%v", err)
 			return
 		}
-		if isTCP(address) {
-			r.tcp = append(r.tcp, v)
-		}
+		r.note(address, v)
 		for _, other := range r.config.Listen {
 			if other == address {
 				v.Fail("%s is listed twice", address)
@@ -102,6 +117,16 @@ func (r *reader) listen(v strict.Value) {
 	})
 	if ok && len(r.config.Listen) == 0 {
 		v.Fail("there is no address to listen on")
+	}
+}
+
+// note keeps in mind what an address needs that another key says.
+func (r *reader) note(address string, v strict.Value) {
+	switch {
+	case isTCP(address):
+		r.tcp = append(r.tcp, v)
+	case isTLS(address):
+		r.tls = append(r.tls, v)
 	}
 }
 
@@ -171,9 +196,7 @@ func (r *reader) add(nodes []string, names strict.Value, pattern string, address
 		address.Fail("%v", err)
 		return
 	}
-	if isTCP(pattern) {
-		r.tcp = append(r.tcp, address)
-	}
+	r.note(pattern, address)
 	for _, name := range nodes {
 		if first, twice := r.named[name]; twice {
 			names.Fail("the node %s is named twice, first on line %d", name, first.Line())

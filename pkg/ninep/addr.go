@@ -9,9 +9,9 @@ import (
 )
 
 // An Addr is where a server listens: a unix socket's path or a TCP host and
-// port.
+// port, with TLS or without.
 type Addr struct {
-	Network string // "unix" or "tcp"
+	Network string // "unix", "tls" or "tcp"
 	Address string // a path, or HOST:PORT
 }
 
@@ -20,20 +20,20 @@ type Addr struct {
 const maxSocketPath = 107
 
 // ParseAddr reads an address as it is written in a configuration:
-// "unix:PATH" or "tcp:HOST:PORT".
+// "unix:PATH", "tls:HOST:PORT" or "tcp:HOST:PORT".
 func ParseAddr(s string) (Addr, error) {
 	network, rest, ok := strings.Cut(s, ":")
 	if !ok {
-		return Addr{}, fmt.Errorf("address %q has no network: write unix:PATH or tcp:HOST:PORT", s)
+		return Addr{}, fmt.Errorf("address %q has no network: write unix:PATH, tls:HOST:PORT or tcp:HOST:PORT", s)
 	}
 	a := Addr{Network: network, Address: rest}
 	switch network {
 	case "unix":
 		return a, checkPath(s, rest)
-	case "tcp":
+	case "tls", "tcp":
 		return a, checkHostPort(s, rest)
 	}
-	return Addr{}, fmt.Errorf("address %q: unknown network %q: write unix:PATH or tcp:HOST:PORT", s, network)
+	return Addr{}, fmt.Errorf("address %q: unknown network %q: write unix:PATH, tls:HOST:PORT or tcp:HOST:PORT", s, network)
 }
 
 func checkPath(s, path string) error {
@@ -56,7 +56,7 @@ func checkHostPort(s, hostPort string) error {
 	if err != nil {
 		var ae *net.AddrError
 		if errors.As(err, &ae) {
-			return fmt.Errorf("address %q: %s: write tcp:HOST:PORT, an IPv6 address in brackets", s, ae.Err)
+			return fmt.Errorf("address %q: %s: write HOST:PORT, an IPv6 address in brackets", s, ae.Err)
 		}
 		return fmt.Errorf("address %q: %w", s, err)
 	}
@@ -69,8 +69,12 @@ func checkHostPort(s, hostPort string) error {
 // String is the address as ParseAddr reads it.
 func (a Addr) String() string { return a.Network + ":" + a.Address }
 
-// Dial connects to a. It ends when ctx does.
+// Dial connects to a, which is no tls: address: see TLS.Dial. It ends when ctx
+// does.
 func Dial(ctx context.Context, a Addr) (net.Conn, error) {
+	if a.Network == "tls" {
+		return nil, fmt.Errorf("connecting to %s: %w", a, errNoTLS)
+	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, a.Network, a.Address)
 	if err != nil {

@@ -3,17 +3,14 @@ package ninep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,6 +21,9 @@ func TestParseAddr(t *testing.T) {
 		"tcp:host:5640":                    "",
 		"tcp::5640":                        "",
 		"tcp:[::1]:5640":                   "",
+		"tls:host:5640":                    "",
+		"tls:[::1]:5640":                   "",
+		"tls:host":                         "missing port",
 		"":                                 "no network",
 		"/run/a.sock":                      "no network",
 		"unix:":                            "no path",
@@ -169,42 +169,5 @@ func TestPeerCredentials(t *testing.T) {
 	if !p.HasCred || int(p.UID) != os.Getuid() || int(p.GID) != os.Getgid() || int(p.PID) != os.Getpid() ||
 		!slices.Equal(p.Groups, slices.Compact(want)) {
 		t.Errorf("PeerOf: %+v", p)
-	}
-}
-
-func TestPolicies(t *testing.T) {
-	root := Peer{HasCred: true, GID: 0, Groups: []uint32{0, 4}}
-	user := Peer{HasCred: true, UID: 1001, GID: 100, Groups: []uint32{7, 100}}
-	none := Peer{Network: "tcp"}
-	const unknown = 3_999_999 // a user that no machine has
-	for i, tt := range []struct {
-		policy  IdentifyFunc
-		peer    Peer
-		n_uname uint32
-		want    vfs.Identity
-		err     error
-	}{
-		{ByCredentials, root, vfs.NoID, vfs.Identity{Groups: []uint32{4}}, nil},
-		{ByCredentials, root, 0, vfs.Identity{Groups: []uint32{4}}, nil},
-		{ByCredentials, root, unknown, vfs.Identity{UID: unknown, GID: vfs.OverflowID}, nil},
-		{ByCredentials, root, 1, vfs.Identity{UID: 1, GID: 1}, nil}, // daemon, on every Debian
-		{ByCredentials, root, vfs.OverflowID, vfs.Identity{}, syscall.EPERM},
-		{ByCredentials, user, vfs.NoID, vfs.Identity{UID: 1001, GID: 100, Groups: []uint32{7}}, nil},
-		{ByCredentials, user, 1001, vfs.Identity{UID: 1001, GID: 100, Groups: []uint32{7}}, nil},
-		{ByCredentials, user, 1002, vfs.Identity{}, syscall.EPERM},
-		{ByCredentials, user, 0, vfs.Identity{}, syscall.EPERM},
-		{ByCredentials, Peer{HasCred: true, UID: vfs.OverflowID}, vfs.NoID, vfs.Identity{}, syscall.EACCES},
-		{ByCredentials, none, vfs.NoID, vfs.Identity{}, syscall.EACCES},
-		{ByCredentials, none, 0, vfs.Identity{}, syscall.EACCES},
-		{Insecure, none, 0, vfs.Root, nil},
-		{Insecure, none, unknown, vfs.Identity{UID: unknown, GID: vfs.OverflowID}, nil},
-		{Insecure, none, vfs.NoID, vfs.Identity{UID: vfs.OverflowID, GID: vfs.OverflowID}, nil},
-	} {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			got, err := tt.policy(tt.peer, Claim{Uname: "root", NUname: tt.n_uname})
-			if err != tt.err || !got.Equal(tt.want) {
-				t.Errorf("%+v, %v; want %+v, %v", got, err, tt.want, tt.err)
-			}
-		})
 	}
 }

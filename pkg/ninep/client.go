@@ -26,8 +26,12 @@ type ClientConfig struct {
 	InFlight int
 	// Foreign is for a server that is not of this package: it need not carry
 	// out the requests of one fid in order, nor fill an answer as long as there
-	// is more. Requests are then sent one at a time.
+	// is more. Requests are then sent one at a time, and attaches say no groups:
+	// it might look such a uname up.
 	Foreign bool
+	// Own makes every attach that of the identity which the server has for this
+	// connection by itself (its certificate's), whomever Attach is asked for.
+	Own bool
 	// Write is how long the server may leave a request unread before the
 	// connection is given up. Default 10 s.
 	Write time.Duration

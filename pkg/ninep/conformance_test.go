@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -40,6 +41,10 @@ func sample(large int) *vfstest.Tree {
 // TestTree runs the conformance suite over the client, and with it the server.
 func TestTree(t *testing.T) {
 	unix := func(r *rig) net.Conn { return r.dial() }
+	secured := func(r *rig) net.Conn {
+		p := newPKI(r.t)
+		return p.open("front").dial(r, r.serveTLS(p.open("node")), "node")
+	}
 	pipe := func(r *rig) net.Conn { return r.pipe() }
 	stacked := func(r *rig) net.Conn { // a server of what another serves
 		return newRig(r.t, r.client(r.dial(), ClientConfig{}), nil).dial()
@@ -51,6 +56,7 @@ func TestTree(t *testing.T) {
 		large int // bytes
 	}{
 		{"unix", unix, ClientConfig{}, 3 << 19},
+		{"tls", secured, ClientConfig{}, 3 << 19},
 		{"pipe", pipe, ClientConfig{}, 3 << 19},
 		{"stacked", stacked, ClientConfig{Msize: 8192}, 5 * 8192},
 		{"smallest frames", unix, ClientConfig{Msize: MinMsize}, 4 * MinMsize},
@@ -60,7 +66,8 @@ func TestTree(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tree := sample(tt.large)
-			r := newRig(t, tree, nil)
+			// The suite attaches to what there is not: that is for the audit.
+			r := newRig(t, tree, func(cfg *ServerConfig) { cfg.Audit = slog.New(slog.DiscardHandler) })
 			vfstest.TestTree(t, vfstest.Options{
 				Tree:    r.client(tt.conn(r), tt.cfg),
 				Who:     vfs.Root,

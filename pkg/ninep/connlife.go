@@ -13,11 +13,12 @@ import (
 
 // How a connection begins and ends, see conn.
 
-// begin starts the connection's first reader, and returns. over is called with
-// why the connection ended, when all its work has.
-func (c *conn) begin(over func(error)) {
+// begin starts the connection's first reader, and returns. The first Tversion must
+// come by then. over is called with why the connection ended, when all its work
+// has.
+func (c *conn) begin(by time.Time, over func(error)) {
 	c.over = over
-	if err := c.nc.SetReadDeadline(time.Now().Add(c.srv.cfg.Limits.Negotiate)); err != nil {
+	if err := c.nc.SetReadDeadline(by); err != nil {
 		c.fail(err) // which the reader finds
 	}
 	c.callReader()

@@ -42,10 +42,45 @@
 //
 // Neither side believes the other. Lengths are checked before anything is
 // allocated, and memory grows with what has arrived. What is no proper message
-// ends the connection with one logged line. Who attaches is for an
-// [IdentifyFunc] to say, from what the kernel knows of the peer. [Limits] bound
-// what a client can hold; whoever reaches one is slowed or refused alone. A panic
-// of the tree is EIO to that request and a logged stack.
+// ends the connection with one logged line. [Limits] bound what a client can hold;
+// whoever reaches one is slowed or refused alone. A panic of the tree is EIO to
+// that request and a logged stack.
+//
+// # Who is asking
+//
+// Who attaches is for an [IdentifyFunc] to say, from what is known of the peer and
+// from what the attach claims. A [Trust] is the one that servers use:
+//
+//   - over a unix socket the kernel tells user and groups of the peer
+//     (SO_PEERCRED, SO_PEERGROUPS). Root speaks for users; anybody else is who
+//     they are, and a claim to be another is EPERM;
+//   - over TLS both sides have shown a certificate of a CA that the other trusts
+//     ([TLS]). Those that are listed as front ends speak for users; others are
+//     the users that they are mapped to, or refused;
+//   - plain TCP tells nothing. It is refused, or everybody on it speaks for users.
+//
+// The server of a node is known by the node's name in its certificate, whatever
+// address led there. Each attach and each refusal is a line in the audit log
+// ([ServerConfig]).
+//
+// # Speaking for users
+//
+// Who speaks for a user names the user by number in Tattach's n_uname, as Linux
+// does. A front end has established the user's groups too, where the user asked,
+// and says them in the uname, which Linux leaves empty or fills with a name:
+//
+//	@GID:G1,G2,...
+//
+// GID is the user's group and the others the supplementary groups, decimal without
+// zeros in front, rising, without GID; "@100:" is no group but 100. A server that
+// trusts the peer takes these for the user's groups, refuses with EINVAL what begins
+// with "@" and is anything else, and looks the user up in its machine's database
+// where the uname does not begin so. From any other peer it does not look at the
+// uname. A string of 9P has at most 65535 bytes, which is room for 5900 groups of
+// the longest numbers; a client with more, or with more than the server's frames
+// have room for, refuses to attach (E2BIG): none is ever left out.
+//
+// The numbers that stand for nobody, 65534 and 4294967295, are never spoken for.
 //
 // # Identity of nodes
 //

@@ -83,7 +83,7 @@ func (dotL) decode(frame []byte, r *request) error {
 		r.data = c.take(int(c.u32()))
 	case tAttach:
 		r.op, r.fid, r.afid = opAttach, c.u32(), c.u32()
-		r.uname, r.aname, r.nuname = c.str(maxString), c.str(maxString), c.u32()
+		r.uname, r.aname, r.nuname = c.str(maxUname), c.str(maxString), c.u32()
 	case tStatfs:
 		r.op, r.fid = opStatfs, c.u32()
 	case tRemove:

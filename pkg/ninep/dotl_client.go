@@ -35,7 +35,7 @@ func appendCall(b []byte, k *call) []byte {
 		b = putData(putU64(putU32(b, k.fid), k.offset), k.data)
 	case tAttach:
 		b = putU32(putU32(b, k.fid), noFID)
-		b = putU32(putStr(putStr(b, ""), k.aname), k.newfid)
+		b = putU32(putStr(putStr(b, k.uname), k.aname), k.newfid)
 	case tFlush:
 		b = putU16(b, k.old.tag)
 	default: // tClunk, tReadlink

@@ -19,6 +19,7 @@ type call struct {
 	fid    uint32
 	newfid uint32 // walk; the n_uname of an attach
 	names  []string
+	uname  string
 	aname  string
 	flags  uint32
 	count  uint32 // the most bytes that the answer may carry

@@ -2,7 +2,6 @@ package ninep
 
 import (
 	"context"
-	"log/slog"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -76,39 +75,29 @@ func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
 		return syscall.EBADF
 	}
 	root, who, err := c.root(ctx, r)
+	c.srv.audit.attach(c.peer, r, who, err)
 	if err != nil {
-		c.log.Log(ctx, refusalLevel(err), "9P attach refused", "peer", c.peer.String(), "uname", r.uname, "n_uname", r.nuname,
-			"aname", r.aname, "error", err)
 		return err
 	}
-	c.log.Info("9P attach", "peer", c.peer.String(), "uid", who.UID, "gid", who.GID, "aname", r.aname)
 	f.at = &place{node: root, id: root.ID()}
 	j.rep.qids = append(j.rep.walked[:0], qidOf(root))
 	return nil
 }
 
-// refusalLevel sets those who may not attach apart from those who mistook the
-// name.
-func refusalLevel(err error) slog.Level {
-	if e := vfs.Errno(err); e == syscall.EACCES || e == syscall.EPERM {
-		return slog.LevelWarn
-	}
-	return slog.LevelInfo
-}
-
-func (c *conn) root(ctx context.Context, r *request) (vfs.Node, vfs.Identity, error) {
+// root attaches to the tree. The identity is nil where nobody was identified.
+func (c *conn) root(ctx context.Context, r *request) (vfs.Node, *vfs.Identity, error) {
 	if r.afid != noFID {
-		return nil, vfs.Identity{}, syscall.EBADF // no Tauth made it
+		return nil, nil, syscall.EBADF // no Tauth made it
 	}
 	who, err := c.srv.cfg.Identify(c.peer, Claim{Uname: r.uname, NUname: r.nuname, Aname: r.aname})
 	if err != nil {
-		return nil, who, err
+		return nil, nil, err
 	}
 	root, err := c.srv.cfg.Tree.Attach(ctx, who, r.aname)
 	if err == nil && root == nil {
 		err = syscall.EIO
 	}
-	return root, who, err
+	return root, &who, err
 }
 
 func (c *conn) getattr(ctx context.Context, j *job, f *fid) error {

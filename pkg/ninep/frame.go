@@ -35,6 +35,7 @@ type frameReader struct {
 	// means no buffer.
 	buf        *buffer
 	start, end int
+	first      [headerSize]byte
 
 	// A socket is read by raw, which waits until it is readable before a buffer
 	// is taken.
@@ -109,7 +110,7 @@ func (f *frameReader) fill(want int) error {
 	}
 	if f.raw == nil {
 		if f.buf == nil {
-			f.buf = f.pool.get(0)
+			return f.begin()
 		}
 		n, err := f.conn.Read(f.buf.b[f.end:])
 		f.end += n
@@ -127,6 +128,18 @@ func (f *frameReader) fill(want int) error {
 		return io.EOF
 	}
 	return f.err
+}
+
+// begin waits for the beginning of a frame, where that cannot be waited for
+// without a read, in little memory.
+func (f *frameReader) begin() error {
+	n, err := f.conn.Read(f.first[:])
+	if n == 0 {
+		return err
+	}
+	f.buf = f.pool.get(0)
+	f.end = copy(f.buf.b, f.first[:n])
+	return nil
 }
 
 // readNow reads without blocking, for a while if need be; false is "not readable

@@ -1,8 +1,7 @@
 package ninep
 
 import (
-	"os/user"
-	"slices"
+	"fmt"
 	"strconv"
 	"syscall"
 
@@ -12,71 +11,26 @@ import (
 // A Claim is what a client says of itself in an attach. No part of it is true
 // unless the policy has a reason to believe it.
 type Claim struct {
-	Uname  string
+	Uname  string // a name, which is not believed, or groups (see Speaking for users)
 	NUname uint32 // vfs.NoID is "none"
 	Aname  string
 }
 
 // An IdentifyFunc decides who attaches: the identity that the tree is attached
-// for, or the errno of a refusal. It may be called concurrently.
+// for, or the errno of a refusal, with what the log should say of it. It may be
+// called concurrently.
 type IdentifyFunc func(Peer, Claim) (vfs.Identity, error)
 
-// ByCredentials believes the kernel: the identity is that of the process at
-// the other end of a unix socket. Only root may name another user, by n_uname,
-// and gets that user's group and groups from this machine's user database, so
-// that one kernel mount with access=user serves every local user as themselves.
-//
-// EACCES: the kernel does not tell who the peer is (TCP, or a user without a
-// number here). EPERM: the claim is for another user.
-func ByCredentials(p Peer, c Claim) (vfs.Identity, error) {
-	if !p.HasCred || p.UID == vfs.OverflowID || p.UID == vfs.NoID {
-		return vfs.Identity{}, syscall.EACCES
-	}
-	if c.NUname == vfs.NoID || c.NUname == p.UID {
-		return identity(p.UID, p.GID, p.Groups), nil
-	}
-	if p.UID != 0 || c.NUname == vfs.OverflowID {
-		return vfs.Identity{}, syscall.EPERM
-	}
-	return lookup(c.NUname), nil
+// ByCredentials is the IdentifyFunc of the zero Trust: it believes the kernel.
+func ByCredentials(p Peer, c Claim) (vfs.Identity, error) { return Trust{}.byCredentials(p, c) }
+
+// refuse is a refusal: the errno is for the client, the rest for the log.
+func refuse(errno syscall.Errno, format string, args ...any) (vfs.Identity, error) {
+	return vfs.Identity{}, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), errno)
 }
 
-// Insecure believes n_uname, whoever says it. An attach without one is nobody's
-// (the overflow ids). It is for a network that is trusted as a whole.
-func Insecure(_ Peer, c Claim) (vfs.Identity, error) {
-	switch c.NUname {
-	case 0:
-		return vfs.Root, nil
-	case vfs.NoID, vfs.OverflowID:
-		return vfs.Identity{UID: vfs.OverflowID, GID: vfs.OverflowID}, nil
-	}
-	return lookup(c.NUname), nil
-}
-
-// lookup is the user of that number as the user database has it; one who is not
-// in it has the overflow group and no other.
-func lookup(uid uint32) vfs.Identity {
-	u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if err != nil {
-		return vfs.Identity{UID: uid, GID: vfs.OverflowID}
-	}
-	gid, ok := parseID(u.Gid)
-	if !ok {
-		return vfs.Identity{UID: uid, GID: vfs.OverflowID}
-	}
-	names, err := u.GroupIds()
-	if err != nil {
-		names = nil
-	}
-	groups := make([]uint32, 0, len(names))
-	for _, name := range names {
-		if g, ok := parseID(name); ok {
-			groups = append(groups, g)
-		}
-	}
-	slices.Sort(groups)
-	return identity(uid, gid, slices.Compact(groups))
-}
+// isNobody tells whether uid is one of those that stand for nobody in particular.
+func isNobody(uid uint32) bool { return uid == vfs.OverflowID || uid == vfs.NoID }
 
 func parseID(s string) (uint32, bool) {
 	n, err := strconv.ParseUint(s, 10, 32)

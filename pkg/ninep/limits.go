@@ -19,8 +19,8 @@ type Limits struct {
 	// OpenBytes is how much content the open files of a connection may hold in
 	// memory; an open that would exceed it is EMFILE. Default 256 MiB.
 	OpenBytes int64
-	// Negotiate is how long a new connection may take to its first Tversion.
-	// Default 10 s.
+	// Negotiate is how long a new connection may take to its first Tversion, a
+	// TLS handshake included. Default 10 s.
 	Negotiate time.Duration
 	// Write is how long a client may leave its answers unread. Default 30 s.
 	Write time.Duration
@@ -41,7 +41,7 @@ const (
 	pendingBytes = 1 << 20
 	// maxFixed is more than any answer has beside its data or text, in bytes.
 	maxFixed = 256
-	// maxString bounds uname, aname and a link's text, in bytes: PATH_MAX.
+	// maxString bounds aname and a link's text, in bytes: PATH_MAX.
 	maxString = 4096
 )
 

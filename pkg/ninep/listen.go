@@ -25,7 +25,7 @@ const (
 // 0755), takes the place of a socket that nobody answers on, refuses where
 // somebody does, and gives the socket mode's permission bits; at no moment is
 // it more open than that. Closing the listener removes the socket. For TCP mode
-// means nothing.
+// means nothing. For a tls: address see TLS.Listen.
 func Listen(ctx context.Context, a Addr, mode os.FileMode) (net.Listener, error) {
 	l, err := listen(ctx, a, mode.Perm())
 	if err != nil {
@@ -35,6 +35,9 @@ func Listen(ctx context.Context, a Addr, mode os.FileMode) (net.Listener, error)
 }
 
 func listen(ctx context.Context, a Addr, mode os.FileMode) (net.Listener, error) {
+	if a.Network == "tls" {
+		return nil, errNoTLS
+	}
 	if a.Network != "unix" {
 		var lc net.ListenConfig
 		return lc.Listen(ctx, a.Network, a.Address)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,7 +17,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(attacherVariable); addr != "" {
+		os.Exit(attacher(addr))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come, long enough for a busy
 // machine.
@@ -39,6 +45,9 @@ func (l *logLines) lines() []string {
 	defer l.mu.Unlock()
 	return strings.Split(strings.TrimSuffix(l.buf.String(), "\n"), "\n")[:strings.Count(l.buf.String(), "\n")]
 }
+
+// all is a logger of every line.
+func (l *logLines) all() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 func newLog() (*logLines, *slog.Logger) {
 	l := new(logLines)

@@ -23,11 +23,11 @@ func (c *Client) hello() error {
 	b := appendVersion(nil, noTag, c.cfg.Msize, dotL{}.name())
 	b[4] = tVersion
 	if _, err := c.conn.Write(b); err != nil {
-		return err
+		return explainTLS(farewell(c.conn, err))
 	}
 	frame, err := c.in.next()
 	if err != nil {
-		return err
+		return explainTLS(err)
 	}
 	k := cursor{b: frame[5:]}
 	tag, msize, version := k.u16(), k.u32(), k.str(maxString)

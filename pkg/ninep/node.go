@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"slices"
 	"syscall"
@@ -60,19 +61,53 @@ func newNode(n node) vfs.Node {
 	return &fileNode{n}
 }
 
-// Attach implements vfs.Tree. The server is told who.UID as n_uname, no more:
-// it decides whether to believe that, and which groups the user has. An identity
-// without a number is EACCES: to the server it would be the client's own.
+// Attach implements vfs.Tree. The server is told who.UID as n_uname and the
+// groups as uname (see Speaking for users): it decides whether to believe that.
+// An identity without a number is EACCES: to the server it would be the client's
+// own. One with more groups than an attach has room for is E2BIG. The name of a
+// certificate says nothing to another server, and is not sent.
 func (c *Client) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
-	if who.UID == vfs.NoID {
-		return nil, syscall.EACCES
+	k, err := c.attachCall(who, aname)
+	if err != nil {
+		return nil, err
 	}
+	return c.attach(ctx, k)
+}
+
+// attachHead is what a Tattach has beside its two strings, in bytes.
+const attachHead = headerSize + 4 + 4 + 2 + 2 + 4
+
+func (c *Client) attachCall(who vfs.Identity, aname string) (call, error) {
+	k := call{typ: tAttach, newfid: who.UID, aname: aname}
 	if len(aname) > maxString {
-		return nil, syscall.ENOENT
+		return k, syscall.ENOENT
 	}
+	if c.cfg.Own {
+		k.newfid = vfs.NoID
+		return k, nil
+	}
+	if who.UID == vfs.NoID {
+		return k, syscall.EACCES
+	}
+	if c.cfg.Foreign {
+		return k, nil
+	}
+	var err error
+	if k.uname, err = formatUname(who.GID, who.Groups); err != nil {
+		return k, fmt.Errorf("attach for uid %d: %w", who.UID, err)
+	}
+	if n := attachHead + len(k.uname) + len(aname); n > int(c.msize) {
+		return k, fmt.Errorf("attach for uid %d: its %d groups make a message of %d bytes, of which the server takes %d: %w",
+			who.UID, len(who.Groups), n, c.msize, syscall.E2BIG)
+	}
+	return k, nil
+}
+
+func (c *Client) attach(ctx context.Context, message call) (vfs.Node, error) {
 	ex := c.newExchange()
 	ex.fid = c.newFid()
-	k := ex.add(call{typ: tAttach, fid: ex.fid, newfid: who.UID, aname: aname})
+	message.fid = ex.fid
+	k := ex.add(message)
 	if err := ex.do(ctx); err != nil {
 		return nil, err
 	}

@@ -10,10 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Peer is the other end of a connection, as the kernel tells it.
+// A Peer is the other end of a connection, as the kernel or its certificate tells
+// it.
 type Peer struct {
-	Network string // "unix", "tcp", "pipe"
+	Network string // "unix", "tcp", "tls", "pipe"
 	Addr    string // the remote address; of little use for unix
+	Cert    string // the name in the verified certificate, see TLS; only with "tls"
 	HasCred bool   // the rest is known: only on unix sockets
 	UID     uint32
 	GID     uint32
@@ -31,9 +33,13 @@ func (p Peer) String() string {
 
 // PeerOf says who is at the other end of conn. On a unix socket that is
 // SO_PEERCRED and SO_PEERGROUPS (unix(7), socket(7)): who they were when they
-// connected.
+// connected. Over TLS it is the name in their certificate, see TLS.
 func PeerOf(conn net.Conn) (Peer, error) {
 	p := Peer{Network: conn.RemoteAddr().Network(), Addr: conn.RemoteAddr().String()}
+	if c, ok := conn.(*tlsConn); ok {
+		p.Network, p.Cert = "tls", c.cert()
+		return p, nil
+	}
 	uc, ok := conn.(*net.UnixConn)
 	if !ok {
 		return p, nil

@@ -3,6 +3,7 @@ package ninep
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -18,7 +19,11 @@ type ServerConfig struct {
 	Tree     vfs.Tree     // required
 	Identify IdentifyFunc // required: who attaches
 	Log      *slog.Logger // nil is slog.Default
-	Limits   Limits
+	// Audit takes a line for each attach (Info) and each refusal of an attach or
+	// of a connection (Warn), of which one peer gets no more than ten a second
+	// and a count of the others. Nil is Log.
+	Audit  *slog.Logger
+	Limits Limits
 	// RequestTimeout is the deadline of each request: its context ends then, and
 	// the client is answered ETIMEDOUT soon after whatever the tree does.
 	// Default 30 s.
@@ -33,6 +38,7 @@ type Server struct {
 	jobs    sync.Pool    // of *job
 	conns   atomic.Int64 // connections being served
 	pollers pollers
+	audit   audit
 }
 
 // NewServer returns a server that serves nothing yet.
@@ -40,11 +46,14 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.Audit == nil {
+		cfg.Audit = cfg.Log
+	}
 	if cfg.RequestTimeout <= 0 {
 		cfg.RequestTimeout = 30 * time.Second
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	return &Server{cfg: cfg, values: context.Background()}
+	return &Server{cfg: cfg, values: context.Background(), audit: audit{log: cfg.Audit, window: auditWindow}}
 }
 
 // How long Serve waits after an Accept that failed for want of file descriptors
@@ -61,6 +70,7 @@ const (
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
+	defer s.audit.turn()
 	defer conns.Wait()
 	defer cancel()
 	conns.Go(func() {
@@ -113,18 +123,47 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
 // more than wait costs as much memory as the connection. over is called at the
 // end, with what ServeConn returns.
 func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
+	by := time.Now().Add(s.cfg.Limits.Negotiate)
 	if n := s.conns.Add(1); n > int64(s.cfg.Limits.Connections) {
-		s.cfg.Log.Warn("9P connection refused: too many", "peer", nc.RemoteAddr().String(),
-			"limit", s.cfg.Limits.Connections)
-		s.conns.Add(-1)
-		over(errors.Join(errTooMany, nc.Close()))
+		s.refuse(nc, fmt.Errorf("%w: %d", errTooMany, s.cfg.Limits.Connections), over)
 		return
 	}
+	secured, ok := nc.(*tlsConn)
+	if !ok {
+		s.converse(ctx, nc, by, over)
+		return
+	}
+	go func() {
+		if err := secured.secure(ctx, by); err != nil {
+			s.refuse(nc, err, over)
+			return
+		}
+		s.converse(ctx, nc, by, over)
+	}()
+}
+
+// refuse ends a connection before anything was asked of it. One that ended by
+// itself, or with the server, is not worth a line.
+func (s *Server) refuse(nc net.Conn, err error, over func(error)) {
+	peer := Peer{Network: nc.RemoteAddr().Network(), Addr: nc.RemoteAddr().String()}
+	if _, ok := nc.(*tlsConn); ok {
+		peer.Network = "tls"
+	}
+	if isHangUp(err) || errors.Is(err, context.Canceled) {
+		err = nil
+	} else {
+		s.audit.refuse(peer, "9P connection refused", err)
+	}
+	err = errors.Join(err, nc.Close())
+	s.conns.Add(-1)
+	over(err)
+}
+
+// converse begins to speak 9P; the first Tversion must come by then.
+func (s *Server) converse(ctx context.Context, nc net.Conn, by time.Time, over func(error)) {
 	peer, err := PeerOf(nc)
 	if err != nil {
-		s.cfg.Log.Warn("9P connection refused", "peer", peer.String(), "error", err)
-		s.conns.Add(-1)
-		over(errors.Join(err, nc.Close()))
+		s.refuse(nc, err, over)
 		return
 	}
 	c := s.newConn(nc, peer)
@@ -133,7 +172,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
 		c.fail(net.ErrClosed)
 		close(failed)
 	})
-	c.begin(func(err error) {
+	c.begin(by, func(err error) {
 		if !stop() {
 			<-failed
 		}
@@ -154,7 +193,7 @@ func (s *Server) verdict(peer Peer, err error) error {
 	return err
 }
 
-var errTooMany = errors.New("too many connections")
+var errTooMany = errors.New("more connections than there may be at once")
 
 func (s *Server) logPanic(peer Peer, p any) {
 	s.cfg.Log.Error("panic in a 9P request", "peer", peer.String(), "panic", p, "stack", string(debug.Stack()))

@@ -13,7 +13,10 @@ type Identity struct {
 	UID    uint32
 	GID    uint32
 	Groups []uint32 // supplementary groups, sorted, without GID
-	Cert   string   // the name in the verified client certificate; "" is none
+
+	// Cert is the name in the verified certificate of whom asks, "" for one who
+	// came without. Where no user belongs to it, UID and GID are OverflowID.
+	Cert string
 }
 
 // Root is the identity of the superuser.
@@ -40,15 +43,15 @@ func (id Identity) Key() string {
 		b.WriteString(strconv.FormatUint(uint64(g), 10))
 	}
 	if id.Cert != "" {
-		b.WriteByte('=')
-		b.WriteString(id.Cert)
+		b.WriteByte('@')
+		b.WriteString(strconv.Quote(id.Cert)) // whatever it holds, no NUL
 	}
 	return b.String()
 }
 
-// Equal tells whether both have the same ids and groups.
+// Equal tells whether both have the same ids, groups and certificate's name.
 func (id Identity) Equal(o Identity) bool {
-	return id.UID == o.UID && id.GID == o.GID && slices.Equal(id.Groups, o.Groups) && id.Cert == o.Cert
+	return id.UID == o.UID && id.GID == o.GID && id.Cert == o.Cert && slices.Equal(id.Groups, o.Groups)
 }
 
 // Caller is the thread of this machine on whose behalf one request is made,

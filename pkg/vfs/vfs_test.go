@@ -43,12 +43,17 @@ func TestValidName(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	all := []Identity{{}, {UID: 1}, {GID: 1}, {UID: 1, GID: 1}, {UID: 11}, {UID: 1, Groups: []uint32{1}}, {UID: 1, Groups: []uint32{1, 2}}, {UID: 1, Groups: []uint32{12}}}
+	all := []Identity{{}, {UID: 1}, {GID: 1}, {UID: 1, GID: 1}, {UID: 11}, {UID: 1, Groups: []uint32{1}}, {UID: 1, Groups: []uint32{1, 2}}, {UID: 1, Groups: []uint32{12}},
+		{Cert: "a"}, {Cert: "a\x00"}, {Cert: `a\x00`}, {Cert: "\xff"}, {Cert: "\ufffd"}, {Cert: ",1"}, {Groups: []uint32{1}, Cert: "a"}, {Cert: `"`}, {Cert: `@"a"`},
+		{UID: OverflowID, GID: OverflowID}, {UID: OverflowID, GID: OverflowID, Cert: "a"}}
 	for i, a := range all {
 		for k, b := range all {
 			if same := i == k; (a.Key() == b.Key()) != same || a.Equal(b) != same {
 				t.Errorf("%v and %v", a, b)
 			}
+		}
+		if strings.Contains(a.Key(), "\x00") {
+			t.Errorf("%q has a NUL", a.Key())
 		}
 	}
 	if !Root.IsRoot() || (Identity{UID: 1}).IsRoot() {

@@ -77,6 +77,30 @@ func (v Value) Fields(known Fields) bool {
 	return true
 }
 
+// Entries reads a mapping whose keys are the file's own: each key and its value,
+// in the order of the file, a key that is given twice only once. what says in
+// messages what an entry is. It tells whether v is a mapping at all.
+func (v Value) Entries(what string, read func(key, value Value)) bool {
+	entries, ok := v.entries()
+	if !ok {
+		v.refuse("keys and values (%s)", what)
+		return false
+	}
+	seen := make(map[string]int)
+	for _, e := range entries {
+		if text, ok := scalar(e.Key); ok {
+			line, column := place(e.Key)
+			if first, again := seen[text]; again {
+				v.doc.fail(line, column, fmt.Sprintf("the key %q is given twice, first on line %d", text, first))
+				continue
+			}
+			seen[text] = line
+		}
+		read(Value{v.doc, e.Key}, Value{v.doc, e.Value})
+	}
+	return true
+}
+
 // entries are the keys and values of a mapping.
 func (v Value) entries() ([]*ast.MappingValueNode, bool) {
 	switch n := v.node.(type) {

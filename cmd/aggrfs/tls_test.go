@@ -1,0 +1,297 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// lines collects the log.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// output runs a command line and returns what it prints.
+func output(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	cmd := (&app{}).command()
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// newCA makes a CA and certificates as an admin does, and returns its directory.
+func newCA(t *testing.T, names string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "ca")
+	for _, args := range [][]string{{"init", dir}, {"issue", "--dir", dir, names}} {
+		if _, err := output(t, append([]string{"certs"}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func filesOf(dir, name string) ninep.TLSFiles {
+	return ninep.TLSFiles{Cert: filepath.Join(dir, name+".crt"), Key: filepath.Join(dir, name+".key"), CA: filepath.Join(dir, "ca.crt")}
+}
+
+func TestCerts(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ca")
+	out, err := output(t, "certs", "init", dir)
+	if err != nil || !strings.Contains(out, dir+"/ca.key can pass for any node") || !strings.Contains(out, "issue --dir "+dir) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = output(t, "certs", "issue", "head,n[1-3]", "--dir", dir, "--days", "30")
+	until := time.Now().AddDate(0, 0, 30).Format(time.DateOnly)
+	if err != nil || !strings.Contains(out, until+": head,n[1-3]\n") || !strings.Contains(out, "Copy to each machine") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"ca", "head", "n1", "n2", "n3"} {
+		for suffix, mode := range map[string]os.FileMode{".crt": 0o644, ".key": 0o600} {
+			if info, err := os.Stat(filepath.Join(dir, name+suffix)); err != nil || info.Mode() != mode {
+				t.Errorf("%s%s: %v, %v", name, suffix, info, err)
+			}
+		}
+	}
+	for want, args := range map[string]string{
+		"exists: a new CA would":                "init " + dir,
+		"no CA in " + dir + "/x":                "issue n1 --dir " + dir + "/x",
+		"bad nodeset":                           "issue n[1 --dir " + dir,
+		"from 1 to 3649":                        "issue n1 --days 4000 --dir " + dir,
+		"cannot be the name":                    "issue ca --dir " + dir,
+		"done before it: a":                     "issue a,ca,d --dir " + dir,
+		"accepts 1 arg(s)":                      "issue --dir " + dir,
+		`invalid argument "x" for "--days"`:     "issue n1 --days x --dir " + dir,
+		"accepts 1 arg(s), received 0":          "init",
+		`unknown command "renew" for "aggrfs c`: "renew",
+	} {
+		if out, err := output(t, append([]string{"certs"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("certs %s: %v, want %s\n%s", args, err, want, out)
+		}
+	}
+}
+
+// TestLinkDocument runs what docs/link.md has an admin run, elsewhere than in /etc.
+func TestLinkDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/link.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	etc := t.TempDir()
+	ran := 0
+	for line := range strings.Lines(string(text)) {
+		if args, ok := strings.CutPrefix(line, "    aggrfs certs "); ok {
+			args = strings.NewReplacer("'", "", "/etc/aggrfs", etc).Replace(args)
+			if _, err := output(t, append([]string{"certs"}, strings.Fields(args)...)...); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			ran++
+		}
+	}
+	if ran < 3 {
+		t.Errorf("%d commands", ran)
+	}
+	for _, block := range strings.Split(string(text), "```yaml\n")[1:] {
+		yaml, _, _ := strings.Cut(block, "```")
+		cfg, err := config.Parse("link.md", []byte(strings.ReplaceAll(yaml, "/etc/aggrfs/tls", etc+"/ca")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := openKeys(cfg, slog.New(slog.DiscardHandler)); err != nil || keys.Name() != "head" {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// startLeaf serves this machine's /proc as the node n1, over TLS.
+func startLeaf(t *testing.T, log *slog.Logger, files ninep.TLSFiles) (port string) {
+	t.Helper()
+	leaf, err := procfs9p.New(procfs9p.Config{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := ninep.OpenTLS(files, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := keys.Listen(t.Context(), ninep.Addr{Network: "tls", Address: "127.0.0.1:0"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: ninep.Trust{FrontEnds: []string{"head"}}.Identify, Log: log})
+	var work sync.WaitGroup
+	work.Go(func() { server.Serve(ctx, l) })
+	t.Cleanup(func() {
+		cancel()
+		work.Wait()
+		leaf.Close()
+	})
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// startHead serves the cluster of a configuration and returns the address of its
+// second listener.
+func startHead(t *testing.T, log *slog.Logger, text string) string {
+	t.Helper()
+	cfg, err := config.Parse("aggrfs.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Listen[1] = "tls:127.0.0.1:0"
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan []net.Listener, 1), make(chan error, 1)
+	go func() {
+		ended <- (&app{log: log, users: userdb.New(userdb.Config{})}).serveUntil(ctx, cancel, "", cfg, func(l []net.Listener) { ready <- l })
+	}()
+	t.Cleanup(cancel)
+	select {
+	case l := <-ready:
+		t.Cleanup(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+		return "tls:" + l[1].Addr().String()
+	case err := <-ended:
+		t.Fatalf("it ended: %v", err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not begin")
+	}
+	return ""
+}
+
+// TestClusterOverTLS has a node reached by its name, one that is another in truth,
+// and a user who asks from elsewhere.
+func TestClusterOverTLS(t *testing.T) {
+	var leafLog, headLog lines
+	dir := newCA(t, "head,n1,ann,eve,top")
+	port := startLeaf(t, slog.New(slog.NewTextHandler(&leafLog, nil)), filesOf(dir, "n1"))
+	run := t.TempDir()
+	f := filesOf(dir, "head")
+	address := startHead(t, slog.New(slog.NewTextHandler(&headLog, nil)), fmt.Sprintf(`
+version: 1
+head: head
+listen: ["unix:%[1]s/s", "tls:127.0.0.1:1"]
+state: %[1]s/gpids.json
+tls: {cert: %[2]s, key: %[3]s, ca: %[4]s}
+certificates: {ann: daemon}
+front_ends: [top]
+views: [{users: "*", nodes: all, processes: own}, {certificates: [ann, top, other], nodes: all}]
+nodes:
+  - {nodes: n1, address: "tls:127.0.0.1:%[5]s"}
+  - {nodes: n2, address: "tls:localhost:%[5]s"}
+`, run, f.Cert, f.Key, f.CA, port))
+
+	// nodes is the table as "aggrfs nodes --server" shows it.
+	nodes := func(cert string) (string, error) {
+		a := &app{log: slog.New(slog.DiscardHandler)}
+		src := source{server: address, serverName: "head", tls: filesOf(dir, cert)}
+		tree, err := src.openTable(t.Context(), a)
+		if err != nil {
+			return "", err
+		}
+		defer tree.Close()
+		text, err := readTable(t.Context(), tree, "cluster", "nodes")
+		return string(text), err
+	}
+	want := regexp.MustCompile(`(?m)^n1 +1 +up .*\n^n2 +2 +down .*certificate is for \["n1"\], not for "n2"`)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		table, err := nodes("ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want.MatchString(table) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("it never comes to %s:\n%s", want, table)
+		}
+	}
+	if _, err := nodes("eve"); err != nil { // nobody here, and shown what is about the cluster alone
+		t.Errorf("a certificate of nobody: %v", err)
+	}
+	src := source{server: address, tls: filesOf(dir, "ann")}
+	if _, err := src.openTable(t.Context(), &app{log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), `not for "127.0.0.1"`) {
+		t.Errorf("without --server-name: %v", err)
+	}
+	if _, err := src.open(t.Context(), nil, "/proc"); err == nil || !strings.Contains(err.Error(), "run this there") {
+		t.Errorf("exec: %v", err)
+	}
+	eventually(t, &headLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=1 gid=1 groups=0 cert=ann`)
+	eventually(t, &headLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=65534 gid=65534 groups=0 cert=eve`)
+	eventually(t, &leafLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=0 gid=0 groups=0 cert=head uname="\\"@0:\\"" n_uname=0`)
+
+	// A front end above speaks for users; what this one reads for them, it reads
+	// as them, groups and all.
+	keys, err := ninep.OpenTLS(filesOf(dir, "top"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, _ := ninep.ParseAddr(address)
+	conn, err := keys.Dial(t.Context(), addr, "head")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := ninep.NewClient(t.Context(), conn, ninep.ClientConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	who := vfs.Identity{UID: 1001, GID: 2001, Groups: []uint32{7, 4242}}
+	root, err := client.Attach(t.Context(), who, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vfs.ReadFile(t.Context(), root.(vfs.Dir), 1<<20, "nodes", "n1", "version"); err != nil {
+		t.Error(err)
+	}
+	eventually(t, &leafLog, `"9P attach" .* uid=1001 gid=2001 groups=2 cert=head uname="\\"@2001:7,4242\\"" n_uname=1001`)
+}
+
+func eventually(t *testing.T, log *lines, expr string) {
+	t.Helper()
+	want := regexp.MustCompile(expr)
+	for end := time.Now().Add(20 * time.Second); !want.MatchString(log.String()); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no line %s in\n%s", expr, log.String())
+		}
+	}
+}

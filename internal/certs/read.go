@@ -1,0 +1,92 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// maxFile is the longest file that is read, in bytes.
+const maxFile = 1 << 20
+
+// Name is whom a certificate is for: its first DNS name, or else its subject's
+// common name. It may be empty.
+func Name(c *x509.Certificate) string {
+	if len(c.DNSNames) > 0 {
+		return c.DNSNames[0]
+	}
+	return c.Subject.CommonName
+}
+
+// readFile reads a regular file of at most maxFile bytes.
+func readFile(path string) ([]byte, error) { return read(path, func(fs.FileInfo) error { return nil }) }
+
+// readKey reads a file that only its owner can read, who is root or this user.
+func readKey(path string) ([]byte, error) {
+	return read(path, func(info fs.FileInfo) error {
+		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+			return fmt.Errorf("the key %s can be read by others than its owner (its mode is %#o): chmod 600 %s", path, mode, path)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+			return fmt.Errorf("the key %s belongs to another user (uid %d), who can read it: chown it", path, st.Uid)
+		}
+		return nil
+	})
+}
+
+// read never waits for a writer, should path be a pipe.
+func read(path string, check func(fs.FileInfo) error) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	if err := check(info); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
+	}
+	return data, err
+}
+
+// parseCertificates parses all certificates of a PEM file, whose name is path in
+// messages. One that cannot be parsed, or is cut off, fails the whole.
+func parseCertificates(path string, data []byte) ([]*x509.Certificate, error) {
+	var all []*x509.Certificate
+	for {
+		block, rest := pem.Decode(data)
+		if block == nil {
+			break
+		}
+		data = rest
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: certificate %d: %w", path, len(all)+1, err)
+		}
+		all = append(all, c)
+	}
+	switch {
+	case bytes.Contains(data, []byte("-----BEGIN")):
+		return nil, fmt.Errorf("%s is cut off or no PEM behind its first %d certificates", path, len(all))
+	case len(all) == 0:
+		return nil, fmt.Errorf("%s has no certificate (no PEM block of type CERTIFICATE)", path)
+	}
+	return all, nil
+}
