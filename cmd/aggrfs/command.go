@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 )
 
@@ -18,12 +19,16 @@ import (
 type app struct {
 	log      *slog.Logger
 	users    *userdb.DB
+	confine  func(*slog.Logger) error // gives up the rights that serve does not need; nil keeps them
 	exitCode int
 }
 
 // run carries out the command line and returns the exit status.
 func run(args []string) int {
-	a := &app{users: userdb.New(userdb.Config{})}
+	a := &app{
+		users:   userdb.New(userdb.Config{}),
+		confine: func(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) },
+	}
 	cmd := a.command()
 	cmd.SetArgs(args)
 	// exec handles signals itself: they are the command's.

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aggrfs/aggrfs/internal/config"
-	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -67,8 +66,10 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 	}()
 	// The head node's own /proc is read here, which takes what a leaf takes.
 	// Nothing has been read from a network yet.
-	if err := privs.Keep(a.log, privs.Leaf()); err != nil {
-		return err
+	if a.confine != nil {
+		if err := a.confine(a.log); err != nil {
+			return err
+		}
 	}
 	r := &rights{path: path, inForce: cfg, authority: a.newAuthority(cfg), log: a.log}
 	cluster, err := a.newCluster(cfg, keys, r.authority, "")
