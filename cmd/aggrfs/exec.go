@@ -39,10 +39,7 @@ the /proc of everybody else stays what it is. The exit status is the command's.`
 // exec returns the exit status; with an error it is that of a command that could
 // not be run.
 func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error) {
-	if err := requireRoot("exec"); err != nil {
-		return nsexec.CodeFailed, err
-	}
-	tree, err := src.open(ctx, a, nsexec.DefaultAside)
+	tree, err := src.open(ctx, a, nsexec.Aside())
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
@@ -77,10 +74,14 @@ func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error)
 	})
 }
 
-// fuseConfig is how the tree is mounted: for root alone.
+// fuseConfig is how the tree is mounted: for this process' user alone.
 func (a *app) fuseConfig(t *tree) fusefs.Config {
+	owner, err := self()
+	if err != nil {
+		owner = vfs.Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())} // the groups are not known
+	}
 	return fusefs.Config{
 		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.root(ctx) },
-		Owner:  vfs.Root, Log: a.log,
+		Owner:  owner, Log: a.log,
 	}
 }

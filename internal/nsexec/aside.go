@@ -91,7 +91,7 @@ func checkAside(dir string, st fs.FileInfo) error {
 	case !ok || !st.IsDir():
 		return fmt.Errorf("%s is no directory: remove it, or set XDG_RUNTIME_DIR to a directory of your own", dir)
 	case sys.Uid != uint32(os.Geteuid()):
-		return fmt.Errorf("%s belongs to uid %d and the native procfs is not kept there: set XDG_RUNTIME_DIR to a directory of your own", dir, sys.Uid)
+		return fmt.Errorf("%s belongs to somebody else and the native procfs is not kept there: set XDG_RUNTIME_DIR to a directory of your own", dir)
 	case st.Mode()&0o022 != 0:
 		return fmt.Errorf("%s can be written by others (mode %#o) and the native procfs is not kept there: chmod go-w %s", dir, st.Mode().Perm(), dir)
 	}

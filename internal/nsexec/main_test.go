@@ -46,11 +46,19 @@ func spec(dev *os.File, aside string, argv ...string) nsexec.Spec {
 		Mount: func(fd int) nsexec.Mount {
 			return nsexec.Mount{
 				Source: "test", FSType: "fuse.aggrfs", Flags: syscall.MS_NODEV | syscall.MS_NOSUID,
-				Data: fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd),
+				Data: fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d", fd, os.Geteuid(), os.Getegid()) + allowOther(),
 			}
 		},
 		Serve: func() error { go serveTree(int(dev.Fd()), aside); return nil },
 	}
+}
+
+// allowOther lets root's commands be other users; a user's are all the user's.
+func allowOther() string {
+	if os.Geteuid() == 0 {
+		return ",allow_other"
+	}
+	return ""
 }
 
 // start starts a server that runs argv and collects what it prints.

@@ -132,6 +132,9 @@ func prepareWatched(s setup, watch int) (proc *os.File, err error) {
 	defer lock.Close()
 	if err := layOut(s.Aside, s.Native, s.Unprivileged); err != nil {
 		removeAside(lock, s.Aside) // what is mounted goes with the namespace
+		if s.Unprivileged {
+			err = forbidden(s.Native, err)
+		}
 		return nil, err
 	}
 	if proc, err = os.Open(s.Aside); err != nil {
