@@ -18,10 +18,20 @@ import (
 // Its value is where the native procfs is to be kept.
 const serverVariable = "NSEXEC_TEST_ASIDE"
 
+// offsetVariable is the server's Spec.BootOffset.
+const offsetVariable = "NSEXEC_TEST_OFFSET"
+
+// clockVariable makes this test program print what CanShift says.
+const clockVariable = "NSEXEC_TEST_CLOCK"
+
 func TestMain(m *testing.M) {
 	nsexec.Stage()
 	if aside := os.Getenv(serverVariable); aside != "" {
 		os.Exit(server(aside, os.Args[1:]))
+	}
+	if os.Getenv(clockVariable) != "" {
+		fmt.Println(nsexec.CanShift(), nsexec.BootOffset())
+		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -33,7 +43,9 @@ func server(aside string, argv []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return nsexec.CodeFailed
 	}
-	code, err := nsexec.Run(context.Background(), spec(dev, aside, argv...))
+	s := spec(dev, aside, argv...)
+	s.BootOffset, _ = time.ParseDuration(os.Getenv(offsetVariable))
+	code, err := nsexec.Run(context.Background(), s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "failed:", err)
 	}

@@ -93,6 +93,7 @@ func start(spec Spec) (*session, error) {
 	// An error shows when the answer is read.
 	s.stage.Encode(setup{
 		Name: spec.Name, Aside: spec.Aside, Mount: spec.Mount(first + stageFiles - 1),
+		BootOffset: spec.BootOffset,
 		Native: native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
 	})
 	return s, nil

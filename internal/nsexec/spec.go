@@ -61,6 +61,10 @@ type Spec struct {
 	// Aside is the directory where the native procfs is kept, an absolute
 	// path; "" is what Aside says.
 	Aside string
+	// BootOffset is how far CLOCK_BOOTTIME of the command is ahead of this
+	// process', in whole seconds: so processes that are older than this
+	// machine's boot have a start time. See CanShift.
+	BootOffset time.Duration
 	// Name stands before messages about the command; "" is "aggrfs exec".
 	Name string
 	// Log is told what goes wrong after the command has started; nil is
@@ -71,6 +75,9 @@ type Spec struct {
 func (s Spec) complete() (Spec, error) {
 	if len(s.Argv) == 0 || s.Device == nil || s.Mount == nil || s.Serve == nil {
 		return s, errors.New("nsexec: Spec needs Argv, Device, Mount and Serve")
+	}
+	if err := checkBootOffset(s.BootOffset); err != nil {
+		return s, err
 	}
 	or(&s.Stdin, os.Stdin)
 	or(&s.Stdout, os.Stdout)

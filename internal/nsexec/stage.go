@@ -21,7 +21,7 @@ const (
 // What a process may and which namespaces it is in is a matter of its threads:
 // the stage does all of its work, and becomes the command, on one.
 func init() {
-	if os.Args[0] == stageName {
+	if os.Args[0] == stageName || os.Args[0] == clockName {
 		runtime.LockOSThread()
 	}
 }
@@ -32,6 +32,8 @@ func Stage() {
 	switch os.Args[0] {
 	case stageName:
 		os.Exit(stage(os.Args[1:]))
+	case clockName:
+		os.Exit(tryClock(os.Args[1:]))
 	case watcherName:
 		os.Exit(watch(os.Args[1:]))
 	}
@@ -112,6 +114,9 @@ func prepare(s setup, server pipe, watch, fuse int) error {
 		return err
 	}
 	if err := server.Decode(&proceed{}); err != nil {
+		return err
+	}
+	if err := shiftClock(s.Aside, s.BootOffset); err != nil && !noTimeNamespaces(err) {
 		return err
 	}
 	tree, err := mountTree(s.Mount, proc)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,7 @@ type (
 		Aside        string
 		Native       string // where the native procfs is at first
 		Mount        Mount
+		BootOffset   time.Duration
 		Unprivileged bool // in a user namespace, for the user and group that follow
 		UID, GID     int
 	}
