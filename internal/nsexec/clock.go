@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxBootOffset is more than any machine has been up.
-const maxBootOffset = 1 << 30 * time.Second
+// MaxBootOffset is the most that Spec.BootOffset may be: more than any machine has been up.
+const MaxBootOffset = 1 << 30 * time.Second
 
 // checkBootOffset tells whether a time namespace can have the offset.
 func checkBootOffset(d time.Duration) error {
-	if d < 0 || d > maxBootOffset || d%time.Second != 0 {
-		return fmt.Errorf("nsexec: BootOffset %v is not a whole number of seconds from 0 to %d", d, maxBootOffset/time.Second)
+	if d < 0 || d > MaxBootOffset || d%time.Second != 0 {
+		return fmt.Errorf("nsexec: BootOffset %v is not a whole number of seconds from 0 to %d", d, MaxBootOffset/time.Second)
 	}
 	return nil
 }
