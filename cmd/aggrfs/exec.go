@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,16 +40,18 @@ the /proc of everybody else stays what it is. The exit status is the command's.`
 // exec returns the exit status; with an error it is that of a command that could
 // not be run.
 func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error) {
-	if err := requireRoot("exec"); err != nil {
-		return nsexec.CodeFailed, err
-	}
-	tree, err := src.open(ctx, a, nsexec.DefaultAside)
+	aside := nsexec.Aside()
+	tree, err := src.open(ctx, a, aside)
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
-	defer tree.Close()
+	defer func() { tree.Close() }()
 	if missing := a.missing(ctx, tree); missing != "" {
 		fmt.Fprintln(os.Stderr, "aggrfs: "+missing)
+	}
+	var offset time.Duration
+	if tree, offset, err = a.aheadOf(ctx, src, tree, aside); err != nil {
+		return nsexec.CodeFailed, err
 	}
 	dev, err := fusefs.OpenDevice()
 	if err != nil {
@@ -76,7 +79,7 @@ func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error)
 			server, err = fusefs.Serve(dev, cfg)
 			return err
 		},
-		Log: a.log,
+		Aside: aside, BootOffset: offset, Log: a.log,
 	})
 }
 

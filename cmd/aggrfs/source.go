@@ -30,7 +30,8 @@ type source struct {
 	server string
 	config string
 	nodes  string
-	as     string // the user whose view it is; "" is this process's
+	as     string        // the user whose view it is; "" is this process's
+	ahead  time.Duration // how much earlier than this machine the reader's seems to have booted
 
 	tls        ninep.TLSFiles // for a server on another machine
 	serverName string
@@ -46,14 +47,18 @@ func (s *source) addFlags(cmd *cobra.Command) {
 
 // path is the root within the merged tree that --nodes asks for.
 func (s *source) path() (string, error) {
+	clock := ""
+	if s.ahead > 0 {
+		clock = fmt.Sprintf("/timens/%d", s.ahead/time.Second)
+	}
 	if s.nodes == "" {
-		return "", nil
+		return clock, nil
 	}
 	set, err := nodeset.Parse(s.nodes)
 	if err != nil {
 		return "", fmt.Errorf("--nodes: %w", err)
 	}
-	return "/sets/" + set.String(), nil
+	return clock + "/sets/" + set.String(), nil
 }
 
 // A tree is an open source.

@@ -18,10 +18,20 @@ import (
 // Its value is where the native procfs is to be kept.
 const serverVariable = "NSEXEC_TEST_ASIDE"
 
+// offsetVariable is the server's Spec.BootOffset.
+const offsetVariable = "NSEXEC_TEST_OFFSET"
+
+// clockVariable makes this test program print what CanShift says.
+const clockVariable = "NSEXEC_TEST_CLOCK"
+
 func TestMain(m *testing.M) {
 	nsexec.Stage()
 	if aside := os.Getenv(serverVariable); aside != "" {
 		os.Exit(server(aside, os.Args[1:]))
+	}
+	if os.Getenv(clockVariable) != "" {
+		fmt.Println(nsexec.CanShift(), nsexec.BootOffset())
+		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -33,7 +43,9 @@ func server(aside string, argv []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return nsexec.CodeFailed
 	}
-	code, err := nsexec.Run(context.Background(), spec(dev, aside, argv...))
+	s := spec(dev, aside, argv...)
+	s.BootOffset, _ = time.ParseDuration(os.Getenv(offsetVariable))
+	code, err := nsexec.Run(context.Background(), s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "failed:", err)
 	}
@@ -46,11 +58,19 @@ func spec(dev *os.File, aside string, argv ...string) nsexec.Spec {
 		Mount: func(fd int) nsexec.Mount {
 			return nsexec.Mount{
 				Source: "test", FSType: "fuse.aggrfs", Flags: syscall.MS_NODEV | syscall.MS_NOSUID,
-				Data: fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd),
+				Data: fmt.Sprintf("fd=%d,rootmode=40000,user_id=%d,group_id=%d", fd, os.Geteuid(), os.Getegid()) + allowOther(),
 			}
 		},
 		Serve: func() error { go serveTree(int(dev.Fd()), aside); return nil },
 	}
+}
+
+// allowOther lets root's commands be other users; a user's are all the user's.
+func allowOther() string {
+	if os.Geteuid() == 0 {
+		return ",allow_other"
+	}
+	return ""
 }
 
 // start starts a server that runs argv and collects what it prints.

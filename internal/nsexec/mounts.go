@@ -30,38 +30,54 @@ func inOwnNamespace(aside string) error {
 
 // layOut makes this process' mount namespace, which must be its own, ready for
 // the tree: mounts no longer leave it, the native procfs is at /proc, and a
-// copy of it with all that is mounted below is at aside, which exists.
-func layOut(aside string) error {
-	if err := inOwnNamespace(aside); err != nil {
-		return err
+// copy of it with all that is mounted below is at aside, which exists. native is
+// where the native procfs is.
+func layOut(aside, native string, unprivileged bool) error {
+	// In a user namespace of its own it can be in no other mount namespace, and
+	// may not look at its parent's.
+	if !unprivileged {
+		if err := inOwnNamespace(aside); err != nil {
+			return err
+		}
 	}
 	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("keep mounts in the namespace: %w", err)
 	}
-	if err := bareProc(aside); err != nil {
+	if err := bareProc(native); err != nil {
 		return err
 	}
-	tree, err := unix.OpenTree(unix.AT_FDCWD, procfs, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	return bind(procfs, aside)
+}
+
+// bind mounts a copy of what is mounted at one place, and below, at another.
+func bind(from, to string) error {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err != nil {
-		return fmt.Errorf("copy the mount at %s: %w", procfs, err)
+		return fmt.Errorf("copy the mount at %s: %w", from, err)
 	}
 	defer unix.Close(tree)
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, aside, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("keep %s at %s: %w", procfs, aside, err)
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("keep %s at %s: %w", from, to, err)
 	}
 	return nil
 }
 
-// bareProc takes the tree of an outer Run off this namespace.
-func bareProc(aside string) error {
+// bareProc takes the tree of an outer Run off this namespace, or covers it with
+// the native procfs where the kernel does not let it: what comes from the
+// namespace of a user with more rights is locked, see mount_namespaces(7).
+func bareProc(native string) error {
 	for range maxStacked {
 		if isProcfs(procfs) {
 			return nil
 		}
-		if !isProcfs(aside) {
+		if !isProcfs(native) {
 			break // not our doing
 		}
-		if err := unix.Unmount(procfs, unix.MNT_DETACH); err != nil {
+		err := unix.Unmount(procfs, unix.MNT_DETACH)
+		if err == unix.EINVAL {
+			return bind(native, procfs)
+		}
+		if err != nil {
 			return fmt.Errorf("take the outer tree off %s: %w", procfs, err)
 		}
 	}

@@ -2,6 +2,8 @@ package nsexec
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -9,10 +11,15 @@ import (
 const procfs = "/proc"
 
 // Native returns the path of the native procfs as this process sees it: /proc,
-// or aside ("" is DefaultAside) for a process that runs under Run.
+// or aside ("" is Aside) for a process that runs under Run.
 func Native(aside string) (string, error) {
-	or(&aside, DefaultAside)
-	for _, path := range []string{procfs, aside} {
+	or(&aside, Aside())
+	places := []string{procfs, aside, DefaultAside}
+	// A tree over /proc says itself where an outer Run has put it.
+	if self, err := os.Readlink(procfs + "/self"); err == nil && filepath.IsAbs(self) {
+		places = append(places, filepath.Dir(self))
+	}
+	for _, path := range places {
 		if isProcfs(path) {
 			return path, nil
 		}

@@ -45,6 +45,7 @@ func Run(ctx context.Context, spec Spec) (int, error) {
 // A session is a started stage and what belongs to it.
 type session struct {
 	spec           Spec
+	unprivileged   bool        // the stage is in a user namespace of its own
 	process        *os.Process // the stage, then the command
 	stage, watcher pipe
 	watcherPID     int // 0 until it has said hello
@@ -56,7 +57,7 @@ func start(spec Spec) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{spec: spec}
+	s := &session{spec: spec, unprivileged: os.Geteuid() != 0}
 	var theirs, watchers int
 	if s.stage, theirs, err = socketPair("stage"); err != nil {
 		return nil, err
@@ -74,7 +75,7 @@ func start(spec Spec) (*session, error) {
 		argv := append([]string{stageName, fmt.Sprint(first)}, spec.Argv...)
 		pid, err = syscall.ForkExec(native+"/self/exe", argv, &syscall.ProcAttr{
 			Dir: spec.Dir, Env: spec.Env, Files: files,
-			Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS},
+			Sys: stageAttr(s.unprivileged),
 		})
 		return err
 	})
@@ -83,16 +84,28 @@ func start(spec Spec) (*session, error) {
 	}
 	if err != nil {
 		s.end()
+		if s.unprivileged && enterable(spec.Dir) {
+			err = forbidden(native, err)
+		}
 		return nil, fmt.Errorf("start the stage of %q in directory %q: %w", spec.Argv[0], spec.Dir, err)
 	}
 	s.deadline(time.Now().Add(setupDeadline))
 	// An error shows when the answer is read.
-	s.stage.Encode(setup{Name: spec.Name, Aside: spec.Aside, Mount: spec.Mount(first + stageFiles - 1)})
+	s.stage.Encode(setup{
+		Name: spec.Name, Aside: spec.Aside, Mount: spec.Mount(first + stageFiles - 1),
+		BootOffset: spec.BootOffset,
+		Native: native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
+	})
 	return s, nil
 }
 
 // setUp takes the stage to where it becomes the command.
 func (s *session) setUp() error {
+	if s.unprivileged {
+		if err := takeDevice(s.stage.file, s.spec.Device); err != nil {
+			return err
+		}
+	}
 	if _, err := s.stageSays(); err != nil {
 		return err
 	}
@@ -153,6 +166,13 @@ func (s *session) wait(ctx context.Context, signals <-chan os.Signal) (int, erro
 			s.process.Kill()
 		}
 	}
+}
+
+// enterable tells whether a directory ("" is the working directory) is not what
+// kept the stage from being started.
+func enterable(dir string) bool {
+	or(&dir, ".")
+	return unix.Access(dir, unix.X_OK) == nil
 }
 
 func exitCode(w syscall.WaitStatus) int {

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// DefaultAside is where the native procfs is kept unless the Spec says
-// otherwise.
+// DefaultAside is where the native procfs is kept for root.
 const DefaultAside = "/run/aggrfs-native"
 
 // What Run returns when the command could not be run; env(1), timeout(1) and
@@ -47,7 +46,9 @@ type Spec struct {
 	// on as well.
 	Stdout, Stderr *os.File
 
-	// Device is /dev/fuse, opened and not mounted yet. It stays the caller's.
+	// Device is /dev/fuse, opened (blocking) and not mounted yet. It stays the
+	// caller's. For a caller who is not root Run puts the device as the stage
+	// has opened it in its place, before Serve is called.
 	Device *os.File
 	// Mount returns the arguments of mount(2), given the number that the
 	// device has in the process that calls it.
@@ -58,8 +59,12 @@ type Spec struct {
 	Serve func() error
 
 	// Aside is the directory where the native procfs is kept, an absolute
-	// path; "" is DefaultAside.
+	// path; "" is what Aside says.
 	Aside string
+	// BootOffset is how far CLOCK_BOOTTIME of the command is ahead of this
+	// process', in whole seconds: so processes that are older than this
+	// machine's boot have a start time. See CanShift.
+	BootOffset time.Duration
 	// Name stands before messages about the command; "" is "aggrfs exec".
 	Name string
 	// Log is told what goes wrong after the command has started; nil is
@@ -71,10 +76,13 @@ func (s Spec) complete() (Spec, error) {
 	if len(s.Argv) == 0 || s.Device == nil || s.Mount == nil || s.Serve == nil {
 		return s, errors.New("nsexec: Spec needs Argv, Device, Mount and Serve")
 	}
+	if err := checkBootOffset(s.BootOffset); err != nil {
+		return s, err
+	}
 	or(&s.Stdin, os.Stdin)
 	or(&s.Stdout, os.Stdout)
 	or(&s.Stderr, os.Stderr)
-	or(&s.Aside, DefaultAside)
+	or(&s.Aside, Aside())
 	or(&s.Name, "aggrfs exec")
 	if s.Log == nil {
 		s.Log = slog.Default()

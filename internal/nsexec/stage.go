@@ -1,8 +1,10 @@
 package nsexec
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,12 +18,22 @@ const (
 	watcherName = "aggrfs-exec-watcher"
 )
 
+// What a process may and which namespaces it is in is a matter of its threads:
+// the stage does all of its work, and becomes the command, on one.
+func init() {
+	if os.Args[0] == stageName || os.Args[0] == clockName {
+		runtime.LockOSThread()
+	}
+}
+
 // Stage is to be called first thing in main. In a process that Run started it
 // does that process' work and does not return; in any other it does nothing.
 func Stage() {
 	switch os.Args[0] {
 	case stageName:
 		os.Exit(stage(os.Args[1:]))
+	case clockName:
+		os.Exit(tryClock(os.Args[1:]))
 	case watcherName:
 		os.Exit(watch(os.Args[1:]))
 	}
@@ -46,18 +58,46 @@ func stage(args []string) int {
 	if err := server.Decode(&s); err != nil {
 		return CodeFailed // the server has gone
 	}
-	if err := prepare(s, server, first+1, first+2); err != nil {
+	err = enter(s, first, first+2)
+	if err == nil {
+		err = prepare(s, server, first+1, first+2)
+	}
+	if err != nil {
 		server.Encode(prepared{Failed: err.Error()})
 		return CodeFailed
 	}
 	if server.Decode(&proceed{}) != nil {
 		return CodeFailed
 	}
+	if s.Unprivileged {
+		if err := drop(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
+			return CodeFailed
+		}
+	}
 	// Whoever stands in /proc stands below the tree.
 	if wd, err := os.Getwd(); err == nil && (wd == procfs || strings.HasPrefix(wd, procfs+"/")) {
 		os.Chdir(wd) // stays where it is if the tree has no such directory
 	}
 	return become(s.Name, args[1:])
+}
+
+// enter makes a user namespace ready: this user is in it, the device is opened
+// there, and the server has it. The descriptors are the server's socket and
+// /dev/fuse.
+func enter(s setup, socket, fuse int) error {
+	if !s.Unprivileged {
+		return nil
+	}
+	device := fuse
+	err := mapSelf(s.Native, s.UID, s.GID)
+	if err == nil {
+		err = reopenDevice(s.Native, fuse)
+	}
+	if err != nil {
+		device = -1
+	}
+	return errors.Join(err, sendDevice(socket, device))
 }
 
 // prepare lays the namespace out, starts the watcher and mounts the tree. The
@@ -76,6 +116,9 @@ func prepare(s setup, server pipe, watch, fuse int) error {
 	if err := server.Decode(&proceed{}); err != nil {
 		return err
 	}
+	if err := shiftClock(s.Aside, s.BootOffset); err != nil && !noTimeNamespaces(err) {
+		return err
+	}
 	tree, err := mountTree(s.Mount, proc)
 	if err != nil {
 		return err
@@ -92,14 +135,17 @@ func prepareWatched(s setup, watch int) (proc *os.File, err error) {
 		return nil, err
 	}
 	defer lock.Close()
-	if err := layOut(s.Aside); err != nil {
+	if err := layOut(s.Aside, s.Native, s.Unprivileged); err != nil {
 		removeAside(lock, s.Aside) // what is mounted goes with the namespace
+		if s.Unprivileged {
+			err = forbidden(s.Native, err)
+		}
 		return nil, err
 	}
 	if proc, err = os.Open(s.Aside); err != nil {
 		return nil, withdraw(s.Aside, lock, err)
 	}
-	if err := startWatcher(watch, int(lock.Fd()), int(proc.Fd())); err != nil {
+	if err := startWatcher(watch, int(lock.Fd()), int(proc.Fd()), s); err != nil {
 		proc.Close()
 		return nil, withdraw(s.Aside, lock, err)
 	}
@@ -114,17 +160,24 @@ func withdraw(aside string, lock *os.File, err error) error {
 }
 
 // startWatcher starts the watcher as a child of our parent.
-func startWatcher(socket, lock, proc int) error {
+func startWatcher(socket, lock, proc int, s setup) error {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer null.Close()
-	_, err = syscall.ForkExec("/proc/self/exe", []string{watcherName, "of", strconv.Itoa(os.Getppid())}, &syscall.ProcAttr{
+	attr := &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_PARENT}
+	if s.Unprivileged {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+			return fmt.Errorf("drop the ambient capabilities: %w", err)
+		}
+		attr.AmbientCaps = watcherCaps
+	}
+	_, err = syscall.ForkExec(s.Aside+"/self/exe", []string{watcherName, "of", strconv.Itoa(os.Getppid())}, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   append(os.Environ(), "GOMAXPROCS=1"),
 		Files: []uintptr{null.Fd(), null.Fd(), 2, uintptr(socket), uintptr(lock), uintptr(proc)},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_PARENT},
+		Sys:   attr,
 	})
 	if err != nil {
 		return fmt.Errorf("start the watcher: %w", err)

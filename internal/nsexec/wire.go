@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,6 +12,7 @@ import (
 // The exchange, one JSON value a message, on two socket pairs:
 //
 //	server → stage    setup
+//	stage → server    the device (see takeDevice), from a user namespace only
 //	stage → server    prepared
 //	watcher → server  hello
 //	server → stage    proceed: the watcher needs no /proc to start any more
@@ -24,9 +26,13 @@ import (
 // touch it to start (the race detector's runtime does): hence the first proceed.
 type (
 	setup struct {
-		Name  string
-		Aside string
-		Mount Mount
+		Name         string
+		Aside        string
+		Native       string // where the native procfs is at first
+		Mount        Mount
+		BootOffset   time.Duration
+		Unprivileged bool // in a user namespace, for the user and group that follow
+		UID, GID     int
 	}
 	prepared struct {
 		Failed string // what went wrong; then it is the stage's last message
