@@ -69,8 +69,12 @@ func (s *Server) carryOut(in, out []byte) []byte {
 		return out
 	}
 	s.asked[h.Opcode%opcodes].Add(1)
+	s.greeted.Load() // what the INIT has set is read from here on
 	r := s.requests.begin(h.Unique, lockedDir(h), caller(h))
 	n, status := s.protocol.HandleRequest([][]byte{in}, [][]byte{out})
+	if h.Opcode == opInit {
+		s.greeted.Store(true)
+	}
 	if !status.Ok() || n == 0 {
 		n = failure(out, h.Unique, unix.EIO)
 	}

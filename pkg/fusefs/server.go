@@ -30,6 +30,10 @@ type Server struct {
 	fs       *fileSystem
 	requests requests
 	asked    [opcodes]atomic.Uint64 // requests by opcode
+	// greeted is set when the INIT has been carried out, before it is answered. No
+	// other request comes sooner, which the kernel knows and Go's memory model
+	// does not: it is loaded before each.
+	greeted atomic.Bool
 
 	post                 post
 	readers              sync.WaitGroup

@@ -216,33 +216,3 @@ func TestServerRestart(t *testing.T) {
 	s.serve()
 	s.eventually("the mount is well again", func() bool { return s.count(dir, "1") == before })
 }
-
-// An ordinary user can ask the server, and sees nobody else.
-func TestOrdinaryUser(t *testing.T) {
-	s := newSite(t, cluster.Options{Nodes: 1}, "")
-	for dir := filepath.Dir(strings.TrimPrefix(s.server, "unix:")); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(bin, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	as := func(args ...string) (string, error) {
-		return output(exec.Command("setpriv", append([]string{"--reuid", "1001", "--regid", "1001", "--clear-groups", filepath.Join(bin, "aggrfs")}, args...)...))
-	}
-	if out, err := as("nodes", "--server", s.server); err != nil || !strings.Contains(out, "n1") {
-		t.Errorf("nodes: %v, %q", err, out)
-	}
-	n := s.cluster.Nodes[0]
-	alices := strings.Fields(s.onNode(n, "pgrep", "-u", "1001", "sh"))[0]
-	if out, err := as("where", "--server", s.server, n.Name+":"+alices); err != nil || !strings.Contains(out, "alice") {
-		t.Errorf("where of an own process: %v, %q", err, out)
-	}
-	if out, err := as("where", "--server", s.server, n.Name+":1"); err == nil {
-		t.Errorf("where of root's process: %q", out)
-	}
-	if out, err := as("exec", "--server", s.server, "--", "true"); err == nil || !strings.Contains(err.Error(), "root") {
-		t.Errorf("exec: %v, %q", err, out)
-	}
-}
