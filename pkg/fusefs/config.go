@@ -37,6 +37,8 @@ type Config struct {
 	// Log gets what an admin may want to know; nil is slog.Default.
 	Log *slog.Logger
 
+	plusTime time.Duration // see defaultPlusTime; a test has more of it
+
 	// FSName is the source that mount(8) and df(1) show; "" is "aggrfs".
 	FSName string
 }
@@ -51,6 +53,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.plusTime <= 0 {
+		c.plusTime = defaultPlusTime
 	}
 	if c.FSName == "" {
 		c.FSName = "aggrfs"

@@ -17,9 +17,9 @@ const (
 )
 
 const (
-	// plusTime is how long one READDIRPLUS may spend on attributes; the entries
-	// left are answered without, and looked up if anybody wants to know.
-	plusTime = 5 * time.Millisecond
+	// defaultPlusTime is how long one READDIRPLUS may spend on attributes; the
+	// entries left are answered without, and looked up if anybody wants to know.
+	defaultPlusTime = 5 * time.Millisecond
 	// entrySize is the shortest entry of an answer in bytes: a struct
 	// fuse_dirent with a name of up to 8 bytes.
 	entrySize = 32
@@ -90,7 +90,7 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 		if e.Off <= dots {
 			return true // node id 0: the name alone
 		}
-		if time.Since(start) > plusTime || !fs.enterListed(ctx, parent, dir, v, e, entry) {
+		if time.Since(start) > fs.cfg.plusTime || !fs.enterListed(ctx, parent, dir, v, e, entry) {
 			fs.inodes.list(parent, e.Name, v.mark)
 		}
 		return true

@@ -51,7 +51,7 @@ func TestListing(t *testing.T) {
 		tree.Put(name+"/stat", vfstest.File{})
 		tree.Put(name, vfstest.Dir{Stat: vfstest.Stat{Keep: time.Hour, UID: uint32(i)}})
 	}
-	dir, s := mounted(t, tree, Config{})
+	dir, s := mounted(t, tree, Config{plusTime: time.Minute})
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)

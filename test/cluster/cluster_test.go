@@ -137,10 +137,18 @@ func TestLeaf(t *testing.T) {
 	state := func() string {
 		return strings.TrimSpace(run(t, n, "ps", "-o", "state=", "-p", strconv.Itoa(n.LeafPID())))
 	}
-	if err := n.Pause(); err != nil || state() != "T" {
+	comesTo := func(stopped bool) bool { // a signal is on its way for a moment
+		for end := time.Now().Add(10 * time.Second); (state() == "T") != stopped; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				return false
+			}
+		}
+		return true
+	}
+	if err := n.Pause(); err != nil || !comesTo(true) {
 		t.Errorf("paused: %v, state %s", err, state())
 	}
-	if err := n.Resume(); err != nil || state() == "T" {
+	if err := n.Resume(); err != nil || !comesTo(false) {
 		t.Errorf("resumed: %v, state %s", err, state())
 	}
 	if err := n.StartLeaf(); err == nil {

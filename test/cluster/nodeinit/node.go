@@ -83,15 +83,20 @@ func (n *node) signal(pid int, s syscall.Signal) error {
 		n.mu.Unlock()
 		return fmt.Errorf("procsrv does not run")
 	}
-	err := syscall.Kill(pid, s)
-	if s != syscall.SIGKILL || err != nil || ppid(pid) != 1 {
-		n.mu.Unlock()
-		return err
+	// Whose child it is must be known before it has gone.
+	wait := s == syscall.SIGKILL && (pid == n.leaf || ppid(pid) == 1)
+	if wait {
+		n.await = map[int]bool{pid: true}
 	}
-	n.await = map[int]bool{pid: true}
+	err := syscall.Kill(pid, s)
+	if err != nil {
+		delete(n.await, pid)
+	}
 	n.mu.Unlock()
-	<-n.ended
-	return nil
+	if wait && err == nil {
+		<-n.ended
+	}
+	return err
 }
 
 // bury waits for whatever ends below this init.
