@@ -87,6 +87,9 @@ const clockName = "aggrfs-exec-clock"
 // CanShift tells whether Spec.BootOffset has an effect for this process, by
 // trying it. Where it has none, Run goes on without.
 func CanShift() bool {
+	if helper() != "" {
+		return false // which may not set clocks
+	}
 	native, err := Native("")
 	if err != nil {
 		return false

@@ -6,10 +6,11 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // The names that this program is started under as one of the other two.
@@ -70,16 +71,12 @@ func stage(args []string) int {
 		return CodeFailed
 	}
 	if s.Unprivileged {
-		if err := drop(); err != nil {
+		if err := mountns.Drop(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
 			return CodeFailed
 		}
 	}
-	// Whoever stands in /proc stands below the tree.
-	if wd, err := os.Getwd(); err == nil && (wd == procfs || strings.HasPrefix(wd, procfs+"/")) {
-		os.Chdir(wd) // stays where it is if the tree has no such directory
-	}
-	return become(s.Name, args[1:])
+	return mountns.Become(s.Name, args[1:])
 }
 
 // enter makes a user namespace ready: this user is in it, the device is opened
@@ -119,7 +116,7 @@ func prepare(s setup, server pipe, watch, fuse int) error {
 	if err := shiftClock(s.Aside, s.BootOffset); err != nil && !noTimeNamespaces(err) {
 		return err
 	}
-	tree, err := mountTree(s.Mount, proc)
+	tree, err := mountns.MountTree(s.Mount, proc)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package nsexec
+package mountns
 
 import (
 	"fmt"
