@@ -47,11 +47,9 @@ const name = "aggrfs exec"
 
 const usage = "aggrfs-ns is run by aggrfs exec: see aggrfs exec --help"
 
-// Capabilities and namespaces are those of a thread: all is done on one, the
-// first.
-func init() { runtime.LockOSThread() }
-
 func main() {
+	// Capabilities and namespaces are those of a thread: all is done on one.
+	runtime.LockOSThread()
 	args := os.Args
 	switch {
 	case len(args) >= 5 && args[1] == "run":

@@ -193,12 +193,9 @@ func TestEnvironment(t *testing.T) {
 	if string(said[:n]) != "mounted\n" {
 		t.Fatalf("it says %q: %s", said[:n], out)
 	}
-	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mounts", cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	mounts := mountsOf(t, cmd.Process.Pid)
 	want := fmt.Sprintf("aggrfs /proc fuse.aggrfs ro,nosuid,nodev,noexec,relatime,user_id=%d,group_id=%d 0 0\n", userUID, userGID)
-	if !strings.HasSuffix(string(mounts), want) || strings.Count(string(mounts), "user_id="+fmt.Sprint(userUID)) != 1 || !strings.Contains(string(mounts), "proc /run/aggrfs-native proc") {
+	if !strings.HasSuffix(mounts, want) || strings.Count(mounts, "user_id="+fmt.Sprint(userUID)) != 1 || !strings.Contains(mounts, "proc /run/aggrfs-native proc") {
 		t.Errorf("the mounts are:\n%s", mounts)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
@@ -211,4 +208,19 @@ func TestEnvironment(t *testing.T) {
 	if text, err := attach.CombinedOutput(); err == nil {
 		t.Errorf("the user reads %q", text)
 	}
+}
+
+// mountsOf is the table of the thread that has a mount namespace of its own.
+func mountsOf(t *testing.T, pid int) string {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		if text, err := os.ReadFile(task + "/mounts"); err == nil && strings.Contains(string(text), "aggrfs /proc") {
+			return string(text)
+		}
+	}
+	return ""
 }

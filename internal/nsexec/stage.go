@@ -19,17 +19,13 @@ const (
 	watcherName = "aggrfs-exec-watcher"
 )
 
-// What a process may and which namespaces it is in is a matter of its threads:
-// the stage does all of its work, and becomes the command, on one.
-func init() {
-	if os.Args[0] == stageName || os.Args[0] == clockName {
-		runtime.LockOSThread()
-	}
-}
-
 // Stage is to be called first thing in main. In a process that Run started it
 // does that process' work and does not return; in any other it does nothing.
 func Stage() {
+	// What a process may, and which time it has, is a matter of its threads: each
+	// does all of its work, and becomes the command, on one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	switch os.Args[0] {
 	case stageName:
 		os.Exit(stage(os.Args[1:]))

@@ -150,7 +150,7 @@ func TestUserOutlive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := leftovers(t)
 			cmd, dir := asUser(t, "sh", "-c", `test "$(cat /proc/tree)" || exit 1
-				exec >/dev/null 2>&1; setsid sh -c "$2" sh $1 & echo >$1.ready; $3`,
+				exec >/dev/null 2>&1; setsid sh -c "$2" sh $1 & echo $$ >$1.tmp; mv $1.tmp $1.ready; $3`,
 				"sh", "out", native, map[bool]string{true: "exec sleep 1000", false: "true"}[kill])
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
@@ -158,7 +158,9 @@ func TestUserOutlive(t *testing.T) {
 			file := filepath.Join(dir, "out")
 			if kill {
 				eventually(t, "the command runs", func() bool { return exists(file + ".ready") })
-				sleeper := childOf(t, cmd.Process.Pid, "sleep")
+				text, _ := os.ReadFile(file + ".ready")
+				var sleeper int
+				fmt.Sscan(string(text), &sleeper)
 				defer syscall.Kill(sleeper, syscall.SIGKILL)
 				cmd.Process.Kill()
 			}
