@@ -84,8 +84,9 @@ func checkAside() error {
 		return fmt.Errorf("%s: %w: the machine's administrator makes it (systemd-tmpfiles --create, or install -d -m 0755 %s)", aside, err, aside)
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		return fmt.Errorf("%s is no directory", aside)
-	case st.Uid != 0 || st.Mode&0o022 != 0:
-		return fmt.Errorf("%s must be root's, and not to be written by others (chown root %s; chmod go-w %s)", aside, aside, aside)
+	case st.Uid != 0 || st.Mode&0o7777 != 0o755:
+		// With 0700 it is that of a command of root's, and goes with that.
+		return fmt.Errorf("%s must be root's, with mode 0755 (chown root %s; chmod 0755 %s)", aside, aside, aside)
 	}
 	return nil
 }

@@ -130,7 +130,8 @@ func TestHelperRefuses(t *testing.T) {
 	prepare := withHelper(t)
 	for _, test := range []struct{ make, want string }{
 		{"rmdir /run/aggrfs-native", "no such file or directory: the machine's administrator makes it"},
-		{"chmod 0777 /run/aggrfs-native", "not to be written by others"},
+		{"chmod 0777 /run/aggrfs-native", "with mode 0755"},
+		{"chmod 0700 /run/aggrfs-native", "with mode 0755"},
 		{"chown 61001 /run/aggrfs-native", "must be root's"},
 		{"rmdir /run/aggrfs-native; mkdir /run/x; ln -s /run/x /run/aggrfs-native", "is no directory"},
 		{"mount -t tmpfs none /proc", "no native procfs"}, // the server says so
