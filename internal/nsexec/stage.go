@@ -113,6 +113,9 @@ func prepare(s setup, server pipe, watch, fuse int) error {
 		return err
 	}
 	tree, err := mountns.MountTree(s.Mount, proc)
+	if err != nil && s.Unprivileged {
+		err = forbidden(s.Native, err) // FUSE in a user namespace takes Linux 4.18
+	}
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -165,8 +166,35 @@ func TestUserOutlive(t *testing.T) {
 			}
 			cmd.Wait()
 			eventually(t, "the background child sees the native procfs", func() bool { return exists(file) })
-			eventually(t, "nothing stays", func() bool { return !strings.Contains(leftovers(t), "aggrfs-exec-") && !strings.Contains(leftovers(t), dir) })
+			eventually(t, "nothing stays", func() bool {
+				return !strings.Contains(leftovers(t), "aggrfs-exec-") && !strings.Contains(leftovers(t), dir)
+			})
 		})
+	}
+}
+
+// Several commands of a user's share the place for the native procfs, which goes
+// with the last.
+func TestUserTogether(t *testing.T) {
+	vfstest.FuseForAll(t)
+	first, dir := asUser(t, "true")
+	aside := filepath.Join(dir, "aside")
+	if out, err := first.CombinedOutput(); err != nil || exists(aside) {
+		t.Fatalf("%v: %s; the place is there: %v", err, out, exists(aside))
+	}
+	var all sync.WaitGroup
+	for range 6 {
+		cmd, _ := asUser(t, "sh", "-c", "cat /proc/tree && cat "+aside+"/uptime && sleep 0.0$(($$ % 7)) && cat "+aside+"/uptime")
+		cmd.Env = append(cmd.Env, serverVariable+"="+aside)
+		all.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil || strings.Count(string(out), "\n") != 3 {
+				t.Errorf("%v: %s", err, out)
+			}
+		})
+	}
+	all.Wait()
+	if exists(aside) {
+		t.Error("the place has stayed")
 	}
 }
 
