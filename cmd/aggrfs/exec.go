@@ -20,7 +20,10 @@ func (a *app) execCommand() *cobra.Command {
 		Use:   "exec [flags] -- COMMAND [ARG...]",
 		Short: "Run a command that sees the processes of the cluster",
 		Long: `Run COMMAND with the merged tree as its /proc, in a mount namespace of its own;
-the /proc of everybody else stays what it is. The exit status is the command's.`,
+the /proc of everybody else stays what it is. The exit status is the command's.
+
+Root sees it as it is. So does a user where the helper aggrfs-ns is installed;
+elsewhere the command is in a user namespace, in which all other owners are nobody.`,
 		Example: "  aggrfs exec -- ps -ef\n  aggrfs exec --nodes 'n[001-032]' -- top",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -9,12 +9,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // Aside is the directory where Run keeps the native procfs for this process
 // unless the Spec says otherwise.
 func Aside() string {
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 || helper() != "" {
 		return DefaultAside
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
@@ -74,7 +76,7 @@ func openAside(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("make a place for the native procfs: %w", err)
 	}
 	st, err := f.Stat()
-	if err == nil && !isProcfs(dir) { // that of an outer Run
+	if err == nil && !mountns.IsProcfs(dir) { // that of an outer Run
 		err = checkAside(dir, st)
 	}
 	if err != nil {

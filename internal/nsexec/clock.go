@@ -23,9 +23,9 @@ func checkBootOffset(d time.Duration) error {
 	return nil
 }
 
-// shiftClock has the calling thread, which must be the main one, enter a time
-// namespace when it executes a program, whose CLOCK_BOOTTIME is that much ahead
-// of this one's. Kernels since 6.3 do so; before, only children entered it.
+// shiftClock has the calling thread, which must be locked, enter a time namespace
+// when it executes a program, whose CLOCK_BOOTTIME is that much ahead of this
+// one's. Kernels since 6.3 do so; before, only children entered it.
 func shiftClock(proc string, by time.Duration) error {
 	if by == 0 {
 		return nil
@@ -38,11 +38,14 @@ func shiftClock(proc string, by time.Duration) error {
 		return fmt.Errorf("make a time namespace: %w", err)
 	}
 	text := fmt.Sprintf("boottime %d 0\n", (now+by)/time.Second)
-	if err := os.WriteFile(proc+"/self/timens_offsets", []byte(text), 0); err != nil {
+	if err := os.WriteFile(offsetsOf(proc), []byte(text), 0); err != nil {
 		return fmt.Errorf("set the clock of the time namespace: %w", err)
 	}
 	return nil
 }
+
+// offsetsOf is the file of the calling thread's offsets.
+func offsetsOf(proc string) string { return fmt.Sprintf("%s/%d/timens_offsets", proc, unix.Gettid()) }
 
 // noTimeNamespaces tells whether an error of shiftClock's means that they are
 // not to be had here.
@@ -67,7 +70,7 @@ func BootOffset() time.Duration {
 
 // bootOffset is BootOffset by the procfs at that path.
 func bootOffset(proc string) (time.Duration, error) {
-	text, err := os.ReadFile(proc + "/self/timens_offsets")
+	text, err := os.ReadFile(offsetsOf(proc))
 	if err != nil {
 		return 0, err
 	}
@@ -77,7 +80,7 @@ func bootOffset(proc string) (time.Duration, error) {
 			return time.Duration(seconds)*time.Second + time.Duration(nanoseconds), nil
 		}
 	}
-	return 0, fmt.Errorf("%s/self/timens_offsets has no line boottime", proc)
+	return 0, fmt.Errorf("%s has no line boottime", offsetsOf(proc))
 }
 
 // clockName is the name that this program is started under to try what
@@ -87,6 +90,9 @@ const clockName = "aggrfs-exec-clock"
 // CanShift tells whether Spec.BootOffset has an effect for this process, by
 // trying it. Where it has none, Run goes on without.
 func CanShift() bool {
+	if helper() != "" {
+		return false // which may not set clocks
+	}
 	native, err := Native("")
 	if err != nil {
 		return false
@@ -115,11 +121,8 @@ const trialOffset = time.Second
 func tryClock(args []string) int {
 	if len(args) == 1 {
 		before, err := bootOffset(args[0])
-		if err == nil {
-			err = shiftClock(args[0], trialOffset)
-		}
-		if err == nil {
-			err = syscall.Exec(args[0]+"/self/exe", []string{clockName, args[0], fmt.Sprint(int64(before + trialOffset))}, os.Environ())
+		if err == nil && shiftClock(args[0], trialOffset) == nil {
+			syscall.Exec(args[0]+"/self/exe", []string{clockName, args[0], fmt.Sprint(int64(before + trialOffset))}, os.Environ())
 		}
 		return CodeFailed
 	}

@@ -21,6 +21,39 @@
 // Both of the others are started as /proc/self/exe under a name that [Stage]
 // knows, so the program calls Stage first thing in main.
 //
+// # Users
+//
+// Who is not root gets a user namespace together with the mount namespace. The
+// user and the group are mapped to themselves, not to root; so nothing about the
+// command is root's, and all other owners are nobody. The stage has its
+// capabilities as ambient ones: CAP_SYS_ADMIN to mount, CAP_SYS_TIME for the
+// clock, CAP_SETPCAP to give them up for good. Before it becomes the command it
+// does, down to the bounding set, and sets no_new_privs. The watcher keeps
+// CAP_SYS_ADMIN, which it has in that namespace only.
+//
+// Supplementary groups cannot be mapped without privileges, and setgroups(2) has
+// to be forbidden for the group to be mapped. The kernel keeps them: the command
+// has their rights as before, sees them as nogroup, and can neither drop them nor
+// give files to them.
+//
+// A FUSE device can be mounted in a user namespace only if it was opened there,
+// so the stage opens it again and sends it to the server.
+//
+// What is mounted in a namespace that root made cannot be taken off in one that
+// a user made from it: the stage of a Run within a Run covers the outer tree with
+// the native procfs.
+//
+// Where the program aggrfs-ns is installed with its capability it does the work
+// of stage and watcher, without a user namespace; see cmd/aggrfs-ns, which has
+// the protocol's other half, and helper.go. Package mountns is what both are made
+// of.
+//
+// # Time
+//
+// The command can have a clock that is ahead ([Spec].BootOffset): the stage
+// makes a time namespace, which it enters with execve(2). Nobody else is in it.
+// The helper has no right to do so.
+//
 // # How it ends
 //
 // The command ends: the watcher takes the tree away, Run waits for it and
@@ -40,8 +73,10 @@
 //
 // # The native procfs
 //
-// It is bound to a directory, [DefaultAside] unless told otherwise, made where
-// it is missing and removed by the last watcher that used it. Each holds a
+// It is bound to a directory: what [Aside] says unless told otherwise. A user's
+// is below $XDG_RUNTIME_DIR or in /tmp, and has to be the user's alone. It is made
+// (0700) where it is missing, and then removed by the last watcher that used it;
+// one that was made otherwise (0755) stays, for the helper needs it. Each holds a
 // shared flock(2) on the directory: removing it under a running command would
 // make the kernel drop the mount in that command's namespace. The directory is
 // not below /run/aggrfs, which the daemon's service manager may empty.

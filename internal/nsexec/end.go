@@ -8,8 +8,11 @@ import (
 // end lets go of the watcher and waits until it has taken the tree away.
 // Nothing of the session is left then but what the command left behind.
 func (s *session) end() {
-	s.stage.file.Close()
-	s.watcher.file.Close()
+	for _, p := range []pipe{s.stage, s.watcher} {
+		if p.file != nil {
+			p.file.Close()
+		}
+	}
 	if s.watcherPID == 0 {
 		return
 	}
@@ -24,7 +27,7 @@ func (s *session) end() {
 	switch {
 	case err != nil:
 		s.spec.Log.Error("the watcher cannot be waited for", "pid", s.watcherPID, "err", err)
-	case !state.Success():
+	case !state.Success() && s.process != nil:
 		s.spec.Log.Error("processes that the command left may have a /proc that answers nothing: the watcher failed",
 			"pid", s.watcherPID, "state", state.String())
 	}
@@ -32,14 +35,24 @@ func (s *session) end() {
 
 // deadline bounds what is left of the exchange.
 func (s *session) deadline(t time.Time) {
-	s.stage.file.SetDeadline(t)
-	s.watcher.file.SetDeadline(t)
+	for _, p := range []pipe{s.stage, s.watcher} {
+		if p.file != nil {
+			p.file.SetDeadline(t)
+		}
+	}
 }
 
-// kill ends the stage, which has not become the command yet.
+// kill ends the stage, which has not become the command yet, or the command if
+// the helper has started it.
 func (s *session) kill() {
-	s.process.Kill()
-	s.process.Wait()
+	if s.process == nil && s.told {
+		s.deadline(time.Now().Add(setupDeadline))
+		s.started() // or there is none
+	}
+	if s.process != nil {
+		s.process.Kill()
+		s.process.Wait()
+	}
 }
 
 // withFD calls f with the file's descriptor and leaves its blocking mode alone,

@@ -18,6 +18,9 @@ import (
 // Its value is where the native procfs is to be kept.
 const serverVariable = "NSEXEC_TEST_ASIDE"
 
+// defaultAside is that value for what Aside says.
+const defaultAside = "default"
+
 // offsetVariable is the server's Spec.BootOffset.
 const offsetVariable = "NSEXEC_TEST_OFFSET"
 
@@ -38,6 +41,9 @@ func TestMain(m *testing.M) {
 
 // server runs a command on the test's tree.
 func server(aside string, argv []string) int {
+	if aside == defaultAside {
+		aside = nsexec.Aside()
+	}
 	dev, err := openDevice()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // maxStacked bounds how many mounts are looked for on top of each other.
@@ -40,26 +42,13 @@ func layOut(aside, native string, unprivileged bool) error {
 			return err
 		}
 	}
-	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return fmt.Errorf("keep mounts in the namespace: %w", err)
+	if err := mountns.KeepIn(); err != nil {
+		return err
 	}
 	if err := bareProc(native); err != nil {
 		return err
 	}
-	return bind(procfs, aside)
-}
-
-// bind mounts a copy of what is mounted at one place, and below, at another.
-func bind(from, to string) error {
-	tree, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
-	if err != nil {
-		return fmt.Errorf("copy the mount at %s: %w", from, err)
-	}
-	defer unix.Close(tree)
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("keep %s at %s: %w", from, to, err)
-	}
-	return nil
+	return mountns.Bind(procfs, aside)
 }
 
 // bareProc takes the tree of an outer Run off this namespace, or covers it with
@@ -67,31 +56,19 @@ func bind(from, to string) error {
 // namespace of a user with more rights is locked, see mount_namespaces(7).
 func bareProc(native string) error {
 	for range maxStacked {
-		if isProcfs(procfs) {
+		if mountns.IsProcfs(procfs) {
 			return nil
 		}
-		if !isProcfs(native) {
+		if !mountns.IsProcfs(native) {
 			break // not our doing
 		}
 		err := unix.Unmount(procfs, unix.MNT_DETACH)
 		if err == unix.EINVAL {
-			return bind(native, procfs)
+			return mountns.Bind(native, procfs)
 		}
 		if err != nil {
 			return fmt.Errorf("take the outer tree off %s: %w", procfs, err)
 		}
 	}
 	return fmt.Errorf("%s is not a procfs: mount one (mount -t proc proc %s)", procfs, procfs)
-}
-
-// mountTree mounts the tree on /proc and returns the mount's number, as in
-// proc_pid_mountinfo(5). proc is the native procfs.
-func mountTree(m Mount, proc *os.File) (mount string, err error) {
-	if err := unix.Mount(m.Source, procfs, m.FSType, m.Flags, m.Data); err != nil {
-		return "", fmt.Errorf("mount %s on %s (%s): %w", m.FSType, procfs, m.Data, err)
-	}
-	if mount, err = mountAt(proc, procfs); err == nil && mount == "" {
-		err = fmt.Errorf("self/mountinfo does not show the mount of %s on %s", m.FSType, procfs)
-	}
-	return mount, err
 }

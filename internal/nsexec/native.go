@@ -5,10 +5,10 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
-const procfs = "/proc"
+const procfs = mountns.Procfs
 
 // Native returns the path of the native procfs as this process sees it: /proc,
 // or aside ("" is Aside) for a process that runs under Run.
@@ -20,14 +20,9 @@ func Native(aside string) (string, error) {
 		places = append(places, filepath.Dir(self))
 	}
 	for _, path := range places {
-		if isProcfs(path) {
+		if mountns.IsProcfs(path) {
 			return path, nil
 		}
 	}
 	return "", fmt.Errorf("no native procfs at %s or %s: mount one (mount -t proc proc %s)", procfs, aside, procfs)
-}
-
-func isProcfs(path string) bool {
-	var st unix.Statfs_t
-	return unix.Statfs(path, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
 }

@@ -1,6 +1,7 @@
 package nsexec
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,11 @@ func Run(ctx context.Context, spec Spec) (int, error) {
 	}
 	defer s.end()
 	stop := context.AfterFunc(ctx, func() { s.deadline(time.Now()) })
-	err = s.setUp()
+	if s.helper != nil {
+		err = s.setUpHelper()
+	} else {
+		err = s.setUp()
+	}
 	stop()
 	if err != nil {
 		s.kill()
@@ -48,7 +53,9 @@ type session struct {
 	unprivileged   bool        // the stage is in a user namespace of its own
 	process        *os.Process // the stage, then the command
 	stage, watcher pipe
-	watcherPID     int // 0 until it has said hello
+	watcherPID     int           // 0 until it has said hello
+	helper         *bufio.Reader // what the helper says; nil without one
+	told           bool          // the helper has been told that the tree is served
 }
 
 // start starts the stage in a mount namespace of its own.
@@ -58,6 +65,9 @@ func start(spec Spec) (*session, error) {
 		return nil, err
 	}
 	s := &session{spec: spec, unprivileged: os.Geteuid() != 0}
+	if program := helper(); program != "" && spec.Aside == DefaultAside {
+		return s, s.startHelper(program)
+	}
 	var theirs, watchers int
 	if s.stage, theirs, err = socketPair("stage"); err != nil {
 		return nil, err
@@ -94,7 +104,7 @@ func start(spec Spec) (*session, error) {
 	s.stage.Encode(setup{
 		Name: spec.Name, Aside: spec.Aside, Mount: spec.Mount(first + stageFiles - 1),
 		BootOffset: spec.BootOffset,
-		Native: native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
+		Native:     native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
 	})
 	return s, nil
 }

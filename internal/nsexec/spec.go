@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // DefaultAside is where the native procfs is kept for root.
@@ -13,10 +15,10 @@ const DefaultAside = "/run/aggrfs-native"
 // What Run returns when the command could not be run; env(1), timeout(1) and
 // the shells use the same.
 const (
-	CodeFailed     = 125 // Run itself failed: there is an error, too
-	CodeCannotExec = 126 // the command was found and cannot be executed
-	CodeNotFound   = 127 // there is no such command
-	CodeSignal     = 128 // plus the number of the signal that ended the command
+	CodeFailed     = mountns.CodeFailed     // Run itself failed: there is an error, too
+	CodeCannotExec = mountns.CodeCannotExec // the command was found and cannot be executed
+	CodeNotFound   = mountns.CodeNotFound   // there is no such command
+	CodeSignal     = 128                    // plus the number of the signal that ended the command
 )
 
 // Deadlines of the exchange with the stage and the watcher, neither of which
@@ -28,12 +30,7 @@ const (
 )
 
 // A Mount is what mount(2) is told about the tree.
-type Mount struct {
-	Source string
-	FSType string
-	Flags  uintptr // MS_* of mount(2)
-	Data   string
-}
+type Mount = mountns.Mount
 
 // Spec says what to run and on which tree. Argv, Device, Mount and Serve are
 // needed.

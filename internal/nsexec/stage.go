@@ -6,10 +6,11 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // The names that this program is started under as one of the other two.
@@ -18,17 +19,13 @@ const (
 	watcherName = "aggrfs-exec-watcher"
 )
 
-// What a process may and which namespaces it is in is a matter of its threads:
-// the stage does all of its work, and becomes the command, on one.
-func init() {
-	if os.Args[0] == stageName || os.Args[0] == clockName {
-		runtime.LockOSThread()
-	}
-}
-
 // Stage is to be called first thing in main. In a process that Run started it
 // does that process' work and does not return; in any other it does nothing.
 func Stage() {
+	// What a process may, and which time it has, is a matter of its threads: each
+	// does all of its work, and becomes the command, on one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	switch os.Args[0] {
 	case stageName:
 		os.Exit(stage(os.Args[1:]))
@@ -70,16 +67,12 @@ func stage(args []string) int {
 		return CodeFailed
 	}
 	if s.Unprivileged {
-		if err := drop(); err != nil {
+		if err := mountns.Drop(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
 			return CodeFailed
 		}
 	}
-	// Whoever stands in /proc stands below the tree.
-	if wd, err := os.Getwd(); err == nil && (wd == procfs || strings.HasPrefix(wd, procfs+"/")) {
-		os.Chdir(wd) // stays where it is if the tree has no such directory
-	}
-	return become(s.Name, args[1:])
+	return mountns.Become(s.Name, args[1:])
 }
 
 // enter makes a user namespace ready: this user is in it, the device is opened
@@ -119,7 +112,10 @@ func prepare(s setup, server pipe, watch, fuse int) error {
 	if err := shiftClock(s.Aside, s.BootOffset); err != nil && !noTimeNamespaces(err) {
 		return err
 	}
-	tree, err := mountTree(s.Mount, proc)
+	tree, err := mountns.MountTree(s.Mount, proc)
+	if err != nil && s.Unprivileged {
+		err = forbidden(s.Native, err) // FUSE in a user namespace takes Linux 4.18
+	}
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // The watcher's descriptors.
@@ -43,7 +45,7 @@ func watch([]string) int {
 		}
 	}
 	if g.Tree != "" {
-		complain(takeAway(proc, g.Tree))
+		complain(mountns.TakeAway(proc, g.Tree))
 	}
 	if err := unix.Unmount(g.Aside, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		complain(fmt.Errorf("unmount %s: %w", g.Aside, err))

@@ -1,4 +1,4 @@
-package nsexec
+package mountns
 
 import (
 	"fmt"
@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// drop gives up all capabilities of the calling thread, for good: setuid
+// Drop gives up all capabilities of the calling thread, for good: setuid
 // programs and those with capabilities of their own gain nothing any more. The
 // bounding set stays where CAP_SETPCAP is missing; without new privileges it
 // bounds nothing that could be had.
-func drop() error {
+func Drop() error {
 	for c := uintptr(0); c < 64; c++ {
 		if unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) != nil {
 			break // not allowed, or behind the last one

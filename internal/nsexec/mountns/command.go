@@ -1,4 +1,4 @@
-package nsexec
+package mountns
 
 import (
 	"fmt"
@@ -8,13 +8,25 @@ import (
 	"syscall"
 )
 
+// Exit statuses of a command that could not be run; env(1), timeout(1) and the
+// shells use the same.
+const (
+	CodeFailed     = 125 // it was not tried
+	CodeCannotExec = 126 // the command was found and cannot be executed
+	CodeNotFound   = 127 // there is no such command
+)
+
 // defaultPath is where commands are looked for when PATH is not set, as
 // execvp(3) does.
 const defaultPath = "/bin:/usr/bin"
 
-// become replaces this process by the command. When it cannot, it says why on
+// Become replaces this process by the command. When it cannot, it says why on
 // stderr and returns the exit status that stands for it.
-func become(name string, argv []string) int {
+func Become(name string, argv []string) int {
+	// Whoever stands in /proc stands below the tree.
+	if wd, err := os.Getwd(); err == nil && (wd == Procfs || strings.HasPrefix(wd, Procfs+"/")) {
+		os.Chdir(wd) // stays where it is if the tree has no such directory
+	}
 	code, why := execute(argv)
 	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", name, argv[0], why)
 	return code

@@ -1,4 +1,4 @@
-package nsexec
+package mountns
 
 import (
 	"fmt"
@@ -22,9 +22,9 @@ type mountEntry struct {
 // this process; "" when what lies there is something else. proc is the native
 // procfs.
 func mountAt(proc *os.File, point string) (id string, err error) {
-	fd, err := unix.Openat(int(proc.Fd()), "self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(int(proc.Fd()), "thread-self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", fmt.Errorf("open self/mountinfo of the native procfs: %w", err)
+		return "", fmt.Errorf("open thread-self/mountinfo of the native procfs: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "self/mountinfo")
 	defer f.Close()

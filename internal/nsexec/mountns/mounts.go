@@ -1,0 +1,78 @@
+package mountns
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Procfs is where a procfs is looked for, and where the tree goes.
+const Procfs = "/proc"
+
+// A Mount is what mount(2) is told about the tree.
+type Mount struct {
+	Source string
+	FSType string
+	Flags  uintptr // MS_* of mount(2)
+	Data   string
+}
+
+// IsProcfs tells whether a procfs is what is at the path.
+func IsProcfs(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
+}
+
+// KeepIn has the mounts of this process' namespace no longer leave it.
+func KeepIn() error {
+	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("keep mounts in the namespace: %w", err)
+	}
+	return nil
+}
+
+// Bind mounts a copy of what is mounted at one place, and below, at another.
+func Bind(from, to string) error {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return fmt.Errorf("copy the mount at %s: %w", from, err)
+	}
+	defer unix.Close(tree)
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("keep %s at %s: %w", from, to, err)
+	}
+	return nil
+}
+
+// MountTree mounts the tree on /proc and returns the mount's number, as in
+// proc_pid_mountinfo(5). proc is the native procfs.
+func MountTree(m Mount, proc *os.File) (mount string, err error) {
+	if err := unix.Mount(m.Source, Procfs, m.FSType, m.Flags, m.Data); err != nil {
+		return "", fmt.Errorf("mount %s on %s (%s): %w", m.FSType, Procfs, m.Data, err)
+	}
+	if mount, err = mountAt(proc, Procfs); err == nil && mount == "" {
+		err = fmt.Errorf("self/mountinfo does not show the mount of %s on %s", m.FSType, Procfs)
+	}
+	return mount, err
+}
+
+// TakeAway unmounts the tree, lazily, from this mount namespace: the mount of
+// that number on /proc, if it still is the one on top there. proc is the native
+// procfs.
+//
+// Only this namespace, and only that mount: numbers of devices and of mounts
+// are used again as soon as they are free, so whoever unmounts by number in
+// other namespaces will one day take a stranger's /proc away. A process of the
+// command's that made a mount namespace of its own keeps the tree there, and
+// after the server's end has a /proc that answers ENOTCONN.
+func TakeAway(proc *os.File, mount string) error {
+	top, err := mountAt(proc, Procfs)
+	if err != nil || top != mount {
+		return err
+	}
+	if err := unix.Unmount(Procfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmount %s: %w", Procfs, err)
+	}
+	return nil
+}
