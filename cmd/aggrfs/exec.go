@@ -92,5 +92,6 @@ func (a *app) fuseConfig(t *tree) (fusefs.Config, error) {
 	return fusefs.Config{
 		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.root(ctx) },
 		Owner:  owner, Log: a.log,
+		Deadline: max(fusefs.DefaultDeadline, t.patience+time.Second),
 	}, err
 }

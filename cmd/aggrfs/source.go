@@ -67,6 +67,8 @@ type tree struct {
 	io.Closer
 	who   vfs.Identity // whom it is for
 	aname string       // of the root that was asked for
+	// patience is how long a request may take; zero is not known.
+	patience time.Duration
 
 	// as opens the same source for somebody else, which only root can.
 	as func(ctx context.Context, who vfs.Identity) (*tree, error)
@@ -190,7 +192,7 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addres
 		}
 		return nil, fmt.Errorf("server at %s: %w", address, err)
 	}
-	return &tree{Tree: m, Closer: m, who: who, as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
+	return &tree{Tree: m, Closer: m, who: who, patience: m.Patience(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
 		return s.mirrorFor(ctx, a, who, address, addr, base, path)
 	}}, nil
 }

@@ -16,12 +16,12 @@ import (
 //
 //	nodes     a row a node
 //	whoami    who the reader is, and what they may see
+//	hints     what who mirrors the tree must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
 func newClusterDir(v *view, id uint64) vfs.Node {
 	nodes := func() vfs.Node {
 		return &madeFile{made: v.c.made, id: childID(id, "nodes"), content: func(ctx context.Context) ([]byte, error) {
-			v.c.sweep(ctx, v.nodes()) // the state as of now, and the numbers of processes
-			return v.nodesTable(), nil
+			return v.nodesTable(ctx), nil
 		}}
 	}
 	where := func() vfs.Node {
@@ -36,6 +36,10 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			return nodes(), nil
 		case "where":
 			return where(), nil
+		case hintsFile:
+			return &madeFile{made: v.c.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
+				return v.hintsTable(), nil
+			}}, nil
 		case "whoami":
 			return &madeFile{made: v.c.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
 				return v.whoamiTable(), nil
@@ -53,9 +57,12 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 // answer, latency of it in milliseconds, processes of the view as of the last
 // sweep, when it was booted, version of the leaf, and what is wrong. "-" is not
 // known.
-func (v *view) nodesTable() []byte {
+func (v *view) nodesTable(ctx context.Context) []byte {
+	nodes := v.nodes()
+	// As a listing would find them now: what it would lack has no number.
+	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
 	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "BOOTED", "VERSION", "ADDRESS", "ERROR"}}
-	for _, n := range v.nodes() {
+	for i, n := range nodes {
 		h := n.healthNow()
 		now := v.c.cfg.Now()
 		row := []string{string(n.name), fmt.Sprint(n.index), string(h.state), "-", "-", "-", "-", "-", orDash(n.address), "-"}
@@ -64,8 +71,8 @@ func (v *view) nodesTable() []byte {
 			row[4] = fmt.Sprintf("%.2fms", float64(h.latency)/float64(time.Millisecond))
 		}
 		if t := n.table.Load(); t != nil {
-			if h.state == stateUp {
-				row[5] = fmt.Sprint(v.count(t))
+			if rosters[i].t != nil {
+				row[5] = fmt.Sprint(v.count(rosters[i]))
 			}
 			row[6] = t.Facts().BootTime.UTC().Format(time.RFC3339)
 			row[7] = orDash(t.Facts().Version)
@@ -78,14 +85,11 @@ func (v *view) nodesTable() []byte {
 	return plaintext.Table(rows)
 }
 
-// count is how many processes of a table are in the view.
-func (v *view) count(t *table) int {
-	if !v.limited() {
-		return t.Len()
-	}
+// count is how many processes of a node are in the view.
+func (v *view) count(r roster) int {
 	n := 0
-	for i := range t.Len() {
-		if v.sees(t.Proc(i).UID) {
+	for i := range r.t.Len() {
+		if v.sees(r.t.Proc(i).UID) && r.has(i) {
 			n++
 		}
 	}

@@ -78,7 +78,7 @@ func (n *node) connectOnce() error {
 
 // open dials the node and sees to it that it answers.
 func (n *node) open() (Upstream, error) {
-	ctx, cancel := context.WithTimeout(n.ctx, n.limits.Connect)
+	ctx, cancel := context.WithTimeout(n.ctx, n.timeouts().Connect)
 	defer cancel()
 	up, err := n.dial(ctx)
 	if err != nil {
@@ -146,7 +146,7 @@ func (n *node) watch(up Upstream) error {
 // the connection useless: it is returned.
 func (n *node) probeOnce(up Upstream) error {
 	// A probe is small: half of what any exchange may take.
-	timeout := n.limits.Read / 2
+	timeout := n.timeouts().Read / 2
 	ctx, cancel := context.WithTimeout(n.ctx, timeout)
 	defer cancel()
 	start := n.now()

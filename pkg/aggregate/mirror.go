@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -44,7 +45,7 @@ func NewMirror(cfg Config, who vfs.Identity, path string) (*Mirror, error) {
 		n:    newNode(ctx, &cfg, cfg.Head, 0), stop: stop,
 		native: newNative(made{since: cfg.Now(), keep: cfg.Policy.Table()}, &cfg),
 	}
-	m.n.aname, m.n.reader = path, who
+	m.n.aname, m.n.reader, m.n.cluster = path, who, true
 	m.n.wg.Go(m.n.run)
 	return m, nil
 }
@@ -88,6 +89,11 @@ func (m *Mirror) Check(ctx context.Context) error {
 	default:
 		return h.err
 	}
+	h, err := m.n.readHints(ctx)
+	if err != nil {
+		return err
+	}
+	m.n.follow(h)
 	t, err := m.n.fresh(ctx)
 	if err != nil {
 		return err
@@ -97,6 +103,10 @@ func (m *Mirror) Check(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Patience is how long a request of the mirror may take, as the daemon is
+// configured.
+func (m *Mirror) Patience() time.Duration { return m.n.timeouts().Read }
 
 // mirrorRoot is the root of a mirror.
 type mirrorRoot struct {
@@ -109,6 +119,8 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	pid, isPID := parsePID(name, maxGPID)
 	_, merged := rootNames[name]
 	switch {
+	case isPID && isCaller(ctx, GPID(pid)):
+		return r.native.ownLink(r.id, name), nil
 	case name == "sys":
 		return newSysDir(r.native, childID(r.id, name)), nil
 	case !isPID && !merged && !strings.Contains(name, ":"):

@@ -130,7 +130,7 @@ func (f *knownFile) Preview() vfs.Attr {
 // long that may be kept.
 func (d *processDir) missing(name string) (keep time.Duration, ok bool) {
 	names := d.n.names.Load()
-	if names == nil || names.process[name] != 0 {
+	if names == nil || names.process[name] != 0 || !d.n.sameNames.Load() {
 		return 0, false
 	}
 	t, _, keep, _ := d.held()

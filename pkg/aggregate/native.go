@@ -109,6 +109,21 @@ func (n *native) callerPID(ctx context.Context) PID {
 	return PID(tgid)
 }
 
+// isCaller tells whether a request is made by the main thread of that process.
+func isCaller(ctx context.Context, g GPID) bool {
+	caller, ok := vfs.CallerOf(ctx)
+	return ok && g <= rewrite.MaxPID && caller.TID == uint32(g)
+}
+
+// ownLink is the reader's own process: a link to the native one, where its fd/ and
+// ns/ can be followed and its files written. It is not to be kept: to others the
+// name is the process as the tree has it.
+func (n *native) ownLink(parent uint64, name string) *link {
+	l := n.link(childID(parent, name), name)
+	l.keep = 0
+	return l
+}
+
 // link makes the link to that path below the native procfs.
 func (n *native) link(id uint64, path string) *link {
 	return &link{made: n.made, id: id, target: n.path + "/" + path}

@@ -26,13 +26,18 @@ type node struct {
 	reader  vfs.Identity // whom the tables are for: root, but for a mirror
 	dial    Dialer
 	policy  *cachepolicy.Policy
-	limits  Timeouts
+	limits  atomic.Pointer[Timeouts]
 	log     *slog.Logger
 	now     func() time.Time
 
 	table atomic.Pointer[table]     // what the last sweep brought, perhaps out of date; nil is nothing
 	clock atomic.Pointer[clock]     // how its files are rewritten; nil is not known yet
 	names atomic.Pointer[nameTable] // which names a process directory of this node has; nil is not known yet
+
+	// cluster: the node is a whole cluster, which a mirror shows. sameNames is
+	// whether the processes of all its nodes have the same names in their directories.
+	cluster   bool
+	sameNames atomic.Bool
 
 	late    atomic.Int32 // processes read one by one since the table expired, see renew
 	latePID atomic.Int32 // the last of them
@@ -54,14 +59,17 @@ type node struct {
 const maxRoots = 4096
 
 func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
-	return &node{
+	n := &node{
 		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
-		policy: cfg.Policy, limits: cfg.Timeouts, now: cfg.Now,
+		policy: cfg.Policy, now: cfg.Now,
 		log:     cfg.Log.With("node", string(nc.Name)),
 		suspect: make(chan struct{}, 1),
 		ctx:     ctx,
 		health:  health{state: stateConnecting, since: cfg.Now()},
 	}
+	n.limits.Store(&cfg.Timeouts)
+	n.sameNames.Store(true)
+	return n
 }
 
 // wait waits for everything that the node started, once its context has ended.
@@ -116,7 +124,7 @@ func (n *node) call(ctx context.Context, who vfs.Identity, f func(context.Contex
 }
 
 func (n *node) callAt(ctx context.Context, who vfs.Identity, aname string, f func(context.Context, vfs.Dir) error) error {
-	ctx, cancel := context.WithTimeout(ctx, n.limits.Read)
+	ctx, cancel := context.WithTimeout(ctx, n.timeouts().Read)
 	defer cancel()
 	start := n.now()
 	root, err := n.root(ctx, who, aname)

@@ -65,7 +65,7 @@ func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if !ok {
 		return r.remoteDir.Walk(ctx, name)
 	}
-	r.n.renew(ctx, PID(pid))
+	r.n.renew(PID(pid))
 	if t := r.n.table.Load(); t.keep(r.n.now()) > 0 {
 		i, ok := t.Find(int32(pid))
 		if ok && r.v.sees(t.Proc(i).UID) && r.n.form(t, i, r.v.identity()) != unknown {

@@ -51,7 +51,7 @@ func newProcessDir(v viewer, parent uint64, p *process, attr vfs.Attr) *processD
 
 // Attr implements vfs.Node: from the table while it is good.
 func (d *processDir) Attr(ctx context.Context) (vfs.Attr, error) {
-	d.renew(ctx)
+	d.renew()
 	if t, i, keep, _ := d.held(); t != nil {
 		a := rowAttr(t, i, keep)
 		a.ID = d.id
@@ -72,9 +72,9 @@ func (d *processDir) Preview() vfs.Attr {
 }
 
 // renew is node.renew for r's process, unless it is none of its viewer's.
-func (r *remote) renew(ctx context.Context) {
+func (r *remote) renew() {
 	if r.exists(r.path) == nil {
-		r.n.renew(ctx, r.proc.pid)
+		r.n.renew(r.proc.pid)
 	}
 }
 
@@ -110,7 +110,7 @@ func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err := d.exists([]string{d.path[0], name}); err != nil {
 		return nil, err
 	}
-	d.renew(ctx)
+	d.renew()
 	if k := d.n.fileIndex([]string{name}); k >= 0 {
 		if f := d.tableFile(name, k); f != nil {
 			return f, nil

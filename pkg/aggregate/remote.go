@@ -93,6 +93,9 @@ func (r *remote) walk(ctx context.Context, names ...string) (found vfs.Node, ids
 		}
 		return r.check(ids)
 	})
+	if err != nil {
+		r.noteEnd(path, err)
+	}
 	return found, ids, err
 }
 
@@ -168,6 +171,9 @@ func (f *remoteFile) Open(ctx context.Context) (vfs.Handle, error) {
 		h, err = f.rewritten(ctx, got)
 		return err
 	})
+	if err != nil {
+		f.noteEnd(f.path, err)
+	}
 	return h, err
 }
 
@@ -197,7 +203,7 @@ type remoteHandle struct {
 
 // ReadAt implements vfs.Handle, with the node's read deadline.
 func (h *remoteHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.n.limits.Read)
+	ctx, cancel := context.WithTimeout(ctx, h.n.timeouts().Read)
 	defer cancel()
 	n, err := h.Handle.ReadAt(ctx, p, off)
 	if err != nil && ctx.Err() == context.DeadlineExceeded {

@@ -68,10 +68,13 @@ func (v *view) named(name string) vfs.Node {
 	return newSumFile(v, name, id)
 }
 
-// walkGPID finds a process of the view. The reader's own process can be walked
-// in every root: where it is not part of the view it is a link to the native
-// one, without which procps refuses to start.
+// walkGPID finds a process of the view. The reader's own process can be walked in
+// every root, as a link to the native one: procps refuses to start without it, and
+// programs look for themselves there.
 func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
+	if isCaller(ctx, g) {
+		return r.v.c.native.ownLink(r.v.id, g.String()), nil
+	}
 	n, pid, ok := r.v.locate(g)
 	if ok {
 		p, a, err := r.v.process(ctx, n, pid)

@@ -85,6 +85,11 @@ func (n *node) startFetch() *fetch {
 		}
 		n.mu.Unlock()
 		close(f.done)
+		if n.cluster && f.err == nil {
+			if h, err := n.readHints(n.ctx); err == nil {
+				n.follow(h)
+			}
+		}
 		if f.err == nil && n.names.Load() == nil && f.t.Len() > 0 {
 			p := f.t.Proc(0)
 			_ = n.learnNames(n.ctx, up, &process{n: n, pid: PID(p.PID), leaf: p.ID}) // without them names are asked for

@@ -1,19 +1,22 @@
 package aggregate
 
 import (
-	"context"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // A table is the processes of one node as one snapshot brought them. It never
-// changes; a newer one takes its place as a whole.
+// changes; a newer one takes its place as a whole. Only that a process has ended
+// since is noted.
 type table struct {
 	*snapshot.Table
 	expires time.Time // from then on it is not used any more
+	gone    sync.Map  // of the processes that have ended, by leaf number
 }
 
 // keep is how much longer the table is good; 0 if it is not.
@@ -35,7 +38,33 @@ func (n *node) row(pid PID, leaf uint64) (t *table, i int, keep time.Duration) {
 	if !ok || t.Proc(i).ID != leaf {
 		return nil, 0, 0
 	}
+	if _, ended := t.gone.Load(leaf); ended {
+		return nil, 0, 0
+	}
 	return t, i, keep
+}
+
+// noteEnd notes that r's process has ended, if that is what an error of the node
+// means for something on the way to path. Only whom the tables are for are told
+// the truth about who exists.
+func (r *remote) noteEnd(path []string, err error) {
+	if r.proc == nil || !r.v.identity().Equal(r.n.reader) {
+		return
+	}
+	switch vfs.Errno(err) {
+	case syscall.ESRCH:
+	case syscall.ENOENT:
+		// A name that every process has is missing with its process only.
+		names := r.n.names.Load()
+		if names == nil || len(path) > 2 || len(path) == 2 && names.process[path[1]] == 0 {
+			return
+		}
+	default:
+		return
+	}
+	if t, _, _ := r.n.row(r.proc.pid, r.proc.leaf); t != nil {
+		t.gone.Store(r.proc.leaf, true)
+	}
 }
 
 // lateReads is how many different processes are read one by one after a table
@@ -45,13 +74,13 @@ const lateReads = 8
 
 // renew sees to it that there is a good table where one pays. It is called
 // before a process of the node is read, by those for whom the tables are.
-func (n *node) renew(ctx context.Context, pid PID) {
+func (n *node) renew(pid PID) {
 	t := n.table.Load()
 	if t == nil || t.keep(n.now()) > 0 {
 		return
 	}
 	if n.latePID.Swap(int32(pid)) != int32(pid) && n.late.Add(1) > lateReads {
-		_, _ = n.fresh(ctx) // without one the process is read by itself
+		n.startFetch() // until it comes processes are read by themselves
 	}
 }
 

@@ -57,7 +57,7 @@ func (f *tableFile) content() (bytes []byte, keep time.Duration, ok bool, err er
 
 // Attr implements vfs.Node, with the exact size.
 func (f *tableFile) Attr(ctx context.Context) (vfs.Attr, error) {
-	f.renew(ctx)
+	f.renew()
 	c, keep, ok, _ := f.content()
 	if !ok {
 		return f.remoteFile.Attr(ctx)
@@ -81,7 +81,7 @@ func (f *tableFile) Preview() vfs.Attr {
 
 // Open implements vfs.File.
 func (f *tableFile) Open(ctx context.Context) (vfs.Handle, error) {
-	f.renew(ctx)
+	f.renew()
 	c, keep, ok, err := f.content()
 	if !ok {
 		return f.remoteFile.Open(ctx)

@@ -28,6 +28,7 @@ type view struct {
 	user *uint32        // only this user's processes; nil is no limit
 	id   uint64         // number of the root directory
 	path string         // from the top: "", "/sets/n[1-3]"
+	deep int            // how many roots it is below the top
 
 	last *atomic.Pointer[reach] // what was seen last
 }
@@ -69,7 +70,7 @@ func (c *Cluster) view(who vfs.Identity, h host) *view {
 func (v *view) below(kind, name string) *view {
 	sub := *v
 	sub.last = &atomic.Pointer[reach]{}
-	sub.path = v.path + "/" + kind + "/" + name
+	sub.path, sub.deep = v.path+"/"+kind+"/"+name, v.deep+1
 	sub.id = childID(childID(v.id, kind), name)
 	return &sub
 }
@@ -108,10 +109,14 @@ func (v *view) node(name NodeName) *node {
 	return nil
 }
 
+// maxDeep is how deep roots nest: a set's user's set's user. Further down there is
+// nothing new, and each level holds memory.
+const maxDeep = 4
+
 // set is the view limited to the nodes of a nodeset, all of which must be in it.
 func (v *view) set(expr string) (*view, error) {
 	set, err := nodeset.Parse(expr)
-	if err != nil {
+	if err != nil || v.deep == maxDeep {
 		return nil, syscall.ENOENT
 	}
 	part := map[*node]bool{}
@@ -131,7 +136,7 @@ func (v *view) set(expr string) (*view, error) {
 // can show.
 func (v *view) ofUser(name string) (*view, error) {
 	uid, ok := v.c.users.UID(name)
-	if !ok || !v.sees(uid) {
+	if !ok || !v.sees(uid) || v.deep == maxDeep {
 		return nil, syscall.ENOENT
 	}
 	sub := v.below("users", name)

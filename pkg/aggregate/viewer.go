@@ -38,7 +38,7 @@ func (everything) denies(...string) bool    { return false }
 // table, or by asking the node. One that exists and is not in the view is asked
 // for like one that does not exist, so that both take as long.
 func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Attr, error) {
-	n.renew(ctx, pid)
+	n.renew(pid)
 	if t := n.table.Load(); t.keep(n.now()) > 0 {
 		if i, ok := t.Find(int32(pid)); ok && v.sees(t.Proc(i).UID) && n.form(t, i, v.who) != unknown {
 			return v.admit(ctx, n, pid, t.Proc(i).ID, rowAttr(t, i, t.keep(n.now())))

@@ -2,11 +2,14 @@ package aggregate
 
 import (
 	"context"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/nodeset"
@@ -261,5 +264,59 @@ func TestTimeNamespace(t *testing.T) {
 	}
 	if files := fetchAll(t, c, vfs.Root, "/timens/1000").files[pid]; files["stat"] != read(t, ahead, pid, "stat") {
 		t.Errorf("the snapshot has %q", files["stat"])
+	}
+}
+
+// Roots nest to a depth and no further: each level holds memory.
+func TestDepth(t *testing.T) {
+	c := newTestCluster(t, Config{}, "n1")
+	root := rootOf(t, c, vfs.Root, "")
+	path := []string{"sets", "n1", "users", "root", "sets", "n1", "users", "0"}
+	walkDir(t, root, path...)
+	absent(t, root, append(path, "sets", "n1")...)
+	absent(t, root, append(path, "users", "root")...)
+}
+
+// A process that its node says has ended is gone as a whole, however good the
+// table still is.
+func TestEnded(t *testing.T) {
+	c := newTestCluster(t, Config{Policy: cachepolicy.Sweep(time.Hour)}, "n1")
+	cmd := exec.Command("sleep", "1000")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g := strconv.Itoa(gpidStride + cmd.Process.Pid)
+	root := rootOf(t, c, vfs.Root, "")
+	names(t, root)
+	dir := walkDir(t, root, g)
+	read(t, dir, "stat")
+	cmd.Process.Kill()
+	cmd.Wait()
+	if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); err == nil {
+		t.Fatal("environ of a process that has ended")
+	}
+	for _, name := range []string{"stat", "status"} {
+		if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, name); err == nil {
+			t.Errorf("%s of a process that has ended", name)
+		}
+	}
+	if _, err := dir.Attr(t.Context()); err == nil {
+		t.Error("its directory has attributes")
+	}
+}
+
+func TestHints(t *testing.T) {
+	c := newTestCluster(t, Config{Timeouts: Timeouts{Connect: time.Second, Read: 3 * time.Second, Sweep: 4 * time.Second}})
+	root := rootOf(t, c, vfs.Root, "")
+	eventually(t, "the names are known", func() bool {
+		names(t, root)
+		return parseHints([]byte(read(t, root, "cluster", "hints"))).sameNames
+	})
+	want := hints{timeouts: c.cfg.Timeouts, sameNames: true}
+	if got := parseHints([]byte(read(t, root, "cluster", "hints"))); got != want {
+		t.Errorf("%+v", got)
+	}
+	if got := parseHints([]byte("read 1h\nsweep -1s\nsame-names maybe\nfuture 1\nx\n")); got != (hints{timeouts: Timeouts{Read: maxPatience}}) {
+		t.Errorf("odd hints are %+v", got)
 	}
 }

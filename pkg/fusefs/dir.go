@@ -131,7 +131,7 @@ func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*reque
 		return statusOf(err)
 	}
 	if len(entries) == 0 && number != 0 {
-		fs.prune(pruning{d.inode, number, v.mark})
+		fs.prune(pruning{dir: d.inode, number: number, by: v.mark})
 	}
 	reached := uint64(afterDotDot)
 	for _, e := range entries {

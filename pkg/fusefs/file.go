@@ -56,6 +56,7 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	}
 	h, err := file.Open(ctx)
 	if err != nil {
+		fs.dropEnded(i, err)
 		return statusOf(err)
 	}
 	f := &openFile{inode: i, file: file, now: newContent(h)}

@@ -2,13 +2,18 @@ package fusefs
 
 import (
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // A pruning is a directory of which a listing has left names out.
 type pruning struct {
 	dir        *inode
 	number, by uint64 // of the listing, see listed
+
+	ended *inode // or an object that the tree says is gone, in place of all that
 }
 
 const (
@@ -31,6 +36,19 @@ func (fs *fileSystem) prune(p pruning) {
 	}
 }
 
+// dropEnded asks for the name of the directory to be dropped in which a file was
+// that the tree says is gone: it has been looked up a moment ago, so the directory
+// is likely gone, a process's.
+func (fs *fileSystem) dropEnded(i *inode, err error) {
+	switch vfs.Errno(err) {
+	case syscall.ENOENT, syscall.ESRCH:
+		select {
+		case fs.prunings <- pruning{ended: i}:
+		default:
+		}
+	}
+}
+
 // pruner drops names until stop. It is a goroutine of its own, which the server
 // waits for: to drop a name, the kernel locks the directory, and waits with
 // that until the LOOKUPs and READDIRs that it has asked there are answered. For
@@ -48,6 +66,13 @@ func (fs *fileSystem) pruner(stop <-chan struct{}) {
 }
 
 func (fs *fileSystem) pruneOne(p pruning, stop <-chan struct{}) {
+	if p.ended != nil {
+		dir := p.ended.parent
+		if dir != nil && dir.parent != nil && !fs.requests.slow(dir.parent.id, patience) {
+			fs.notify.invalEntry(dir.parent.id, dir.name)
+		}
+		return
+	}
 	for !fs.requests.slow(p.dir.id, patience) {
 		select {
 		case <-stop:

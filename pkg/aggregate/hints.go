@@ -1,0 +1,104 @@
+package aggregate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Hints are what a cluster tells those who mirror it, in the file cluster/hints: a
+// line a hint, its name and its value. Lines that are not known are passed over.
+type hints struct {
+	timeouts  Timeouts // that an exchange of the cluster's with a node may take
+	sameNames bool     // the process directories of all nodes have the same names
+}
+
+const hintsFile = "hints"
+
+// hintsTable is cluster/hints.
+func (v *view) hintsTable() []byte {
+	t := v.c.cfg.Timeouts
+	same := "no"
+	if v.sameNames() {
+		same = "yes"
+	}
+	return plaintext.Table([][]string{
+		{"connect", t.Connect.String()}, {"read", t.Read.String()}, {"sweep", t.Sweep.String()}, {"same-names", same},
+	})
+}
+
+// sameNames tells whether the process directories of all nodes of the view are
+// known to have the same names, as they have where the kernels are the same.
+func (v *view) sameNames() bool {
+	var first *nameTable
+	for _, n := range v.nodes() {
+		names := n.names.Load()
+		if names == nil {
+			return false
+		}
+		if first == nil {
+			first = names
+		}
+		if !maps.Equal(names.process, first.process) || !maps.Equal(names.thread, first.thread) {
+			return false
+		}
+	}
+	return first != nil
+}
+
+// maxHints bounds the file, in bytes.
+const maxHints = 1 << 16
+
+// readHints reads a cluster's hints; zero is what it does not say.
+func (n *node) readHints(ctx context.Context) (h hints, err error) {
+	err = n.call(ctx, n.reader, func(ctx context.Context, root vfs.Dir) error {
+		text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", hintsFile)
+		if err == nil {
+			h = parseHints(text)
+		}
+		return err
+	})
+	return h, err
+}
+
+func parseHints(text []byte) (h hints) {
+	for line := range bytes.Lines(text) {
+		var name, value string
+		if n, _ := fmt.Sscan(string(line), &name, &value); n != 2 {
+			continue
+		}
+		span, _ := time.ParseDuration(value) // what is none is zero
+		span = max(0, min(span, maxPatience))
+		switch name {
+		case "connect":
+			h.timeouts.Connect = span
+		case "read":
+			h.timeouts.Read = span
+		case "sweep":
+			h.timeouts.Sweep = span
+		case "same-names":
+			h.sameNames = value == "yes"
+		}
+	}
+	return h
+}
+
+// maxPatience bounds what a cluster can make a mirror wait.
+const maxPatience = time.Minute
+
+// follow makes the node that is a cluster be waited for as long as that itself may
+// wait for a node, and some more.
+func (n *node) follow(h hints) {
+	n.sameNames.Store(h.sameNames)
+	if t := h.timeouts; t.Read > 0 {
+		n.limits.Store(&Timeouts{Connect: n.timeouts().Connect, Read: t.Read + t.Sweep + time.Second, Sweep: t.Sweep + time.Second})
+	}
+}
+
+// timeouts bound the exchanges with the node.
+func (n *node) timeouts() *Timeouts { return n.limits.Load() }
