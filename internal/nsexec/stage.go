@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -153,30 +152,4 @@ func withdraw(aside string, lock *os.File, err error) error {
 	unix.Unmount(aside, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	removeAside(lock, aside)
 	return err
-}
-
-// startWatcher starts the watcher as a child of our parent.
-func startWatcher(socket, lock, proc int, s setup) error {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer null.Close()
-	attr := &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_PARENT}
-	if s.Unprivileged {
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-			return fmt.Errorf("drop the ambient capabilities: %w", err)
-		}
-		attr.AmbientCaps = watcherCaps
-	}
-	_, err = syscall.ForkExec(s.Aside+"/self/exe", []string{watcherName, "of", strconv.Itoa(os.Getppid())}, &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   append(os.Environ(), "GOMAXPROCS=1"),
-		Files: []uintptr{null.Fd(), null.Fd(), 2, uintptr(socket), uintptr(lock), uintptr(proc)},
-		Sys:   attr,
-	})
-	if err != nil {
-		return fmt.Errorf("start the watcher: %w", err)
-	}
-	return nil
 }

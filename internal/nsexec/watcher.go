@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,6 +19,32 @@ const (
 	watcherLock              // on the directory aside, see lockAside
 	watcherProc              // the native procfs
 )
+
+// startWatcher starts the watcher as a child of our parent.
+func startWatcher(socket, lock, proc int, s setup) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	attr := &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_PARENT}
+	if s.Unprivileged {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+			return fmt.Errorf("drop the ambient capabilities: %w", err)
+		}
+		attr.AmbientCaps = watcherCaps
+	}
+	_, err = syscall.ForkExec(s.Aside+"/self/exe", []string{watcherName, "of", strconv.Itoa(os.Getppid())}, &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   append(os.Environ(), "GOMAXPROCS=1"),
+		Files: []uintptr{null.Fd(), null.Fd(), 2, uintptr(socket), uintptr(lock), uintptr(proc)},
+		Sys:   attr,
+	})
+	if err != nil {
+		return fmt.Errorf("start the watcher: %w", err)
+	}
+	return nil
+}
 
 // watch waits until the server has gone and cleans up.
 func watch([]string) int {
