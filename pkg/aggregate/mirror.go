@@ -149,6 +149,9 @@ func (r *mirrorRoot) List(context.Context) (vfs.DirHandle, error) {
 				})
 			}
 		}
+		if len(all) == 0 {
+			all = r.native.ownEntry(ctx, r.id)
+		}
 		return append(all, r.native.otherNames(r.id, r.v.denies)...), nil
 	}), nil
 }

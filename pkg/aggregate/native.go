@@ -124,6 +124,17 @@ func (n *native) ownLink(parent uint64, name string) *link {
 	return l
 }
 
+// ownEntry is the entry of the reader's own process, where they are known, for a
+// listing without any other: ps and top take a /proc without processes for broken.
+func (n *native) ownEntry(ctx context.Context, parent uint64) []vfs.DirEntry {
+	pid := n.callerPID(ctx)
+	if pid == 0 {
+		return nil
+	}
+	name := strconv.Itoa(int(pid))
+	return []vfs.DirEntry{{Name: name, ID: childID(parent, name), Type: vfs.TypeLink, Next: uint64(pid) + 1}}
+}
+
 // link makes the link to that path below the native procfs.
 func (n *native) link(id uint64, path string) *link {
 	return &link{made: n.made, id: id, target: n.path + "/" + path}

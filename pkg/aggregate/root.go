@@ -138,6 +138,9 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 			})
 		}
 	}
+	if len(all) == 0 {
+		all = v.c.native.ownEntry(ctx, v.id)
+	}
 	return append(all, v.c.native.otherNames(v.id, v.denies)...), nil
 }
 
