@@ -9,10 +9,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
 func main() {
+	// What others see of the process is its first thread: that one lends its
+	// rights to nobody (package procfs9p).
+	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {

@@ -28,8 +28,11 @@
 // # Whose rights
 //
 // The kernel decides. For the superuser the leaf reads with its own rights; for
-// everyone else each system call on the procfs is made as that identity, on a
-// thread that has its fs ids, its groups and no effective capability (as.go).
+// everyone else the system calls of an operation are made as that identity, on a
+// thread that has its effective ids, its groups and no capability in effect
+// (as.go). Nothing is decided here but what the kernel cannot be asked: what
+// belongs to a reader beyond these (ownFiles, hidden.go) and who may see what of
+// the leaf's own process (ownprocess.go).
 //
 // # What blocks
 //

@@ -46,20 +46,9 @@ func wantedFiles(names []string) []wanted {
 	files := make([]wanted, len(names))
 	for i, name := range names {
 		inside := inThread(name)
-		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(name)}
+		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(true, name)}
 	}
 	return files
-}
-
-// hiddenBelow tells whether rel or a directory on the way to it is hidden in a
-// process directory.
-func hiddenBelow(rel string) bool {
-	for i := range len(rel) + 1 {
-		if (i == len(rel) || rel[i] == '/') && hidden(true, rel[:i]) {
-			return true
-		}
-	}
-	return false
 }
 
 // start runs a worker from the place that the sweep has come to.
@@ -128,8 +117,8 @@ func (k *worker) visit(pid int32) (owned bool) {
 	}
 	defer unix.Close(dirfd)
 	if !begun {
-		k.proc = id
 		st := &k.st
+		k.proc = id
 		k.b.Begin(snapshot.Proc{
 			PID: pid, ID: id, UID: st.Uid, GID: st.Gid, Mode: st.Mode, Nlink: uint32(st.Nlink), Mtime: st.Mtim.Nano(),
 			FileUID: vfs.NoID, FileGID: vfs.NoID,
