@@ -34,6 +34,10 @@
 // belongs to a reader beyond these (ownFiles, hidden.go) and who may see what of
 // the leaf's own process (ownprocess.go).
 //
+// A snapshot is as root sees the node. It says of each process whether its owner
+// sees the same (ownerreads.go), and from whom the procfs hides processes
+// (mountopts.go), so that a front end can give out what it holds.
+//
 // # What blocks
 //
 // Reading a process's memory map or arguments takes that process's locks, and a

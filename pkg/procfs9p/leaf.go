@@ -68,6 +68,8 @@ type Leaf struct {
 	own   *rights
 	self  int32  // this process in the procfs; 0: it is not there
 	tasks string // the path of its threads below the root, with a slash
+	// userNS is the user namespace of this process.
+	userNS nsFile
 	// itself is for what the leaf does for its own sake.
 	itself *session
 	guard  *guard
@@ -91,6 +93,7 @@ func New(cfg Config) (*Leaf, error) {
 	l.itself = &session{leaf: l, who: vfs.Root}
 	l.self = ownPID(l.rootFD())
 	l.tasks = pidName(l.self) + "/task/"
+	l.userNS = ownUserNS()
 	l.seed = maphash.String(l.names, "") | 1
 	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
 	l.guard = newGuard(cfg.ReadTimeout, cfg.MaxAbandoned)

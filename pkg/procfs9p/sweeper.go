@@ -28,6 +28,7 @@ type sweeper struct {
 	at       int    // the process that comes next, or whose record is begun
 	file     int    // the file of it that comes next; 0: nothing is begun
 	proc     uint64 // the id of the process whose record is begun
+	owner    ownership
 
 	place   atomic.Uint64
 	waitsOn atomic.Uint64 // proc, as of the last move to an odd place
@@ -118,7 +119,7 @@ func (k *worker) visit(pid int32) (owned bool) {
 	defer unix.Close(dirfd)
 	if !begun {
 		st := &k.st
-		k.proc = id
+		k.proc, k.owner = id, ownership{uid: st.Uid, gid: st.Gid}
 		k.b.Begin(snapshot.Proc{
 			PID: pid, ID: id, UID: st.Uid, GID: st.Gid, Mode: st.Mode, Nlink: uint32(st.Nlink), Mtime: st.Mtim.Nano(),
 			FileUID: vfs.NoID, FileGID: vfs.NoID,
@@ -138,6 +139,9 @@ func (k *worker) visit(pid int32) (owned bool) {
 			k.b.Fail(errno)
 		}
 		k.file++
+	}
+	if own := k.leaf.userNS; k.owner.stat && k.owner.status && own != (nsFile{}) && userNS(dirfd) == own {
+		k.b.OwnerReads()
 	}
 	return true
 }
