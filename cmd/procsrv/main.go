@@ -10,12 +10,16 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/privs"
 )
 
 func main() {
+	// What others see of the process is its first thread: that one lends its
+	// rights to nobody (package procfs9p).
+	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := command(os.Stderr, confine).ExecuteContext(ctx); err != nil {

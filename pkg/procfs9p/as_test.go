@@ -2,9 +2,9 @@ package procfs9p
 
 import (
 	"bytes"
+	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,92 +12,12 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sys/unix"
 )
 
 const testUID = 1001
 
-func asUser() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUID, Gid: testUID}}
-}
-
-// native runs a command as the user, without the leaf.
-func native(t *testing.T, argv ...string) ([]byte, syscall.Errno) {
-	t.Helper()
-	id := strconv.Itoa(testUID)
-	cmd := exec.Command("setpriv", append([]string{"--reuid", id, "--regid", id, "--clear-groups"}, argv...)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.Output()
-	if err == nil {
-		return out, 0
-	}
-	for _, e := range []syscall.Errno{syscall.EACCES, syscall.EPERM, syscall.ENOENT, syscall.ESRCH, syscall.EINVAL, syscall.EIO} {
-		if strings.Contains(strings.ToLower(stderr.String()), e.Error()) {
-			return nil, e
-		}
-	}
-	t.Fatalf("%q: %v: %s", argv, err, stderr.String())
-	return nil, 0
-}
-
-// TestRightsOfUser reads as a user through the leaf, and as the same user
-// without it: the bytes and the errors are the same.
-func TestRightsOfUser(t *testing.T) {
-	roots, own := quiet(t, nil), quiet(t, asUser())
-	l := newLeaf(t, Config{})
-	who := vfs.Identity{UID: testUID, GID: testUID}
-	user, super := attach(t, l, who, ""), attach(t, l, vfs.Root, "")
-	denied := 0
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for _, pid := range []int{roots, own} {
-		for _, name := range []string{
-			"stat", "statm", "status", "cmdline", "environ", "maps", "smaps_rollup", "io", "stack", "syscall", "wchan",
-			"personality", "auxv", "limits", "cgroup", "oom_score", "mountinfo", "timerslack_ns", "numa_maps",
-		} {
-			p := strconv.Itoa(pid)
-			want, wantErr := native(t, "cat", procPath(pid, name))
-			got, err := read(t, user, p, name)
-			if shared[name] && wantErr == 0 && err == nil {
-				continue
-			}
-			if vfs.Errno(err) != wantErr || !bytes.Equal(ownLines(got), ownLines(want)) {
-				t.Errorf("pid %d %s: %q, %v; native %q, %v", pid, name, got, err, want, wantErr)
-			}
-			if wantErr != 0 {
-				denied++
-			}
-			// The superuser's reads go on meanwhile, with all rights.
-			wg.Go(func() {
-				if _, err := read(t, super, p, "environ"); err != nil {
-					t.Errorf("root, pid %d: %v", pid, err)
-				}
-			})
-		}
-		for _, name := range []string{"exe", "cwd", "fd/0"} {
-			want, wantErr := native(t, "readlink", "-v", procPath(pid, name))
-			n, _, err := vfs.WalkPath(t.Context(), user, strings.Split(filepath.Join(strconv.Itoa(pid), name), "/")...)
-			got := ""
-			if err == nil {
-				got, err = n.(vfs.Link).Readlink(t.Context())
-			}
-			if vfs.Errno(err) != wantErr || got != strings.TrimSuffix(string(want), "\n") {
-				t.Errorf("pid %d %s: %q, %v; native %q, %v", pid, name, got, err, want, wantErr)
-			}
-		}
-	}
-	if denied < 8 {
-		t.Errorf("only %d refusals", denied)
-	}
-	for _, name := range []string{"kallsyms", "ioports", "iomem", "slabinfo", "vmallocinfo"} {
-		want, wantErr := native(t, "cat", "/proc/"+name)
-		got, err := read(t, user, name)
-		if vfs.Errno(err) != wantErr || !bytes.Equal(got, want) {
-			t.Errorf("%s: %d bytes, %v; native %d, %v", name, len(got), err, len(want), wantErr)
-		}
-	}
-}
+func asUser() *syscall.SysProcAttr { return becomes(userA) }
 
 // ownLines is a file of a process without the lines of status that count what
 // all processes of its user do.
@@ -123,6 +43,110 @@ func TestKeyrings(t *testing.T) {
 	}
 	if _, err := read(t, attach(t, l, vfs.Root, ""), "keys"); err != nil {
 		t.Errorf("keys as root: %v", err)
+	}
+}
+
+// TestThreadIsNotTheirs: whose rights a thread has can do nothing to it.
+func TestThreadIsNotTheirs(t *testing.T) {
+	own := new(rights)
+	tids, done := make(chan int), make(chan struct{})
+	var work sync.WaitGroup
+	work.Go(func() {
+		defer close(tids)
+		_, err := as(own, &userA, func() (int, error) {
+			tids <- unix.Gettid()
+			<-done
+			return 0, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	tid := <-tids
+	lines := threadLines(t, "self/task/"+strconv.Itoa(tid))
+	if !strings.Contains(lines, "Uid:\t0\t1001\t0\t1001\n") || !strings.Contains(lines, "Gid:\t0\t1001\t0\t1001\n") ||
+		!strings.Contains(lines, "Groups:\t \n") || !strings.Contains(lines, "CapEff:\t0000000000000000\n") {
+		t.Errorf("the rights of A are %q", lines)
+	}
+	cmd := again(t.Context(), "pester", threadVariable+"="+strconv.Itoa(tid))
+	cmd.SysProcAttr = becomes(userA)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	close(done)
+	work.Wait()
+}
+
+// pester does to a thread what its owner may do.
+func pester(tid int) error {
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
+		return err
+	}
+	const nice, idle = 19, 5
+	for name, try := range map[string]func() error{
+		"kill":     func() error { return unix.Kill(tid, 0) },
+		"tgkill":   func() error { return unix.Tgkill(tid, tid, 0) },
+		"nice":     func() error { return unix.Setpriority(unix.PRIO_PROCESS, tid, nice) },
+		"affinity": func() error { return unix.SchedSetaffinity(tid, &cpus) },
+		"scheduler": func() error {
+			return unix.SchedSetAttr(tid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: idle}, 0)
+		},
+		"limits":          func() error { return unix.Prlimit(tid, unix.RLIMIT_NOFILE, nil, new(unix.Rlimit)) },
+		"ptrace":          func() error { return unix.PtraceSeize(tid) },
+		"its environment": func() error { _, err := os.ReadFile(procPath(tid, "environ")); return err },
+		"its oom score":   func() error { return os.WriteFile(procPath(tid, "oom_score_adj"), []byte("1000"), 0) },
+	} {
+		e := vfs.Errno(try())
+		if e != syscall.EPERM && e != syscall.EACCES && !(name == "tgkill" && e == syscall.ESRCH) {
+			return fmt.Errorf("%s: %w", name, e)
+		}
+	}
+	return nil
+}
+
+// TestSpoiltThread has a thread that cannot be given its rights back: its
+// goroutine keeps it, and reads elsewhere.
+func TestSpoiltThread(t *testing.T) {
+	l := newLeaf(t, Config{})
+	if err := l.own.ready(); err != nil {
+		t.Fatal(err)
+	}
+	l.own.uid = 54321 // which nobody without capabilities becomes
+	pid := strconv.Itoa(quiet(t, nil))
+	user, root := attach(t, l, userA, ""), attach(t, l, vfs.Root, "")
+	var work sync.WaitGroup
+	work.Go(func() {
+		if _, err := read(t, user, pid, "stat"); vfs.Errno(err) != syscall.EPERM {
+			t.Errorf("rights that cannot be given back: %v", err)
+		}
+		if _, err := os.ReadFile(procPath(1, "stack")); vfs.Errno(err) != syscall.EACCES || !l.own.onSpoilt() {
+			t.Errorf("the goroutine has left its thread: %v", err)
+		}
+		for _, name := range []string{"stat", "environ"} {
+			if _, err := read(t, root, pid, name); err != nil {
+				t.Errorf("%s as root afterwards: %v", name, err)
+			}
+		}
+	})
+	work.Wait()
+	if _, err := read(t, root, pid, "environ"); err != nil || l.own.onSpoilt() {
+		t.Errorf("on another thread: %v", err)
+	}
+}
+
+// TestPanicGivesRightsBack: whatever happens while they are lent.
+func TestPanicGivesRightsBack(t *testing.T) {
+	own := new(rights)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before := threadLines(t, "thread-self")
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = as(own, &userA, func() (int, error) { panic("oh") })
+	}()
+	if after := threadLines(t, "thread-self"); after != before {
+		t.Errorf("%q, want %q", after, before)
 	}
 }
 

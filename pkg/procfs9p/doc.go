@@ -28,8 +28,15 @@
 // # Whose rights
 //
 // The kernel decides. For the superuser the leaf reads with its own rights; for
-// everyone else each system call on the procfs is made as that identity, on a
-// thread that has its fs ids, its groups and no effective capability (as.go).
+// everyone else the system calls of an operation are made as that identity, on a
+// thread that has its effective ids, its groups and no capability in effect
+// (as.go). Nothing is decided here but what the kernel cannot be asked: what
+// belongs to a reader beyond these (ownFiles, hidden.go) and who may see what of
+// the leaf's own process (ownprocess.go).
+//
+// A snapshot is as root sees the node. It says of each process whether its owner
+// sees the same (ownerreads.go), and from whom the procfs hides processes
+// (mountopts.go), so that a front end can give out what it holds.
 //
 // # What blocks
 //

@@ -24,6 +24,8 @@ func (l *Leaf) facts() (f snapshot.Facts, err error) {
 		return f, err
 	}
 	f = snapshot.Facts{Hz: userHZ(), PageSize: os.Getpagesize(), Version: l.cfg.Version}
+	mount := l.mountOptions()
+	f.HidePID, f.PIDGID = mount.hidePID, mount.gid
 	if f.BootTime, err = bootTime(); err != nil {
 		return f, err
 	}

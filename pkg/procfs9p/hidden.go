@@ -39,10 +39,14 @@ var hiddenProcess = []rule{
 	{"net/rpc/*/channel", "reading takes requests away from the daemon that answers them"},
 }
 
-// ownFiles show what belongs to the reading thread beyond its ids: served as
-// somebody else they would show the leaf's. They are for the superuser alone.
+// ownFiles show what belongs to the reading thread beyond its effective ids,
+// groups and capabilities: served as somebody else they would show the leaf's.
+// They are for the superuser alone. What else the kernel looks at beyond these
+// is: which process reads (selfLinks, ownprocess.go); whose ancestor it is, to
+// Yama, and to it the leaf is nobody's; its root directory, its namespaces and its
+// security label, which are the leaf's, so that it has to run in the node's own.
 var ownFiles = map[string]string{
-	"keys": "the keyrings of the reader's real user and session, which are root's (keyrings(7))",
+	"keys": "the keyrings of the reader's real user and session, which are the leaf's (keyrings(7))",
 }
 
 // hidden tells whether the path rel is never exported. rel is relative to the
@@ -61,6 +65,16 @@ func hidden(process bool, rel string) bool {
 			if ok, err := path.Match(r.pattern, rel); ok && err == nil {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// hiddenBelow tells whether rel, or a directory on the way to it, is hidden.
+func hiddenBelow(process bool, rel string) bool {
+	for i := range len(rel) + 1 {
+		if (i == len(rel) || rel[i] == '/') && hidden(process, rel[:i]) {
+			return true
 		}
 	}
 	return false

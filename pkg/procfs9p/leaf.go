@@ -65,10 +65,17 @@ type Leaf struct {
 	root  *os.File // the procfs, O_PATH
 	seed  uint64   // of all ids
 	names maphash.Seed
-	guard *guard
-	procs *registry
-	sweep *sweeps
-	bufs  sync.Pool // of *[]byte, readBuffer long
+	own   *rights
+	self  int32  // this process in the procfs; 0: it is not there
+	tasks string // the path of its threads below the root, with a slash
+	// userNS is the user namespace of this process.
+	userNS nsFile
+	// itself is for what the leaf does for its own sake.
+	itself *session
+	guard  *guard
+	procs  *registry
+	sweep  *sweeps
+	bufs   sync.Pool // of *[]byte, readBuffer long
 	// entries are the names seen in process directories: string to vfs.Type.
 	// There are as many as the kernel has.
 	entries sync.Map
@@ -82,7 +89,11 @@ func New(cfg Config) (*Leaf, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Leaf{cfg: cfg, root: root, names: maphash.MakeSeed(), read: unix.Read}
+	l := &Leaf{cfg: cfg, root: root, own: new(rights), names: maphash.MakeSeed(), read: unix.Read}
+	l.itself = &session{leaf: l, who: vfs.Root}
+	l.self = ownPID(l.rootFD())
+	l.tasks = pidName(l.self) + "/task/"
+	l.userNS = ownUserNS()
 	l.seed = maphash.String(l.names, "") | 1
 	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
 	l.guard = newGuard(cfg.ReadTimeout, cfg.MaxAbandoned)
@@ -131,7 +142,7 @@ func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	// The all-ones id means "do not change" to setfsuid(2): it is nobody's.
+	// The all-ones id means "do not change" to setresuid(2): it is nobody's.
 	if who.UID == vfs.NoID || who.GID == vfs.NoID {
 		return nil, syscall.EACCES
 	}

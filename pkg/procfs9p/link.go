@@ -16,7 +16,7 @@ var _ vfs.Link = link{}
 func (k link) Readlink(ctx context.Context) (string, error) {
 	mayBlock := mayBlockDir(k.pid != 0, parentOf(k.rel))
 	return run(ctx, k.s, k.lockKey(), mayBlock, func() (string, error) {
-		fd, err := k.open(openPath)
+		fd, err := k.open(readLink, openPath)
 		if err != nil {
 			return "", err
 		}

@@ -34,7 +34,7 @@ func (d dir) load(ctx context.Context) ([]vfs.DirEntry, error) {
 
 // readAll reads the directory's entries, in the kernel's order.
 func (d dir) readAll() ([]vfs.DirEntry, error) {
-	fd, err := d.open(openDir)
+	fd, err := d.open(readDir, openDir)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (d dir) readAll() ([]vfs.DirEntry, error) {
 		}
 		pid, isPID := parsePID(name)
 		if isPID && d.isRoot() {
-			if id, ok := d.processEntry(pid, name, e.ino); ok {
+			if id, ok := d.processEntry(pid, e.ino); ok {
 				pids = append(pids, pidIno{pid, e.ino})
 				entries = append(entries, vfs.DirEntry{Name: name, ID: id, Type: vfs.TypeDir, Next: place(name)})
 			}
@@ -70,18 +70,19 @@ func (d dir) readAll() ([]vfs.DirEntry, error) {
 	return entries, nil
 }
 
-// processEntry is the id of a process listed in the root, unless it is gone.
-func (d dir) processEntry(pid int32, name string, ino uint64) (id uint64, ok bool) {
+// processEntry is the id of a process listed in the root, unless it is gone or
+// must not be seen.
+func (d dir) processEntry(pid int32, ino uint64) (id uint64, ok bool) {
 	l := d.s.leaf
-	if id, ok = l.procs.listed(pid, ino); ok {
-		return id, true
+	if id, ok = l.procs.listed(pid, ino); !ok {
+		fd, opened, err := l.openProcess(pid)
+		if err != nil {
+			return 0, false
+		}
+		unix.Close(fd)
+		id = opened
 	}
-	fd, id, err := l.openProcess(pid)
-	if err != nil {
-		return 0, false
-	}
-	unix.Close(fd)
-	return id, true
+	return id, node{s: d.s, pid: pid}.ownRefuses(id, lookUp) == nil
 }
 
 // exists tells whether an entry of the directory open as fd is exported, and

@@ -1,6 +1,7 @@
 package procfs9p
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -13,7 +14,19 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain keeps the first thread to itself, as procsrv does: it is what others
+// see of the process.
+func TestMain(m *testing.M) {
+	runtime.LockOSThread()
+	if what := os.Getenv(actVariable); what != "" {
+		if err := act(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newLeaf(t testing.TB, cfg Config) *Leaf {
 	t.Helper()
@@ -44,6 +57,12 @@ func start(t testing.TB, attr *syscall.SysProcAttr, argv ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.SysProcAttr = attr
+	begin(t, cmd)
+	return cmd
+}
+
+func begin(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +72,6 @@ func start(t testing.TB, attr *syscall.SysProcAttr, argv ...string) *exec.Cmd {
 			_ = cmd.Wait()
 		}
 	})
-	return cmd
 }
 
 // quiet runs a process that does nothing and is stopped, so that its files do
@@ -61,11 +79,23 @@ func start(t testing.TB, attr *syscall.SysProcAttr, argv ...string) *exec.Cmd {
 func quiet(t testing.TB, attr *syscall.SysProcAttr) (pid int) {
 	t.Helper()
 	pid = start(t, attr, "sleep", "1000").Process.Pid
+	quieten(t, pid)
+	return pid
+}
+
+// quieten stops a process that is becoming "sleep 1000".
+func quieten(t testing.TB, pid int) {
+	t.Helper()
 	waitFor(t, "exec of sleep", func() bool {
 		b, _ := os.ReadFile(procPath(pid, "cmdline"))
 		return string(b) == "sleep\x001000\x00"
 	})
 	time.Sleep(20 * time.Millisecond) // it goes to sleep
+	stop(t, pid)
+}
+
+func stop(t testing.TB, pid int) {
+	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +103,6 @@ func quiet(t testing.TB, attr *syscall.SysProcAttr) (pid int) {
 		b, _ := os.ReadFile(procPath(pid, "wchan"))
 		return string(b) == "do_signal_stop"
 	})
-	return pid
 }
 
 func procPath(pid int, rel string) string { return "/proc/" + strconv.Itoa(pid) + "/" + rel }

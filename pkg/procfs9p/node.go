@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -73,21 +72,27 @@ func (n node) wrap() vfs.Node {
 
 // The methods below make system calls: they run within run.
 
-// base is the directory that rel is relative to. release it with closeBase.
-func (n node) base() (fd int, err error) {
+// enter opens the directory that rel is relative to, if that use of n is allowed,
+// and says whose it is. Release it with closeBase.
+func (n node) enter(use use) (fd int, proc uint64, err error) {
 	l := n.s.leaf
 	if n.pid == 0 {
-		return l.rootFD(), nil
+		return l.rootFD(), 0, nil
 	}
-	fd, id, err := l.openProcess(n.pid)
+	fd, proc, err = l.openProcess(n.pid)
 	if err != nil {
-		return -1, err
+		return -1, 0, err
 	}
-	if id != n.proc {
+	if n.proc != 0 && n.proc != proc {
+		err = syscall.ENOENT // the pid is another process's now
+	} else {
+		err = n.ownRefuses(proc, use)
+	}
+	if err != nil {
 		unix.Close(fd)
-		return -1, syscall.ENOENT // the pid is another process's now
+		return -1, 0, err
 	}
-	return fd, nil
+	return fd, proc, nil
 }
 
 func (n node) closeBase(fd int) {
@@ -96,9 +101,9 @@ func (n node) closeBase(fd int) {
 	}
 }
 
-// open opens n.
-func (n node) open(flags uint64) (int, error) {
-	base, err := n.base()
+// open opens n for that use.
+func (n node) open(use use, flags uint64) (int, error) {
+	base, _, err := n.enter(use)
 	if err != nil {
 		return -1, err
 	}
@@ -110,23 +115,14 @@ func (n node) open(flags uint64) (int, error) {
 	return openAt(base, rel, flags)
 }
 
-// stat asks about n. One name below the base is asked for directly; on a longer
-// path no directory may be a mount, which only an open can make sure.
+// stat asks about n.
 func (n node) stat(st *unix.Statx_t) error {
-	base, err := n.base()
+	base, _, err := n.enter(lookUp)
 	if err != nil {
 		return err
 	}
 	defer n.closeBase(base)
-	if !strings.Contains(n.rel, "/") {
-		return statAt(base, n.rel, st)
-	}
-	fd, err := openAt(base, n.rel, openPath)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return statAt(fd, "", st)
+	return statBelow(base, n.rel, st)
 }
 
 // openProcess opens the directory of the process that has that pid now.

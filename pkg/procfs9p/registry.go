@@ -25,6 +25,7 @@ type registry struct {
 
 	mu    sync.Mutex
 	procs map[int32]process // guarded by mu
+	own   map[uint64]bool   // ids of the leaf's own threads that were met; guarded by mu
 }
 
 type process struct {
@@ -43,7 +44,7 @@ type process struct {
 const maxProcesses = 1 << 17
 
 func newRegistry(seed uint64) *registry {
-	return &registry{seed: seed, hz: uint64(userHZ()), procs: make(map[int32]process)}
+	return &registry{seed: seed, hz: uint64(userHZ()), procs: make(map[int32]process), own: make(map[uint64]bool)}
 }
 
 // known is the id of the process of that pid and inode number, if it has
@@ -118,6 +119,19 @@ func (r *registry) keep(pids []pidIno) {
 	r.procs = kept
 }
 
+// setOwn notes that id is a thread of the leaf's, isOwn tells it.
+func (r *registry) setOwn(id uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.own[id] = true
+}
+
+func (r *registry) isOwn(id uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.own[id]
+}
+
 // nowTicks is the time since boot in clock ticks.
 func (r *registry) nowTicks() uint64 {
 	var ts unix.Timespec
@@ -134,7 +148,11 @@ func (l *Leaf) processID(pid int32, ino uint64, dirfd int) uint64 {
 		return id
 	}
 	start := startTime(dirfd)
-	return l.procs.settle(pid, ino, start, l.procs.nowTicks())
+	id := l.procs.settle(pid, ino, start, l.procs.nowTicks())
+	if l.isOwnThread(pid) {
+		l.procs.setOwn(id)
+	}
+	return id
 }
 
 // startTime is parseStart of the stat file below dirfd; 0 where it cannot be

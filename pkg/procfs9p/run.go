@@ -3,23 +3,29 @@ package procfs9p
 import "context"
 
 // run makes system calls on the procfs for the session: with its rights, and
-// apart where they may block. key names the process they may wait for.
+// where they may block so that they can be left behind. key names the process
+// that they may wait for. An operation of the tree is one run, so that rights
+// are lent once for it.
 func run[T any](ctx context.Context, s *session, key uint64, mayBlock bool, f func() (T, error)) (T, error) {
-	g := s.leaf.guard
+	l := s.leaf
 	if mayBlock {
-		if err := g.refused(key); err != nil {
+		if err := l.guard.refused(key); err != nil {
 			var none T
 			return none, err
 		}
 	}
-	switch {
-	case !s.who.IsRoot():
-		return apart(ctx, g, key, func() (T, error) { return as(s.who, f) })
-	case mayBlock:
-		if l, ok := ctx.(leaver); ok {
-			return inView(l, g, key, f)
-		}
-		return apart(ctx, g, key, f)
+	if !s.who.IsRoot() {
+		asked := f
+		f = func() (T, error) { return as(l.own, &s.who, asked) }
 	}
-	return inPlace(ctx, g, f)
+	switch {
+	case l.own.onSpoilt():
+		return apart(ctx, l.guard, key, f)
+	case mayBlock:
+		if v, ok := ctx.(leaver); ok {
+			return inView(v, l.guard, key, f)
+		}
+		return apart(ctx, l.guard, key, f)
+	}
+	return inPlace(ctx, l.guard, f)
 }

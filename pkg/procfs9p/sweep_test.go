@@ -79,7 +79,7 @@ func TestSweepEqualsFiles(t *testing.T) {
 		}
 		want := snapshot.Proc{
 			PID: int32(pid), ID: n.ID(), UID: testUID, GID: testUID, Mode: a.Mode, Nlink: a.Nlink, Mtime: a.Mtime.UnixNano(),
-			FileUID: file.Uid, FileGID: file.Gid,
+			FileUID: file.Uid, FileGID: file.Gid, OwnerReads: true,
 		}
 		if got := table.Proc(i); got != want {
 			t.Errorf("%+v, want %+v", got, want)

@@ -28,6 +28,7 @@ type sweeper struct {
 	at       int    // the process that comes next, or whose record is begun
 	file     int    // the file of it that comes next; 0: nothing is begun
 	proc     uint64 // the id of the process whose record is begun
+	owner    ownership
 
 	place   atomic.Uint64
 	waitsOn atomic.Uint64 // proc, as of the last move to an odd place
@@ -46,20 +47,9 @@ func wantedFiles(names []string) []wanted {
 	files := make([]wanted, len(names))
 	for i, name := range names {
 		inside := inThread(name)
-		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(name)}
+		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(true, name)}
 	}
 	return files
-}
-
-// hiddenBelow tells whether rel or a directory on the way to it is hidden in a
-// process directory.
-func hiddenBelow(rel string) bool {
-	for i := range len(rel) + 1 {
-		if (i == len(rel) || rel[i] == '/') && hidden(true, rel[:i]) {
-			return true
-		}
-	}
-	return false
 }
 
 // start runs a worker from the place that the sweep has come to.
@@ -128,8 +118,8 @@ func (k *worker) visit(pid int32) (owned bool) {
 	}
 	defer unix.Close(dirfd)
 	if !begun {
-		k.proc = id
 		st := &k.st
+		k.proc, k.owner = id, ownership{uid: st.Uid, gid: st.Gid}
 		k.b.Begin(snapshot.Proc{
 			PID: pid, ID: id, UID: st.Uid, GID: st.Gid, Mode: st.Mode, Nlink: uint32(st.Nlink), Mtime: st.Mtim.Nano(),
 			FileUID: vfs.NoID, FileGID: vfs.NoID,
@@ -149,6 +139,9 @@ func (k *worker) visit(pid int32) (owned bool) {
 			k.b.Fail(errno)
 		}
 		k.file++
+	}
+	if own := k.leaf.userNS; k.owner.stat && k.owner.status && own != (nsFile{}) && userNS(dirfd) == own {
+		k.b.OwnerReads()
 	}
 	return true
 }

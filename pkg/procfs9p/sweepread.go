@@ -22,6 +22,7 @@ func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err == nil {
 			k.b.Owner(st.Uid, st.Gid)
+			k.owner.sawStat(&st)
 		}
 	}
 	room := k.b.Room(sweepRoom)
@@ -33,8 +34,11 @@ func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
 		if n > k.leaf.cfg.MaxSweepFile {
 			return syscall.EFBIG
 		}
-		if f.name == "stat" {
+		switch f.name {
+		case "stat":
 			k.settle(room[:n])
+		case "status":
+			k.owner.sawStatus(room[:n])
 		}
 		k.b.Put(n)
 		return 0

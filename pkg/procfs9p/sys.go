@@ -73,6 +73,20 @@ func statAt(dirfd int, rel string, st *unix.Statx_t) error {
 	return nil
 }
 
+// statBelow asks about rel below base. One name is asked for directly; on a longer
+// path no directory may be a mount, which only an open can make sure.
+func statBelow(base int, rel string, st *unix.Statx_t) error {
+	if strings.IndexByte(rel, '/') < 0 {
+		return statAt(base, rel, st)
+	}
+	fd, err := openAt(base, rel, openPath)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return statAt(fd, "", st)
+}
+
 // cString is rel as the kernel wants it: in name, which can be on the stack as
 // the functions of package unix cannot do, or at long where it does not fit.
 func cString(rel string) (name [128]byte, long *byte, err error) {

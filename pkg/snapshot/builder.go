@@ -60,6 +60,11 @@ func (b *Builder) Begin(p Proc) {
 	b.buf = binary.LittleEndian.AppendUint64(b.buf, uint64(p.Mtime))
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.FileUID)
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.FileGID)
+	var flags uint32
+	if p.OwnerReads {
+		flags = flagOwnerReads
+	}
+	b.buf = binary.LittleEndian.AppendUint32(b.buf, flags)
 }
 
 // Owner sets FileUID and FileGID of the record begun, for who learns them only
@@ -68,6 +73,12 @@ func (b *Builder) Owner(uid, gid uint32) {
 	at := b.begun + ownerAt
 	binary.LittleEndian.PutUint32(b.buf[at:], uid)
 	binary.LittleEndian.PutUint32(b.buf[at+4:], gid)
+}
+
+// OwnerReads sets OwnerReads of the record begun, for who learns it only from its
+// files.
+func (b *Builder) OwnerReads() {
+	binary.LittleEndian.PutUint32(b.buf[b.begun+flagsAt:], flagOwnerReads)
 }
 
 // Drop forgets the record begun: its process is gone.

@@ -140,6 +140,9 @@ func (r *reader) record(last uint32, n int) uint32 {
 	if pid <= last || pid > maxPID {
 		r.fail("pid %d after pid %d", pid, last)
 	}
+	if flags := binary.LittleEndian.Uint32(fixed[flagsAt:]); flags&^flagOwnerReads != 0 {
+		r.fail("pid %d: unknown flags %#x", pid, flags)
+	}
 	for range n {
 		word := r.u32()
 		if word&errnoBit == 0 {

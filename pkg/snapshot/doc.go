@@ -28,7 +28,7 @@
 //
 //	offset size
 //	0      4    "agrq"
-//	4      2    version, 1
+//	4      2    version, 2
 //	6      2    flags; bit 0: the answer may be compressed; the rest 0
 //	8      4    length of the request in bytes, these 24 included
 //	12     8    generation held; 0 is none
@@ -40,7 +40,7 @@
 //
 //	offset size
 //	0      4    "agsn"
-//	4      2    version, 1
+//	4      2    version, 2
 //	6      2    flags; bit 0: the body is one zstd frame (RFC 8878); the rest 0
 //	8      4    length of the body as sent, in bytes
 //	12     4    length of the body decompressed; equal to the one before
@@ -57,6 +57,8 @@
 //	       4   pid_max
 //	       str boot id, str release, str host name, str version of procsrv
 //	       8   how long the answer may be kept, ns; 0: as its reader sees fit
+//	       4   hidepid= of the procfs: 0, 1, 2 or 4; see proc(5)
+//	       4   gid= of the procfs
 //	2    number of files, then as many str: the names as in the request
 //	4    number of processes that exist but could not be visited in time
 //	4    number of records
@@ -70,6 +72,8 @@
 //	4    link count
 //	8    mtime of the process directory, ns since 1970
 //	4+4  uid, gid of the files in it; 4294967295 is not known
+//	4    flags; bit 0: its owner has ptrace read access to it, see Proc.OwnerReads;
+//	     the rest 0
 //	     then for each file, in the order of the names:
 //	4    length of the content in bytes, and then the content;
 //	     or with bit 31 set an errno (1 to 4095) in place of the content

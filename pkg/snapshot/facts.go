@@ -17,6 +17,13 @@ type Facts struct {
 	Hostname string    // /proc/sys/kernel/hostname
 	Version  string    // of procsrv
 
+	// HidePID and PIDGID are the options of the leaf's procfs that say to whom a
+	// process does not exist, or shows nothing, who has no ptrace read access to
+	// it: hidepid= (0, 1, 2, or 4 for "ptraceable") and gid=, whose members see
+	// all the same, except for 4. See proc(5).
+	HidePID int
+	PIDGID  uint32
+
 	// Keep is how long the answer may be kept where its maker knows that better
 	// than its reader, as one does that made it of what it held itself; 0 is
 	// "as the reader sees fit".
@@ -34,6 +41,8 @@ func appendFacts(b []byte, f Facts) []byte {
 		b = appendStr(b, s)
 	}
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.Keep))
+	b = binary.LittleEndian.AppendUint32(b, uint32(f.HidePID))
+	b = binary.LittleEndian.AppendUint32(b, f.PIDGID)
 	binary.LittleEndian.PutUint16(b[start:], uint16(len(b)-start-2))
 	return b
 }
@@ -51,6 +60,12 @@ func (r *reader) facts() Facts {
 	if f.Keep = time.Duration(sub.u64()); f.Keep < 0 {
 		sub.fail("keep is negative")
 	}
+	switch f.HidePID = int(sub.u32()); f.HidePID {
+	case 0, 1, 2, 4:
+	default:
+		sub.fail("hidepid is %d, must be 0, 1, 2 or 4", f.HidePID)
+	}
+	f.PIDGID = sub.u32()
 	if sub.err != nil {
 		r.fail("facts: %v", sub.err)
 	}

@@ -39,10 +39,12 @@ const (
 	requestFixed = 24
 	headerFixed  = 24
 	factsFixed   = 20
-	recordFixed  = 44
+	recordFixed  = 48
 	ownerAt      = 36 // of the owner of the files, in a record
+	flagsAt      = 44 // of the flags, in a record
 
-	flagCompressed = 1
+	flagCompressed = 1 // of an answer, and of a request that allows it
+	flagOwnerReads = 1 // of a record
 	errnoBit       = 1 << 31
 	maxErrno       = 4095
 	maxPID         = 1<<31 - 1

@@ -11,7 +11,7 @@ import (
 
 const (
 	requestMagic  = "agrq"
-	formatVersion = 1
+	formatVersion = 2
 )
 
 // Request says what a front end wants of a leaf.

@@ -28,13 +28,14 @@ type cell struct {
 var testFacts = Facts{
 	BootID: "2b9f4c2e-6c2b-4c0e-9f0e-0a4b6f0e1d2c", BootTime: time.Unix(1700000000, 123456789), Hz: 100,
 	PageSize: 4096, PIDMax: 4194304, Release: "6.1.0-13-amd64", Hostname: "n001", Version: "v1",
+	HidePID: 2, PIDGID: 26, Keep: time.Second,
 }
 
 func testRows(n, files int) []row {
 	rng := rand.New(rand.NewPCG(1, uint64(n)))
 	rows := make([]row, n)
 	for i := range rows {
-		rows[i].Proc = Proc{PID: int32(1 + 3*i), ID: rng.Uint64() | 1, UID: uint32(i), GID: 100, Mode: 0o40555, Nlink: 9, Mtime: int64(i) * 1e9, FileUID: uint32(2 * i), FileGID: 7}
+		rows[i].Proc = Proc{PID: int32(1 + 3*i), ID: rng.Uint64() | 1, UID: uint32(i), GID: 100, Mode: 0o40555, Nlink: 9, Mtime: int64(i) * 1e9, FileUID: uint32(2 * i), FileGID: 7, OwnerReads: i%3 == 0}
 		for k := range files {
 			c := cell{Content: strings.Repeat(fmt.Sprintf("%d %d\n", i, k), rng.IntN(50))}
 			if rng.IntN(10) == 0 {
@@ -50,7 +51,12 @@ func build(t testing.TB, b *Builder, files []string, rows []row, compress bool) 
 	t.Helper()
 	b.Reset(testFacts, files)
 	for i, r := range rows {
-		b.Begin(r.Proc)
+		late := r.Proc
+		late.OwnerReads = late.OwnerReads && i%2 == 0
+		b.Begin(late)
+		if r.Proc.OwnerReads {
+			b.OwnerReads()
+		}
 		for _, c := range r.Files {
 			switch {
 			case c.Errno != 0:
@@ -186,6 +192,7 @@ func TestDecodeRefuses(t *testing.T) {
 	second := len(good) - (recordFixed + 4 + 4 + 4)
 	first := second - (recordFixed + 4 + 3 + 4)
 	counts := first - 8
+	facts := headerFixed + 2 + int(le.Uint16(good[headerFixed:])) // their end
 	set := func(off int, v uint32) func([]byte) []byte {
 		return func(b []byte) []byte { le.PutUint32(b[off:], v); return b }
 	}
@@ -205,6 +212,8 @@ func TestDecodeRefuses(t *testing.T) {
 		"facts too long":    func(b []byte) []byte { le.PutUint16(b[headerFixed:], 60000); return b },
 		"no clock ticks":    set(headerFixed+2+8, 0),
 		"no page size":      set(headerFixed+2+12, 0),
+		"hidepid 3":         set(facts-8, 3),
+		"unknown flags":     set(first+flagsAt, 2),
 		"records huge":      set(counts+4, 1<<32-1),
 		"a record too many": set(counts+4, 3),
 		"a record too few":  set(counts+4, 1),

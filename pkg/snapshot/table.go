@@ -20,6 +20,13 @@ type Proc struct {
 	// directory's for a process that is not dumpable; vfs.NoID where that is not
 	// known. Directories of mode 0555 in it have the directory's own.
 	FileUID, FileGID uint32
+
+	// OwnerReads: a reader who is not root, and whose uid and gid are UID and
+	// GID, had ptrace read access to the process when the record was made
+	// (PTRACE_MODE_READ_FSCREDS in ptrace(2)). So stat is to that reader what it
+	// is to root, and not what MaskStat makes of it. It is false where the leaf is
+	// not certain, and where stat or status was not asked for.
+	OwnerReads bool
 }
 
 // Table is a decoded answer. It never changes and may be used concurrently.
@@ -72,6 +79,8 @@ func (t *Table) Proc(i int) Proc {
 
 		FileUID: binary.LittleEndian.Uint32(r[ownerAt:]),
 		FileGID: binary.LittleEndian.Uint32(r[ownerAt+4:]),
+
+		OwnerReads: binary.LittleEndian.Uint32(r[flagsAt:])&flagOwnerReads != 0,
 	}
 }
 

@@ -1,0 +1,111 @@
+package procfs9p
+
+import (
+	"strings"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"golang.org/x/sys/unix"
+)
+
+// The leaf's own process is where the kernel cannot be asked: it lets the threads
+// of one process look at each other, whatever their rights (same_thread_group in
+// __ptrace_may_access, kernel/ptrace.c, and in proc_fd_permission, fs/proc/fd.c),
+// so what is lent to a thread of the leaf changes nothing there. To all but the
+// superuser that process is shown as the kernel shows it to those without ptrace
+// access. They never have it: the leaf has capabilities, and once it has lent a
+// thread's rights it is not dumpable (commit_creds in kernel/cred.c).
+
+// use is what an operation does with a node.
+type use uint8
+
+const (
+	lookUp   use = iota // it exists, and what stat(2) says
+	readDir             // what is in it
+	openFile            // its content
+	readLink            // its text
+)
+
+// ownFilesForAll are the files that everyone may read of any process. What the
+// kernel comes to have beyond them is the superuser's here.
+var ownFilesForAll = map[string]bool{
+	"arch_status": true, "autogroup": true, "cgroup": true, "children": true, "cmdline": true, "comm": true,
+	"coredump_filter": true, "cpu_resctrl_groups": true, "cpuset": true, "gid_map": true, "latency": true, "limits": true,
+	"loginuid": true, "mountinfo": true, "mounts": true, "oom_adj": true, "oom_score": true, "oom_score_adj": true,
+	"patch_state": true, "projid_map": true, "sched": true, "schedstat": true, "sessionid": true, "setgroups": true,
+	"stat": true, "statm": true, "status": true, "timens_offsets": true, "uid_map": true, "wchan": true,
+}
+
+// ownRefuses says why who asks may not do that with n, if n is the leaf's own
+// process proc or in it.
+func (n node) ownRefuses(proc uint64, use use) error {
+	if !n.isOwn(proc) {
+		return nil
+	}
+	if err := n.s.leaf.mountOptions().refuses(&n.s.who, n.rel == "" && use == lookUp); err != nil {
+		return err
+	}
+	inside := inThread(n.rel)
+	first, _, below := strings.Cut(inside, "/")
+	may := false
+	switch use {
+	case lookUp:
+		may = !below || first != "fd" && first != "fdinfo" && first != "map_files"
+	case readDir:
+		may = inside == "" || inside == "attr" || first == "task" || first == "net"
+	case openFile:
+		may = ownFilesForAll[inside] || below && (first == "attr" || first == "net")
+	}
+	switch {
+	case may:
+		return nil
+	case inside == "timerslack_ns":
+		return syscall.EPERM
+	}
+	return syscall.EACCES
+}
+
+// ownMasked is what those without ptrace access see of a file of the leaf's
+// process that the leaf sees as content.
+func ownMasked(rel string, content []byte) ([]byte, error) {
+	switch inThread(rel) {
+	case "stat":
+		masked, ok := snapshot.MaskStat(nil, content)
+		if !ok {
+			return nil, syscall.EACCES
+		}
+		return masked, nil
+	case "wchan":
+		return []byte("0"), nil
+	}
+	return content, nil
+}
+
+// isOwn tells whether proc, whose pid n has, is the leaf's process and not to be
+// shown as the kernel shows it to the leaf.
+func (n node) isOwn(proc uint64) bool {
+	l := n.s.leaf
+	return n.pid != 0 && l.self != 0 && !n.s.who.IsRoot() && (n.pid == l.self || l.procs.isOwn(proc))
+}
+
+// ownPID is the pid that this process has in the procfs open as root; 0 where
+// it is not there, as in another pid namespace.
+func ownPID(root int) int32 {
+	var buf [16]byte
+	n, err := unix.Readlinkat(root, "self", buf[:])
+	if err != nil {
+		return 0
+	}
+	pid, _ := parsePID(buf[:n])
+	return pid
+}
+
+// isOwnThread tells whether pid is a thread of this process. A thread other than
+// the first can be walked to as /<tid>, though that is not listed.
+func (l *Leaf) isOwnThread(pid int32) bool {
+	if l.self == 0 {
+		return false
+	}
+	var st unix.Statx_t
+	return pid == l.self || statAt(l.rootFD(), l.tasks+pidName(pid), &st) == nil
+}
