@@ -287,7 +287,10 @@ func TestEnded(t *testing.T) {
 	}
 	g := strconv.Itoa(gpidStride + cmd.Process.Pid)
 	root := rootOf(t, c, vfs.Root, "")
-	names(t, root)
+	eventually(t, "the names are known", func() bool {
+		names(t, root)
+		return parseHints([]byte(read(t, root, "cluster", "hints"))).sameNames
+	})
 	dir := walkDir(t, root, g)
 	read(t, dir, "stat")
 	cmd.Process.Kill()

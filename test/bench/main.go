@@ -21,15 +21,26 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	if err := psMount(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	for _, figures := range []func(context.Context) error{rights, psMount} {
+		if err := figures(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 	}
 }
 
 // figure prints one line. The ratio is ours / against.
 func figure(name string, ours, against time.Duration) {
-	fmt.Printf("%s ours=%.3fs against=%.3fs ratio=%.2f\n", name, ours.Seconds(), against.Seconds(), ours.Seconds()/against.Seconds())
+	fmt.Printf("%s ours=%s against=%s ratio=%.2f\n", name, readable(ours), readable(against), ours.Seconds()/against.Seconds())
+}
+
+// readable is d in seconds, or in microseconds where it is less than a
+// millisecond.
+func readable(d time.Duration) string {
+	if d < time.Millisecond {
+		return fmt.Sprintf("%.1fµs", float64(d)/float64(time.Microsecond))
+	}
+	return fmt.Sprintf("%.3fs", d.Seconds())
 }
 
 func median(d []time.Duration) time.Duration {

@@ -170,6 +170,28 @@ func (s *site) over9P(n *cluster.Node, who vfs.Identity, r survey.Request) []sur
 	return survey.TakeTree(ctx, node.(vfs.Dir), r)
 }
 
+// overFUSE surveys the node on a mount that is shared, as who.
+func (s *site) overFUSE(dir string, n *cluster.Node, who vfs.Identity, r survey.Request) []survey.Entry {
+	s.t.Helper()
+	r.Root = filepath.Join(dir, "nodes", n.Name)
+	argv := append(as(who), surveyCommand(filepath.Join(s.cluster.Dir, "nodeinit"), r)...)
+	return s.entries(exec.CommandContext(s.t.Context(), argv[0], argv[1:]...))
+}
+
+// overExec surveys the node by a command of aggrfs exec, as who.
+func (s *site) overExec(n *cluster.Node, who vfs.Identity, r survey.Request) (all []survey.Entry) {
+	s.t.Helper()
+	r.Root = "/proc/nodes/" + n.Name
+	out, err := s.asUser(who, append([]string{"exec", "--server", s.server, "--"}, surveyCommand(filepath.Join(s.cluster.Dir, "nodeinit"), r)...)...)
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &all)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
 // Nobody reads through the tree what the kernel would not show them on the node,
 // and nobody is refused what it would: every file of every process and of the
 // root, as several users, on a /proc of each kind.
@@ -177,13 +199,16 @@ func TestRightsAreTheKernels(t *testing.T) {
 	for _, options := range []string{"hidepid=0", "hidepid=1", "hidepid=2,gid=4711"} {
 		t.Run(options, func(t *testing.T) {
 			s, r := rightsSite(t, options)
-			n := s.cluster.Nodes[0]
+			n, dir := s.cluster.Nodes[0], s.mountShared()
 			for i, reader := range readers {
 				if i == 2 || options != "hidepid=0" {
 					r.Skip = append(slices.Clone(unexported), "sys") // has been seen enough of
 				}
 				before := s.natively(n, reader.who, r)
-				ways := map[string][]survey.Entry{"9P": s.over9P(n, reader.who, r)}
+				ways := map[string][]survey.Entry{"9P": s.over9P(n, reader.who, r), "FUSE": s.overFUSE(dir, n, reader.who, r)}
+				if !reader.who.IsRoot() && options == "hidepid=0" {
+					ways["exec"] = s.overExec(n, reader.who, r)
+				}
 				after := s.natively(n, reader.who, r)
 				if len(before) < 100 {
 					t.Fatalf("%s: only %d objects on the node", reader.name, len(before))
