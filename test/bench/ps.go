@@ -45,7 +45,7 @@ func psMount(ctx context.Context) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	config, server := filepath.Join(dir, "aggrfs.yaml"), "unix:"+filepath.Join(dir, "aggrfs.sock")
-	text := fmt.Sprintf("version: 1\nlisten: [%q]\nhead: head\nstate: %s/gpids.json\ncache: %s\nnodes: [{nodes: n1, address: %q}]\n",
+	text := fmt.Sprintf("version: 1\nlisten: [%q]\nhead: head\nstate: %s/gpids.json\ncache: %s\ntimeouts: {sweep: 5s}\nnodes: [{nodes: n1, address: %q}]\n",
 		server, dir, psCache, c.Nodes[0].Address)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err

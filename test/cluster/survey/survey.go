@@ -135,6 +135,8 @@ func volatile(path string) bool {
 	switch filepath.Base(path) {
 	case "sched", "schedstat", "status", "stat", "statm", "arch_status", "numa_maps", "smaps", "smaps_rollup", "io", "timerslack_ns":
 		return true
+	case "file-nr", "inode-nr", "inode-state", "dentry-state", "nr", "uuid", "entropy_avail", "ns_last_pid", "loadavg": // of sys/
+		return true
 	}
 	first, _, below := strings.Cut(path, "/")
 	_, err := strconv.Atoi(first)
