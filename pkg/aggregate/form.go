@@ -73,10 +73,14 @@ func mask(name string, raw []byte) (bytes []byte, ok bool) {
 // its viewer may have it: unknown where there is no good table, or where it does
 // not exist for them any more. keep is how much longer it is good.
 func (r *remote) held() (t *table, i int, keep time.Duration, f form) {
-	if r.proc == nil || r.exists(r.path) != nil {
+	if r.proc == nil {
 		return nil, 0, 0, unknown
 	}
 	if t, i, keep = r.n.row(r.proc.pid, r.proc.leaf); t == nil {
+		return nil, 0, 0, unknown
+	}
+	owner := func() (uint32, bool) { return t.Proc(i).UID, true }
+	if !r.v.admits(r.n, owner, r.path) {
 		return nil, 0, 0, unknown
 	}
 	if f = r.n.form(t, i, r.v.identity()); f == unknown {

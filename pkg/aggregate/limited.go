@@ -18,11 +18,9 @@ var nodeWide = map[string]bool{
 	"stat": true, "swaps": true, "sys": true, "uptime": true, "version": true, "vmstat": true, "zoneinfo": true,
 }
 
-// outside tells whether a path from the root of a node's /proc leads to what
-// tells of others' processes: it does not exist for a limited viewer.
-func outside(v viewer, path []string) bool {
-	return len(path) > 0 && v.limited() && !nodeWide[path[0]] && !namesProcess(path[0])
-}
+// outside tells whether a name in the root of a node's /proc is one of what tells
+// of others' processes: it does not exist for a limited viewer.
+func outside(name string) bool { return !nodeWide[name] && !namesProcess(name) }
 
 // limit makes a root file of a node that counts processes count those that the
 // viewer sees.

@@ -106,7 +106,7 @@ func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 			switch {
 			case !vfs.ValidName(e.Name), r.v.denies(e.Name):
 				continue
-			case !ok && outside(r.v, []string{e.Name}):
+			case !ok && r.v.limited() && outside(e.Name):
 				continue
 			case !ok:
 				e.ID = childID(r.id, e.Name)

@@ -35,6 +35,14 @@ func (p *process) owner() uint32 {
 	return p.uid
 }
 
+// ownerOrNobody is the owner, or not ok where there is no process.
+func (p *process) ownerOrNobody() (uid uint32, ok bool) {
+	if p == nil {
+		return 0, false
+	}
+	return p.owner(), true
+}
+
 // processDir is a process's directory.
 type processDir struct{ remoteDir }
 
@@ -71,12 +79,8 @@ func (d *processDir) Preview() vfs.Attr {
 	return d.remote.Preview()
 }
 
-// renew is node.renew for r's process, unless it is none of its viewer's.
-func (r *remote) renew() {
-	if r.exists(r.path) == nil {
-		r.n.renew(r.proc.pid)
-	}
-}
+// renew is node.renew for r's process.
+func (r *remote) renew() { r.n.renew(r.proc.pid) }
 
 // rowAttr is what a table knows of a process directory.
 func rowAttr(t *table, i int, keep time.Duration) vfs.Attr {
@@ -107,8 +111,8 @@ func rowFileAttr(t *table, i int, mode uint32, keep time.Duration) vfs.Attr {
 // Walk implements vfs.Dir. The files that sweeps bring are served from the
 // table, in the form that the viewer may have.
 func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
-	if err := d.exists([]string{d.path[0], name}); err != nil {
-		return nil, err
+	if d.v.denies(d.path[0], name) {
+		return nil, syscall.ENOENT
 	}
 	d.renew()
 	if k := d.n.fileIndex([]string{name}); k >= 0 {

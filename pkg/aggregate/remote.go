@@ -61,8 +61,7 @@ func (r *remote) Preview() vfs.Attr {
 // exists tells whether what is at that path of the node exists for r's viewer,
 // now: ENOENT if it does not.
 func (r *remote) exists(path []string) error {
-	switch {
-	case !r.v.reaches(r.n), r.proc != nil && r.v.limited() && !r.v.sees(r.proc.owner()), outside(r.v, path), r.v.denies(path...):
+	if !r.v.admits(r.n, r.proc.ownerOrNobody, path) {
 		return syscall.ENOENT
 	}
 	return nil

@@ -101,6 +101,24 @@ func (v *view) denies(path ...string) bool {
 	return s.DeniesSome() && s.Denies(strings.Join(path, "/"))
 }
 
+// admits implements viewer.
+func (v *view) admits(n *node, owner func() (uid uint32, ok bool), path []string) bool {
+	r := v.reach()
+	if r.in != nil && !r.in[n] {
+		return false
+	}
+	if v.user != nil || !r.scope.AllProcesses() {
+		uid, process := owner()
+		switch {
+		case process && (v.user != nil && *v.user != uid || !r.scope.Sees(uid)):
+			return false
+		case !process && len(path) > 0 && outside(path[0]):
+			return false
+		}
+	}
+	return !r.scope.DeniesSome() || !r.scope.Denies(strings.Join(path, "/"))
+}
+
 // node is the node of that name if it is in the view.
 func (v *view) node(name NodeName) *node {
 	if n := v.c.byName[name]; n != nil && v.reaches(n) {

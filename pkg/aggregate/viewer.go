@@ -23,6 +23,9 @@ type viewer interface {
 	limited() bool
 	// denies tells whether a file does not exist, by its path on its node.
 	denies(path ...string) bool
+	// admits tells whether what is at a path of a node exists: all of the above in
+	// one. owner is whose process it leads through, not ok if through none.
+	admits(n *node, owner func() (uid uint32, ok bool), path []string) bool
 }
 
 // everything is a viewer for whom all exists.
@@ -33,6 +36,8 @@ func (everything) reaches(*node) bool       { return true }
 func (everything) sees(uint32) bool         { return true }
 func (everything) limited() bool            { return false }
 func (everything) denies(...string) bool    { return false }
+
+func (everything) admits(*node, func() (uint32, bool), []string) bool { return true }
 
 // process finds the process with that native pid on a node of the view: in its
 // table, or by asking the node. One that exists and is not in the view is asked
