@@ -144,12 +144,13 @@ func (c *conn) fullLocked() bool {
 // version begins a session: all that was is aborted (version(5)).
 func (c *conn) version(r *request) error {
 	c.abort()
-	msize, version := min(r.msize, c.srv.cfg.Limits.Msize), r.version
-	c.dialect = dialectOf(version)
+	msize, version := min(r.msize, c.srv.cfg.Limits.Msize), "unknown"
+	c.dialect = c.srv.dialectOf(r.version)
 	if c.dialect == nil || msize < MinMsize {
-		c.dialect, version = nil, "unknown"
+		c.dialect = nil
 		c.in.max = helloMsize
 	} else {
+		version = c.dialect.name()
 		c.msize, c.in.max = msize, msize
 		if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
 			return err

@@ -62,6 +62,8 @@ type fid struct {
 
 	dir     vfs.DirHandle
 	entries []vfs.DirEntry // room for reading dir
+	offset  uint64         // where the next read of dir begins in Plan 9's dialect, in bytes
+	resume  uint64         // the vfs offset of that
 }
 
 // quickClose tells whether closing what is open cannot block.

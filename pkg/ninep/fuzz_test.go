@@ -133,7 +133,7 @@ func answers() [][]byte {
 		r := request{op: o, tag: 1, lock: []byte{1, 2}}
 		q := p
 		if o == opReaddir {
-			q.data = dotL{}.appendEntry(nil, &vfs.DirEntry{Name: "a", ID: 2, Type: vfs.TypeFile, Next: 9})
+			q.data = dotL{}.appendEntry(nil, &vfs.DirEntry{Name: "a", ID: 2, Type: vfs.TypeFile, Next: 9}, nil)
 		}
 		all = append(all, dotL{}.appendReply(nil, &r, &q))
 	}

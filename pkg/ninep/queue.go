@@ -65,7 +65,7 @@ func (c *conn) makeFidLocked(num uint32) (*fid, error) {
 	}
 	if f := c.fids[num]; f != nil {
 		if f.last == nil {
-			return nil, syscall.EBADF // it is in use
+			return nil, errFidInUse
 		}
 		return f, nil
 	}

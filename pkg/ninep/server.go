@@ -24,6 +24,14 @@ type ServerConfig struct {
 	// and a count of the others. Nil is Log.
 	Audit  *slog.Logger
 	Limits Limits
+	// Owners names a user and a group to clients that know them by name (9P2000).
+	// It is asked for every entry of a listing, must not block and may be called
+	// concurrently. Who is "" is shown by number, as all are where Owners is nil.
+	Owners func(uid, gid uint32) (user, group string)
+	// Self says what links at a root stand for to clients that know no links
+	// (9P2000): the path of a directory of the same tree by the link's name, as in
+	// "self": "1". A link whose path leads nowhere is a file like other links.
+	Self map[string]string
 	// RequestTimeout is the deadline of each request: its context ends then, and
 	// the client is answered ETIMEDOUT soon after whatever the tree does.
 	// Default 30 s.

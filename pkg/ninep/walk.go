@@ -16,20 +16,23 @@ func (c *conn) walk(ctx context.Context, j *job, f *fid) error {
 	if r.newfid == r.fid {
 		j.from = f.at
 		if f.open {
-			return syscall.EBUSY
+			return errAlreadyOpen
 		}
 	} else if f.at != nil {
-		return syscall.EBADF
+		return errFidInUse
 	}
 	if j.from == nil {
 		return syscall.EBADF
 	}
 	qids := j.rep.walked[:0]
-	at, qids, ok := walkAtOnce(ctx, j.from, r.names, qids)
+	at, ok := j.from, false
+	if len(r.names) > 0 && !c.standsIn(at, r.names[0]) {
+		at, qids, ok = walkAtOnce(ctx, at, r.names, qids)
+	}
 	if !ok {
 		at = j.from
 		for i, name := range r.names {
-			next, err := at.step(ctx, name)
+			next, err := c.enter(ctx, at, name)
 			if err != nil {
 				if i == 0 {
 					return err
