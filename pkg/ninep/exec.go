@@ -57,7 +57,7 @@ func (c *conn) perform(ctx *reqCtx, j *job) error {
 		return nil
 	case opClunk, opRemove:
 		open, pinned := f.take()
-		c.openBytes.Add(-pinned)
+		c.unpin(pinned)
 		if open != nil {
 			c.close(open)
 		}
@@ -79,7 +79,7 @@ func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
 	if err != nil {
 		return err
 	}
-	f.at = &place{node: root, id: root.ID()}
+	f.at = &place{node: root, id: root.ID(), account: c.srv.accounts.of(*who)}
 	j.rep.qids = append(j.rep.walked[:0], qidOf(root))
 	return nil
 }

@@ -83,13 +83,12 @@ func (c *conn) adopt(f *fid, h vfs.Handle, writes bool) error {
 	}
 	if held, ok := h.(vfs.Held); ok && !canWrite {
 		content := held.Content()
-		size := int64(len(content))
-		if c.openBytes.Add(size) > c.srv.cfg.Limits.OpenBytes {
-			c.openBytes.Add(-size)
-			return syscall.EMFILE
+		pinned, err := c.pin(f.at.account, int64(len(content)))
+		if err != nil {
+			return err
 		}
 		v := held.Version()
-		f.held, f.content, f.pinned, f.version = true, content, size, uint32(v^v>>32)
+		f.held, f.content, f.pinned, f.version = true, content, pinned, uint32(v^v>>32)
 	}
 	f.file, f.writer = h, w
 	return nil

@@ -25,7 +25,7 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 		}
 		delete(c.fids, r.fid)
 		c.mu.Unlock()
-		c.openBytes.Add(-f.pinned)
+		c.unpin(f.pinned)
 	case opFlush:
 		if c.flushLocked(r) {
 			return true, nil

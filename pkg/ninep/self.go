@@ -22,7 +22,7 @@ func (c *conn) enter(ctx context.Context, at *place, name string) (*place, error
 	}
 	n, _, err := vfs.WalkPath(ctx, root, strings.Split(c.srv.cfg.Self[name], "/")...)
 	if err == nil && n.Type() == vfs.TypeDir {
-		return &place{parent: at, name: name, id: n.ID(), node: n}, nil
+		return at.child(name, n.ID(), n), nil
 	}
 	switch vfs.Errno(err) {
 	case syscall.EINTR, syscall.ETIMEDOUT: // it may well lead somewhere
