@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -9,14 +10,17 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
+// An errorName is an error and its text.
+type errorName struct {
+	errno syscall.Errno
+	text  string
+}
+
 // The one table between the errors of the tree and the texts that 9P2000 has for
 // them. Where Plan 9 has a text of its own that Linux's client knows too (its
 // table is in net/9p/error.c), that is it; any other error is the text of
 // strerror(3), which both know.
-var texts = []struct {
-	errno syscall.Errno
-	text  string
-}{
+var texts = []errorName{
 	{syscall.ENOENT, "file does not exist"},
 	{syscall.ESRCH, "file does not exist"}, // a process has ended, and its files with it
 	{syscall.EACCES, "permission denied"},
@@ -25,8 +29,10 @@ var texts = []struct {
 	{syscall.EBADF, "fid unknown or out of range"},
 	{syscall.ESPIPE, "bad offset in directory read"},
 	{syscall.EIO, "i/o error"},
+}
 
-	// What only other servers say.
+// foreign is what only other servers say.
+var foreign = []errorName{
 	{syscall.EACCES, "not owner"},
 	{syscall.EACCES, "authentication failed"},
 	{syscall.EBADF, "unknown fid"},
@@ -100,7 +106,7 @@ var errnos = sync.OnceValue(func() map[string]syscall.Errno {
 	for errno := syscall.Errno(last); errno > 0; errno-- {
 		known[errno.Error()] = errno
 	}
-	for _, t := range texts {
+	for _, t := range slices.Concat(texts, foreign) {
 		if _, twice := known[strings.ToLower(t.text)]; !twice {
 			known[strings.ToLower(t.text)] = t.errno
 		}
