@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,6 +30,40 @@ func TestTranscripts(t *testing.T) {
 			}
 			play(t, file, string(text))
 		})
+	}
+}
+
+const manual = "../../docs/9p.md"
+
+// TestManual plays the conversations of the manual, and looks for all that it must
+// explain.
+func TestManual(t *testing.T) {
+	b, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	blocks := regexp.MustCompile("(?s)```9p\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) < 2 {
+		t.Errorf("%d conversations", len(blocks))
+	}
+	for _, b := range blocks {
+		play(t, manual, b[1])
+	}
+	for name := range layouts {
+		if name, _, _ := strings.Cut(name, "."); name[0] == 'T' && !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("it does not have %s", name)
+		}
+	}
+	for limit := range reflect.TypeFor[Limits]().Fields() {
+		if !strings.Contains(text, "| `"+limit.Name+"` |") {
+			t.Errorf("it does not have the limit %s", limit.Name)
+		}
+	}
+	for _, e := range texts {
+		if !strings.Contains(text, e.text) {
+			t.Errorf("it does not have the error %q", e.text)
+		}
 	}
 }
 
