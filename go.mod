@@ -17,6 +17,7 @@ require (
 )
 
 require (
+	github.com/docker/go-p9p v0.0.0-20191112112554-37d97cf40d03 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
 )

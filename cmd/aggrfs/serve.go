@@ -81,7 +81,11 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 	var group errgroup.Group
 	group.Go(func() error { r.follow(ctx); return nil })
 	for _, l := range listeners {
-		server := ninep.NewServer(ninep.ServerConfig{Tree: cluster, Identify: trust.Identify, Log: a.log})
+		server := ninep.NewServer(ninep.ServerConfig{
+			Tree: cluster, Identify: trust.Identify, Log: a.log,
+			Owners: func(uid, _ uint32) (user, group string) { return a.users.UserName(uid), "" },
+			Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
+		})
 		group.Go(func() error {
 			defer stop() // one that fails ends all
 			return server.Serve(ctx, l)

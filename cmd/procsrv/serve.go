@@ -62,7 +62,10 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		}
 		log.Info("serving", "proc", o.proc, "listen", addrs[i].Network+":"+l.Addr().String())
 		// A server each: who fills one with connections leaves the others alone.
-		server := ninep.NewServer(ninep.ServerConfig{Tree: leaf, Identify: trust.Identify, Log: log})
+		server := ninep.NewServer(ninep.ServerConfig{
+			Tree: leaf, Identify: trust.Identify, Log: log,
+			Self: map[string]string{"self": "1", "thread-self": "1/task/1"},
+		})
 		group.Go(func() error { return server.Serve(ctx, l) })
 	}
 	return group.Wait()

@@ -16,6 +16,19 @@ import (
 // ClientConfig says how a client talks. The zero value is good for a server of
 // this package.
 type ClientConfig struct {
+	// Dialect is what is spoken: "9P2000.L", which is the default, or "9P2000".
+	// In the latter an attach names no user by number: it is that of Uname, or of
+	// whomever the server takes this connection for, and only root's is made
+	// (EACCES), unless Own is set. There is no order in a directory; it is read
+	// whole.
+	Dialect string
+	// Uname is the user's name in each attach of 9P2000. Default "none", which is
+	// nobody to Plan 9.
+	Uname string
+	// Owners finds the numbers of a user and a group that a server of 9P2000 names;
+	// who has none is vfs.OverflowID. It must not block and may be called
+	// concurrently. Nil takes names that are numbers, and no others.
+	Owners func(user, group string) (uid, gid uint32)
 	// Msize is the largest frame asked for, in bytes. Default MaxMsize.
 	Msize uint32
 	// Log takes one line when the connection ends by an error. Nil is
@@ -46,6 +59,12 @@ func (cfg ClientConfig) withDefaults() ClientConfig {
 		cfg.Msize = MaxMsize
 	}
 	cfg.Msize = max(cfg.Msize, MinMsize)
+	if cfg.Dialect == "" {
+		cfg.Dialect = dotL{}.name()
+	}
+	if cfg.Uname == "" {
+		cfg.Uname = "none"
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
@@ -74,6 +93,7 @@ type Client struct {
 	conn    net.Conn
 	cfg     ClientConfig
 	peer    string
+	plain   bool // 9P2000 is spoken, not 9P2000.L
 	msize   uint32
 	in      *frameReader
 	out     outbox
@@ -106,6 +126,7 @@ func NewClient(ctx context.Context, conn net.Conn, cfg ClientConfig) (*Client, e
 		conn: conn, cfg: cfg.withDefaults(), peer: conn.RemoteAddr().String(),
 		done: make(chan struct{}), summons: make(chan struct{}, 1), role: receiver,
 	}
+	c.plain = c.cfg.Dialect == plain{}.name()
 	c.slots = semaphore.NewWeighted(int64(c.cfg.InFlight))
 	c.in = newFrameReader(conn, &c.buffers, c.cfg.Msize)
 	c.polls = c.in.raw != nil && mostPollers() > 0

@@ -38,10 +38,12 @@ type conn struct {
 	msize   uint32
 
 	openBytes atomic.Int64  // content that open files hold in memory
+	busy      atomic.Bool   // there were requests since the idler rang
 	bigReads  chan struct{} // holds one for each read that needs much memory
 	workers   sync.WaitGroup
 	sweeper   alarm // for deadlines
 	lingerer  alarm // for answers that waited long enough to be sent
+	idler     alarm // for a connection that is not used
 
 	mu       sync.Mutex
 	room     sync.Cond // a job ended
@@ -68,12 +70,16 @@ func (s *Server) newConn(nc net.Conn, peer Peer) *conn {
 	c.out.limit = pendingBytes
 	c.sweeper.ring = c.sweep
 	c.lingerer.ring = c.lookAround
+	c.idler.ring = c.endIdle
 	c.in.pollers = &s.pollers
 	return c
 }
 
 // handle answers one frame or queues it. An error ends the connection.
 func (c *conn) handle(frame []byte) error {
+	if !c.busy.Load() {
+		c.busy.Store(true)
+	}
 	j := c.spare
 	if j == nil {
 		j = c.newJob()
@@ -144,16 +150,18 @@ func (c *conn) fullLocked() bool {
 // version begins a session: all that was is aborted (version(5)).
 func (c *conn) version(r *request) error {
 	c.abort()
-	msize, version := min(r.msize, c.srv.cfg.Limits.Msize), r.version
-	c.dialect = dialectOf(version)
+	msize, version := min(r.msize, c.srv.cfg.Limits.Msize), "unknown"
+	c.dialect = c.srv.dialectOf(r.version)
 	if c.dialect == nil || msize < MinMsize {
-		c.dialect, version = nil, "unknown"
+		c.dialect = nil
 		c.in.max = helloMsize
 	} else {
+		version = c.dialect.name()
 		c.msize, c.in.max = msize, msize
 		if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
 			return err
 		}
+		c.idler.set(c.srv.cfg.Limits.Idle)
 	}
 	c.out.lock()
 	c.out.buf = appendVersion(c.out.buf, r.tag, msize, version)

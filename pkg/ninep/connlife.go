@@ -35,6 +35,7 @@ func (c *conn) end(err error) {
 	c.workers.Wait()
 	c.sweeper.stop()
 	c.lingerer.stop()
+	c.idler.stop()
 	c.post.readers.Wait()
 	c.out.stop()
 	c.releaseAll()
@@ -73,11 +74,27 @@ func (c *conn) releaseAll() {
 	for num, f := range c.fids {
 		delete(c.fids, num)
 		if open, pinned := f.take(); open != nil {
-			c.openBytes.Add(-pinned)
+			c.unpin(pinned)
 			c.close(open)
 		}
 	}
 }
+
+// endIdle ends a connection that has been without a request for long and holds
+// no fid, or comes again.
+func (c *conn) endIdle() {
+	idle := c.srv.cfg.Limits.Idle
+	c.mu.Lock()
+	unused := len(c.fids) == 0 && c.inflight == 0
+	c.mu.Unlock()
+	if !c.busy.Swap(false) && unused {
+		c.fail(fmt.Errorf("%w for %v", errIdle, idle))
+		return
+	}
+	c.idler.set(idle)
+}
+
+var errIdle = errors.New("it holds no fid and has asked nothing")
 
 // close closes an open file or directory. What it says concerns no client.
 func (c *conn) close(open closer) {
@@ -87,11 +104,11 @@ func (c *conn) close(open closer) {
 	}
 }
 
-// isHangUp tells whether err is no more than a client that went away, or the
-// end of the server.
+// isHangUp tells whether err is no more than a client that went away or fell
+// asleep, or the end of the server.
 func isHangUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, errIdle) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // explain says what a bare error of the connection means.

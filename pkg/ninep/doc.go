@@ -93,6 +93,10 @@
 // # Dialects
 //
 // Between frames and tree there is one vocabulary, request and reply; a dialect
-// translates. Only 9P2000.L exists so far; any other version is answered
-// "unknown", as version(5) has it.
+// translates, and says where the tree has what it has not: links, and directories
+// that are read by name. Tversion chooses 9P2000.L or 9P2000 (see dialectOf).
+// Messages of the latter are github.com/docker/go-p9p's; of that library no more
+// than messages and codec is used, and the codec under recover.
+//
+// docs/9p.md lists messages, errors and limits.
 package ninep

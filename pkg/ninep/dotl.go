@@ -1,8 +1,8 @@
 package ninep
 
-// Messages of 9P2000.L. The types common to all dialects are in intro(5); the
-// others are in the protocol document of diod and the kernel's net/9p. An
-// answer's type is its request's plus one.
+// Messages. Those of 9P2000, from 100 on, are in intro(5); those of 9P2000.L, below,
+// are in the protocol document of diod and the kernel's net/9p. An answer's type
+// is its request's plus one.
 const (
 	tLerror      = 6 // only Rlerror exists
 	tStatfs      = 8
@@ -27,12 +27,17 @@ const (
 	tVersion     = 100
 	tAuth        = 102
 	tAttach      = 104
+	tError       = 106 // only Rerror exists
 	tFlush       = 108
 	tWalk        = 110
+	tOpen        = 112 // of 9P2000, as are the next and the last two
+	tCreate      = 114
 	tRead        = 116
 	tWrite       = 118
 	tClunk       = 120
 	tRemove      = 122
+	tStat        = 124
+	tWstat       = 126
 )
 
 const (
@@ -44,6 +49,7 @@ const (
 type dotL struct{}
 
 func (dotL) name() string { return "9P2000.L" }
+func (dotL) plan9() bool  { return false }
 
 func (dotL) overhead(o op) uint32 {
 	if o == opReadlink {

@@ -30,7 +30,7 @@ func (dotL) appendError(b []byte, tag uint16, err error) []byte {
 
 // appendEntry: qid[13] offset[8] type[1] name[s]; the type is d_type of
 // readdir(3), which is the mode's type bits shifted.
-func (dotL) appendEntry(b []byte, e *vfs.DirEntry) []byte {
+func (dotL) appendEntry(b []byte, e *vfs.DirEntry, _ *vfs.Attr) []byte {
 	b = putQID(b, qid{typ: qidType(e.Type), path: e.ID})
 	b = putU64(b, e.Next)
 	b = append(b, uint8(e.Type>>12))

@@ -203,13 +203,21 @@ func (c *Client) send(ex *exchange, calls []*call) error {
 func (c *Client) transmit(garbage, calls []*call) {
 	c.out.lock()
 	for _, k := range garbage {
-		c.out.buf = appendCall(c.out.buf, k)
+		c.out.buf = c.appendCall(c.out.buf, k)
 	}
 	for _, k := range calls {
-		c.out.buf = appendCall(c.out.buf, k)
+		c.out.buf = c.appendCall(c.out.buf, k)
 	}
 	c.out.unlock()
 	c.out.flush()
+}
+
+// appendCall appends k's message.
+func (c *Client) appendCall(b []byte, k *call) []byte {
+	if c.plain {
+		return appendPlainCall(b, k)
+	}
+	return appendCall(b, k)
 }
 
 // tagLocked gives k a tag, from 0 on.

@@ -57,7 +57,7 @@ func (c *conn) perform(ctx *reqCtx, j *job) error {
 		return nil
 	case opClunk, opRemove:
 		open, pinned := f.take()
-		c.openBytes.Add(-pinned)
+		c.unpin(pinned)
 		if open != nil {
 			c.close(open)
 		}
@@ -72,14 +72,14 @@ func (c *conn) perform(ctx *reqCtx, j *job) error {
 func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
 	r := &j.req
 	if f.at != nil {
-		return syscall.EBADF
+		return errFidInUse
 	}
 	root, who, err := c.root(ctx, r)
 	c.srv.audit.attach(c.peer, r, who, err)
 	if err != nil {
 		return err
 	}
-	f.at = &place{node: root, id: root.ID()}
+	f.at = &place{node: root, id: root.ID(), account: c.srv.accounts.of(*who)}
 	j.rep.qids = append(j.rep.walked[:0], qidOf(root))
 	return nil
 }
@@ -107,6 +107,9 @@ func (c *conn) getattr(ctx context.Context, j *job, f *fid) error {
 	}
 	if j.rep.attr, err = n.Attr(ctx); err != nil {
 		return err
+	}
+	if j.rep.name = f.at.name; f.at.parent == nil {
+		j.rep.name = "/"
 	}
 	q := qidOf(n)
 	if f.held { // what is open is known exactly

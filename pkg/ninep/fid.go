@@ -10,10 +10,17 @@ import (
 // A place is where in a tree a fid stands. It never changes, so that fids and
 // requests share places freely.
 type place struct {
-	parent *place // nil at the root of an attach
-	name   string
-	id     uint64
-	node   vfs.Node // nil where a path was walked at once: nobody saw this node
+	parent  *place // nil at the root of an attach
+	name    string
+	id      uint64
+	node    vfs.Node // nil where a path was walked at once: nobody saw this node
+	length  int      // of the path, in bytes
+	account *account // of whom the tree is attached for
+}
+
+// child is the place of an entry; node is nil where nobody saw it.
+func (p *place) child(name string, id uint64, node vfs.Node) *place {
+	return &place{parent: p, name: name, id: id, node: node, length: p.length + 1 + len(name), account: p.account}
 }
 
 // open returns the place's node, walking to it if it was passed over.
@@ -58,10 +65,12 @@ type fid struct {
 	held    bool       // content is the whole file
 	content []byte
 	version uint32 // the open content's, for qids
-	pinned  int64  // bytes counted against Limits.OpenBytes
+	pinned  pin
 
 	dir     vfs.DirHandle
 	entries []vfs.DirEntry // room for reading dir
+	offset  uint64         // where the next read of dir begins in Plan 9's dialect, in bytes
+	resume  uint64         // the vfs offset of that
 }
 
 // quickClose tells whether closing what is open cannot block.
@@ -75,7 +84,7 @@ func (f *fid) quickClose() bool {
 
 // take empties the fid and returns what must be closed, and how much content
 // it pinned.
-func (f *fid) take() (c closer, pinned int64) {
+func (f *fid) take() (c closer, pinned pin) {
 	switch {
 	case f.file != nil:
 		c = f.file

@@ -133,7 +133,7 @@ func answers() [][]byte {
 		r := request{op: o, tag: 1, lock: []byte{1, 2}}
 		q := p
 		if o == opReaddir {
-			q.data = dotL{}.appendEntry(nil, &vfs.DirEntry{Name: "a", ID: 2, Type: vfs.TypeFile, Next: 9})
+			q.data = dotL{}.appendEntry(nil, &vfs.DirEntry{Name: "a", ID: 2, Type: vfs.TypeFile, Next: 9}, nil)
 		}
 		all = append(all, dotL{}.appendReply(nil, &r, &q))
 	}
@@ -177,29 +177,39 @@ func FuzzServer(f *testing.F) {
 		f.Add(g)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		tree := sample(64)
-		s := NewServer(ServerConfig{
-			Tree: tree, Identify: believe, RequestTimeout: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
-		})
-		near, far := net.Pipe()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.ServeConn(context.Background(), far)
-		}()
-		go io.Copy(io.Discard, near)
-		hello := appendVersion(nil, noTag, 8192, "9P2000.L")
-		hello[4] = tVersion
-		near.SetWriteDeadline(time.Now().Add(patience))
-		near.Write(append(appendCall(hello, &call{typ: tAttach, tag: 1}), data...))
-		near.Close()
-		select {
-		case <-done:
-		case <-time.After(patience):
-			t.Fatal("it hangs")
-		}
-		if tree.Handles() != 0 || len(tree.Violations()) != 0 {
-			t.Fatalf("%d open, %q", tree.Handles(), tree.Violations())
-		}
+		serveBytes(t, append(hello("9P2000.L"), appendCall(nil, &call{typ: tAttach, tag: 1})...), data)
 	})
+}
+
+// hello is a Tversion.
+func hello(version string) []byte {
+	b := appendVersion(nil, noTag, 8192, version)
+	b[4] = tVersion
+	return b
+}
+
+// serveBytes sends them to a server, after what is proper.
+func serveBytes(t *testing.T, proper, data []byte) {
+	tree := sample(64)
+	s := NewServer(ServerConfig{
+		Tree: tree, Identify: believe, RequestTimeout: 100 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+	})
+	near, far := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ServeConn(context.Background(), far)
+	}()
+	go io.Copy(io.Discard, near)
+	near.SetWriteDeadline(time.Now().Add(patience))
+	near.Write(append(proper, data...))
+	near.Close()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("it hangs")
+	}
+	if tree.Handles() != 0 || len(tree.Violations()) != 0 {
+		t.Fatalf("%d open, %q", tree.Handles(), tree.Violations())
+	}
 }

@@ -48,7 +48,7 @@ func (j *job) reset() {
 	req := &j.req
 	*req = request{walked: req.walked}
 	rep := &j.rep
-	rep.qids, rep.data, rep.text = nil, nil, ""
+	rep.qids, rep.data, rep.name, rep.text = nil, nil, "", ""
 	if cap(j.scratch) > maxScratch {
 		j.scratch = nil
 	}

@@ -4,10 +4,16 @@ import "time"
 
 // Limits bound what one client can make the server hold or wait for. A zero
 // field has its default. Whoever reaches a limit is slowed or refused alone.
+// docs/9p.md lists them with what a client sees of each.
 type Limits struct {
 	// Connections is how many there may be at once; one more is closed at once.
 	// Default 16384.
 	Connections int
+	// PeerConnections is how many one peer may have: a user on a unix socket, the
+	// holder of a certificate, else a machine; a machine's TLS connections count
+	// as the machine's too until they have shown a certificate. One more is closed
+	// at once. Default 4096.
+	PeerConnections int
 	// Msize is the largest frame in bytes, sent or taken; at least MinMsize.
 	// Default MaxMsize, which is also the most.
 	Msize uint32
@@ -19,9 +25,17 @@ type Limits struct {
 	// OpenBytes is how much content the open files of a connection may hold in
 	// memory; an open that would exceed it is EMFILE. Default 256 MiB.
 	OpenBytes int64
+	// IdentityBytes is the same for all connections of one identity together; an
+	// open that would exceed it is ENFILE. Default 512 MiB.
+	IdentityBytes int64
 	// Negotiate is how long a new connection may take to its first Tversion, a
 	// TLS handshake included. Default 10 s.
 	Negotiate time.Duration
+	// Idle is how long a connection that holds no fid may be without a request,
+	// before it is closed; one that holds a fid, as a mount does, may be silent
+	// for ever. It is closed between one and two times Idle after its last
+	// request. Default 10 min.
+	Idle time.Duration
 	// Write is how long a client may leave its answers unread. Default 30 s.
 	Write time.Duration
 }
@@ -33,39 +47,42 @@ const (
 	// MinMsize is the smallest: it has room for every answer of fixed length
 	// and for one directory entry of the longest name.
 	MinMsize = 512
-	// MaxWalk is the most elements of one Twalk, as walk(5) has it.
+	// MaxWalk is the most elements of one Twalk, as walk(5) has it; one with
+	// more ends the connection.
 	MaxWalk = 16
+	// MaxPath is the longest path that a fid can stand on, in bytes, with a slash
+	// for each element; a walk beyond is ENAMETOOLONG, as one of a name longer
+	// than vfs.MaxName is.
+	MaxPath = 4096
 
 	// pendingBytes is how much may wait to be written to one connection before
 	// those who add to it wait for it to drain.
 	pendingBytes = 1 << 20
 	// maxFixed is more than any answer has beside its data or text, in bytes.
-	maxFixed = 256
+	maxFixed = 1024
 	// maxString bounds aname and a link's text, in bytes: PATH_MAX.
 	maxString = 4096
 )
 
 func (l Limits) withDefaults() Limits {
-	set := func(p *int, d int) {
-		if *p <= 0 {
-			*p = d
-		}
-	}
-	set(&l.Connections, 16384)
-	set(&l.Fids, 65536)
-	set(&l.Requests, 1024)
-	if l.OpenBytes <= 0 {
-		l.OpenBytes = 256 << 20
-	}
+	setDefault(&l.Connections, 16384)
+	setDefault(&l.PeerConnections, 4096)
+	setDefault(&l.Fids, 65536)
+	setDefault(&l.Requests, 1024)
+	setDefault(&l.OpenBytes, 256<<20)
+	setDefault(&l.IdentityBytes, 512<<20)
+	setDefault(&l.Negotiate, 10*time.Second)
+	setDefault(&l.Idle, 10*time.Minute)
+	setDefault(&l.Write, 30*time.Second)
 	if l.Msize == 0 || l.Msize > MaxMsize {
 		l.Msize = MaxMsize
 	}
 	l.Msize = max(l.Msize, MinMsize)
-	if l.Negotiate <= 0 {
-		l.Negotiate = 10 * time.Second
-	}
-	if l.Write <= 0 {
-		l.Write = 30 * time.Second
-	}
 	return l
+}
+
+func setDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
 }

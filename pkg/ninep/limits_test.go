@@ -117,6 +117,9 @@ func TestPanic(t *testing.T) {
 	if lines := r.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], "limits_test.go") {
 		t.Errorf("logged: %q", lines)
 	}
+	if n := r.Stats().Panics; n != 1 {
+		t.Errorf("%d panics are counted", n)
+	}
 }
 
 // TestUnreadAnswers shows that a client that does not read is dropped.

@@ -49,6 +49,8 @@ func (l *logLines) lines() []string {
 // all is a logger of every line.
 func (l *logLines) all() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func newLog() (*logLines, *slog.Logger) {
 	l := new(logLines)
 	return l, slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelWarn}))

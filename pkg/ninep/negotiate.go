@@ -20,7 +20,10 @@ func (c *Client) negotiate(ctx context.Context) error {
 }
 
 func (c *Client) hello() error {
-	b := appendVersion(nil, noTag, c.cfg.Msize, dotL{}.name())
+	if c.cfg.Dialect != (dotL{}).name() && c.cfg.Dialect != (plain{}).name() {
+		return fmt.Errorf("no dialect %q is spoken here: it is %q or %q", c.cfg.Dialect, dotL{}.name(), plain{}.name())
+	}
+	b := appendVersion(nil, noTag, c.cfg.Msize, c.cfg.Dialect)
 	b[4] = tVersion
 	if _, err := c.conn.Write(b); err != nil {
 		return explainTLS(farewell(c.conn, err))
@@ -34,8 +37,8 @@ func (c *Client) hello() error {
 	switch {
 	case frame[4] != tVersion+1 || tag != noTag || k.end() != nil:
 		return fmt.Errorf("the answer to Tversion, of type %d, is no Rversion", frame[4])
-	case version != dotL{}.name():
-		return fmt.Errorf("the server speaks %q, not %q", version, dotL{}.name())
+	case version != c.cfg.Dialect:
+		return fmt.Errorf("the server speaks %q, not %q", version, c.cfg.Dialect)
 	case msize > c.cfg.Msize || msize < MinMsize:
 		return fmt.Errorf("the server wants frames of %d bytes, which is not within %d and %d", msize, MinMsize, c.cfg.Msize)
 	}

@@ -82,6 +82,12 @@ func (c *Client) attachCall(who vfs.Identity, aname string) (call, error) {
 	if len(aname) > maxString {
 		return k, syscall.ENOENT
 	}
+	if c.plain {
+		if k.uname = c.cfg.Uname; !c.cfg.Own && !who.IsRoot() {
+			return k, fmt.Errorf("attach for uid %d, whom 9P2000 cannot name: %w", who.UID, syscall.EACCES)
+		}
+		return k, nil
+	}
 	if c.cfg.Own {
 		k.newfid = vfs.NoID
 		return k, nil
@@ -205,6 +211,15 @@ func (n *dirNode) WalkPath(ctx context.Context, names ...string) (vfs.Node, []ui
 
 // Readlink implements vfs.Link.
 func (n *linkNode) Readlink(ctx context.Context) (string, error) {
+	if n.root.c.plain { // it is a file
+		h, _, err := n.open(ctx, nil)
+		if err != nil {
+			return "", err
+		}
+		defer h.Close()
+		text, err := vfs.ReadAll(ctx, h, maxString)
+		return string(text), err
+	}
 	ex := n.root.c.newExchange()
 	if err := ex.walk(&n.node, nil); err != nil {
 		return "", err

@@ -26,7 +26,7 @@ const (
 // for writing must be one that takes writes.
 func (c *conn) openFid(ctx *reqCtx, j *job, f *fid) error {
 	if f.open {
-		return syscall.EBUSY
+		return errAlreadyOpen
 	}
 	n, err := f.at.open(ctx)
 	if err != nil {
@@ -62,6 +62,11 @@ func (c *conn) openFid(ctx *reqCtx, j *job, f *fid) error {
 			return err
 		}
 		q.version = f.version
+	case vfs.Link:
+		if err := c.openLink(ctx, f, n, writes); err != nil {
+			return err
+		}
+		q.version = f.version
 	default:
 		return syscall.ELOOP
 	}
@@ -78,24 +83,37 @@ func (c *conn) adopt(f *fid, h vfs.Handle, writes bool) error {
 	}
 	if held, ok := h.(vfs.Held); ok && !canWrite {
 		content := held.Content()
-		size := int64(len(content))
-		if c.openBytes.Add(size) > c.srv.cfg.Limits.OpenBytes {
-			c.openBytes.Add(-size)
-			return syscall.EMFILE
+		pinned, err := c.pin(f.at.account, int64(len(content)))
+		if err != nil {
+			return err
 		}
 		v := held.Version()
-		f.held, f.content, f.pinned, f.version = true, content, size, uint32(v^v>>32)
+		f.held, f.content, f.pinned, f.version = true, content, pinned, uint32(v^v>>32)
 	}
 	f.file, f.writer = h, w
 	return nil
 }
 
+// openLink opens a link, which only Plan 9's dialect can: its content is its text.
+func (c *conn) openLink(ctx context.Context, f *fid, l vfs.Link, writes bool) error {
+	if !c.dialect.plan9() {
+		return syscall.ELOOP
+	}
+	text, err := l.Readlink(ctx)
+	if err != nil {
+		return err
+	}
+	return c.adopt(f, vfs.NewBytes([]byte(text), 0), writes)
+}
+
 func (c *conn) read(ctx context.Context, j *job, f *fid) error {
 	switch {
+	case f.dir != nil && c.dialect.plan9():
+		return c.readStats(ctx, j, f)
 	case f.dir != nil:
 		return syscall.EISDIR
 	case !f.open:
-		return syscall.EBADF
+		return errFidNotOpen
 	case f.held:
 		j.rep.data = c.slice(f, &j.req)
 		return nil
@@ -142,7 +160,7 @@ func (c *conn) write(ctx context.Context, j *job, f *fid) error {
 	case f.dir != nil:
 		return syscall.EISDIR
 	case !f.open:
-		return syscall.EBADF
+		return errFidNotOpen
 	case f.writer == nil:
 		return syscall.EROFS
 	case int64(j.req.offset) < 0:

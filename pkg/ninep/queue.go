@@ -65,7 +65,7 @@ func (c *conn) makeFidLocked(num uint32) (*fid, error) {
 	}
 	if f := c.fids[num]; f != nil {
 		if f.last == nil {
-			return nil, syscall.EBADF // it is in use
+			return nil, errFidInUse
 		}
 		return f, nil
 	}
@@ -188,10 +188,10 @@ func (c *conn) startLocked(j *job) {
 func (c *conn) undoLocked(j *job) (undo closer) {
 	switch j.req.op {
 	case opAttach, opWalk, opOpen:
-		var pinned int64
+		var pinned pin
 		at := j.own.at
 		undo, pinned = j.own.take()
-		c.openBytes.Add(-pinned)
+		c.unpin(pinned)
 		switch {
 		case j.req.op == opOpen:
 			j.own.at = at

@@ -25,7 +25,7 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 		}
 		delete(c.fids, r.fid)
 		c.mu.Unlock()
-		c.openBytes.Add(-f.pinned)
+		c.unpin(f.pinned)
 	case opFlush:
 		if c.flushLocked(r) {
 			return true, nil
@@ -43,9 +43,9 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 			c.refuse(j, syscall.EBADF)
 			return true, nil
 		}
-	case opAuth: // diod's clients take ENOENT for "not needed", and nothing else
+	case opAuth:
 		c.mu.Unlock()
-		c.refuse(j, syscall.ENOENT)
+		c.refuse(j, errNoAuth)
 		return true, nil
 	case opXattr, opUnknown:
 		c.mu.Unlock()

@@ -19,7 +19,7 @@ const (
 // the tree has no offsets for them, and Linux does not need them.
 func (c *conn) readdir(ctx context.Context, j *job, f *fid) error {
 	if !f.open {
-		return syscall.EBADF
+		return errFidNotOpen
 	}
 	if f.dir == nil {
 		return syscall.ENOTDIR
@@ -55,7 +55,7 @@ func (c *conn) readdir(ctx context.Context, j *job, f *fid) error {
 func (c *conn) appendEntries(buf []byte, entries []vfs.DirEntry, limit int) ([]byte, int) {
 	for i := range entries {
 		n := len(buf)
-		if buf = c.dialect.appendEntry(buf, &entries[i]); len(buf) > limit {
+		if buf = c.dialect.appendEntry(buf, &entries[i], nil); len(buf) > limit {
 			return buf[:n], i
 		}
 	}

@@ -23,19 +23,7 @@ func (c *Client) take(frame []byte) error {
 	if k == nil {
 		return fmt.Errorf("an answer of type %d to tag %d, which has no request", typ, tag)
 	}
-	var broken error
-	switch typ {
-	case k.typ + 1:
-		broken = k.decode(frame)
-	case tLerror + 1:
-		e := cursor{b: frame[headerSize:]}
-		code := e.u32()
-		if broken = e.end(); broken == nil {
-			k.err = errRemote(code)
-		}
-	default:
-		broken = errWrongType
-	}
+	broken := c.decode(k, frame)
 	if broken != nil {
 		broken = fmt.Errorf("an answer of type %d to a request of type %d: %w", typ, k.typ, broken)
 		k.err = &ConnError{Peer: c.peer, Err: broken}
@@ -44,6 +32,24 @@ func (c *Client) take(frame []byte) error {
 	c.settleLocked(k)
 	c.mu.Unlock()
 	return broken
+}
+
+// decode gives k what the frame says.
+func (c *Client) decode(k *call, frame []byte) error {
+	typ, e := frame[4], cursor{b: frame[headerSize:]}
+	switch {
+	case !c.plain && typ == k.typ+1:
+		return k.decode(frame)
+	case c.plain && typ == plainType(k.typ)+1:
+		return k.decodePlain(frame, c.cfg.Owners)
+	case !c.plain && typ == tLerror+1:
+		k.err = errRemote(e.u32())
+		return e.end()
+	case c.plain && typ == tError+1:
+		k.err = errnoOf(e.str(maxUname))
+		return e.end()
+	}
+	return errWrongType
 }
 
 // settleLocked ends a call: its answer is there, or will not come. Its exchange

@@ -14,6 +14,9 @@ const maxEntrySize = qidSize + 8 + 1 + 2 + vfs.MaxName
 // List implements vfs.Dir. The first entries come with the opening.
 func (n *dirNode) List(ctx context.Context) (vfs.DirHandle, error) {
 	c := n.root.c
+	if c.plain {
+		return n.listPlain(ctx)
+	}
 	ex := c.newExchange()
 	if err := ex.walk(&n.node, nil); err != nil {
 		return nil, err

@@ -79,6 +79,9 @@ func (n *node) open(ctx context.Context, names []string) (vfs.Handle, []uint64, 
 	}
 	qids, err := ex.arrived(n, names)
 	if err == nil {
+		err = fileAt(qids)
+	}
+	if err == nil {
 		err = open.err
 	}
 	if err == nil {
@@ -94,6 +97,21 @@ func (n *node) open(ctx context.Context, names []string) (vfs.Handle, []uint64, 
 		return handleOf(n.openKeep(ctx, names, flagRead))
 	}
 	return vfs.NewBytes(content, 0), idsOf(qids), nil
+}
+
+// fileAt refuses a walk that has ended at anything but a file: 9P2000 opens and
+// reads links and directories too.
+func fileAt(qids []qid) error {
+	if len(qids) == 0 {
+		return nil
+	}
+	switch qids[len(qids)-1].nodeType() {
+	case vfs.TypeDir:
+		return syscall.EISDIR
+	case vfs.TypeLink:
+		return syscall.ELOOP
+	}
+	return nil
 }
 
 // handleOf keeps a nil file from becoming a handle that is not nil.
@@ -115,6 +133,9 @@ func (n *node) openKeep(ctx context.Context, names []string, flags uint32) (*rem
 		return nil, nil, err
 	}
 	qids, err := ex.arrived(n, names)
+	if err == nil {
+		err = fileAt(qids)
+	}
 	if err == nil {
 		err = open.err
 	}

@@ -1,10 +1,6 @@
 package ninep
 
-import (
-	"errors"
-
-	"github.com/aggrfs/aggrfs/pkg/vfs"
-)
+import "github.com/aggrfs/aggrfs/pkg/vfs"
 
 // The server's own vocabulary, between the dialects and the tree. A dialect
 // turns a frame into a request and a reply into a frame; all that lies between
@@ -65,58 +61,8 @@ type reply struct {
 	qids   []qid // in walked
 	walked [MaxWalk]qid
 	attr   vfs.Attr
+	name   string // of what attr is of; the root's is "/"
 	data   []byte // what was read, or the encoded entries
 	text   string
 	count  uint32
-}
-
-// A dialect is one version of the protocol. It holds no state.
-type dialect interface {
-	// name is the version as it stands in Tversion.
-	name() string
-	// decode fills r from a frame whose length has been checked. An error ends
-	// the connection. r keeps parts of the frame.
-	decode(frame []byte, r *request) error
-	// appendReply appends the frame that answers r.
-	appendReply(b []byte, r *request, p *reply) []byte
-	// appendError appends the frame that refuses the request of that tag.
-	appendError(b []byte, tag uint16, err error) []byte
-	// appendEntry appends one entry of a directory as reads of it return it.
-	appendEntry(b []byte, e *vfs.DirEntry) []byte
-	// overhead is how many bytes of the answer to o are not what it carries: the
-	// data of a read, the text of a link.
-	overhead(o op) uint32
-}
-
-// dialectOf is the dialect of that version, or nil.
-func dialectOf(version string) dialect {
-	if version == (dotL{}).name() {
-		return dotL{}
-	}
-	return nil
-}
-
-// errNotVersion is a client that does not begin as it should.
-var errNotVersion = errors.New("the first message is not Tversion")
-
-// decodeVersion decodes a Tversion, which is the same in all dialects.
-func decodeVersion(frame []byte, r *request) error {
-	if frame[4] != tVersion {
-		return errNotVersion
-	}
-	c := cursor{b: frame[5:]}
-	r.op = opVersion
-	r.tag = c.u16()
-	r.msize = c.u32()
-	r.version = c.str(maxString)
-	return c.end()
-}
-
-// appendVersion appends an Rversion, which is the same in all dialects.
-func appendVersion(b []byte, tag uint16, msize uint32, version string) []byte {
-	start := len(b)
-	b = begin(b, tVersion+1, tag)
-	b = putU32(b, msize)
-	b = putStr(b, version)
-	return sizeFrame(b, start)
 }

@@ -3,7 +3,6 @@ package ninep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -24,6 +23,14 @@ type ServerConfig struct {
 	// and a count of the others. Nil is Log.
 	Audit  *slog.Logger
 	Limits Limits
+	// Owners names a user and a group to clients that know them by name (9P2000).
+	// It is asked for every entry of a listing, so it answers soon, from memory
+	// most of the time; it may be called concurrently. Who is "" is shown by number, as all are where Owners is nil.
+	Owners func(uid, gid uint32) (user, group string)
+	// Self says what links at a root stand for to clients that know no links
+	// (9P2000): the path of a directory of the same tree by the link's name, as in
+	// "self": "1". A link whose path leads nowhere is a file like other links.
+	Self map[string]string
 	// RequestTimeout is the deadline of each request: its context ends then, and
 	// the client is answered ETIMEDOUT soon after whatever the tree does.
 	// Default 30 s.
@@ -37,8 +44,12 @@ type Server struct {
 	buffers buffers
 	jobs    sync.Pool    // of *job
 	conns   atomic.Int64 // connections being served
+	panics  atomic.Int64
+	peers   peers
 	pollers pollers
 	audit   audit
+
+	accounts accounts
 }
 
 // NewServer returns a server that serves nothing yet.
@@ -110,91 +121,19 @@ func isTransient(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-// ServeConn serves one connection until it or ctx ends, closes it, and returns
-// when all its work has ended. The error is nil if the client just hung up or
-// ctx ended; it has been logged.
-func (s *Server) ServeConn(ctx context.Context, nc net.Conn) error {
-	over := make(chan error, 1)
-	s.begin(ctx, nc, func(err error) { over <- err })
-	return <-over
+// Stats is what a server does and has seen.
+type Stats struct {
+	Connections int64 // being served
+	Panics      int64 // of the tree, each of which was EIO to one request
 }
 
-// begin serves a connection and returns at once: a goroutine that would do no
-// more than wait costs as much memory as the connection. over is called at the
-// end, with what ServeConn returns.
-func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
-	by := time.Now().Add(s.cfg.Limits.Negotiate)
-	if n := s.conns.Add(1); n > int64(s.cfg.Limits.Connections) {
-		s.refuse(nc, fmt.Errorf("%w: %d", errTooMany, s.cfg.Limits.Connections), over)
-		return
-	}
-	secured, ok := nc.(*tlsConn)
-	if !ok {
-		s.converse(ctx, nc, by, over)
-		return
-	}
-	go func() {
-		if err := secured.secure(ctx, by); err != nil {
-			s.refuse(nc, err, over)
-			return
-		}
-		s.converse(ctx, nc, by, over)
-	}()
+// Stats may be called at any time.
+func (s *Server) Stats() Stats {
+	return Stats{Connections: s.conns.Load(), Panics: s.panics.Load()}
 }
 
-// refuse ends a connection before anything was asked of it. One that ended by
-// itself, or with the server, is not worth a line.
-func (s *Server) refuse(nc net.Conn, err error, over func(error)) {
-	peer := Peer{Network: nc.RemoteAddr().Network(), Addr: nc.RemoteAddr().String()}
-	if _, ok := nc.(*tlsConn); ok {
-		peer.Network = "tls"
-	}
-	if isHangUp(err) || errors.Is(err, context.Canceled) {
-		err = nil
-	} else {
-		s.audit.refuse(peer, "9P connection refused", err)
-	}
-	err = errors.Join(err, nc.Close())
-	s.conns.Add(-1)
-	over(err)
-}
-
-// converse begins to speak 9P; the first Tversion must come by then.
-func (s *Server) converse(ctx context.Context, nc net.Conn, by time.Time, over func(error)) {
-	peer, err := PeerOf(nc)
-	if err != nil {
-		s.refuse(nc, err, over)
-		return
-	}
-	c := s.newConn(nc, peer)
-	failed := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		c.fail(net.ErrClosed)
-		close(failed)
-	})
-	c.begin(by, func(err error) {
-		if !stop() {
-			<-failed
-		}
-		err = s.verdict(peer, err)
-		s.conns.Add(-1)
-		over(err)
-	})
-}
-
-// verdict logs why a connection ended, and tells what is an error of that.
-func (s *Server) verdict(peer Peer, err error) error {
-	if isHangUp(err) {
-		s.cfg.Log.Debug("9P connection ended", "peer", peer.String())
-		return nil
-	}
-	err = explain(err)
-	s.cfg.Log.Warn("9P connection ended by an error", "peer", peer.String(), "error", err)
-	return err
-}
-
-var errTooMany = errors.New("more connections than there may be at once")
-
+// logPanic counts a panic and logs where it came from.
 func (s *Server) logPanic(peer Peer, p any) {
+	s.panics.Add(1)
 	s.cfg.Log.Error("panic in a 9P request", "peer", peer.String(), "panic", p, "stack", string(debug.Stack()))
 }

@@ -16,20 +16,23 @@ func (c *conn) walk(ctx context.Context, j *job, f *fid) error {
 	if r.newfid == r.fid {
 		j.from = f.at
 		if f.open {
-			return syscall.EBUSY
+			return errAlreadyOpen
 		}
 	} else if f.at != nil {
-		return syscall.EBADF
+		return errFidInUse
 	}
 	if j.from == nil {
 		return syscall.EBADF
 	}
 	qids := j.rep.walked[:0]
-	at, qids, ok := walkAtOnce(ctx, j.from, r.names, qids)
+	at, ok := j.from, false
+	if len(r.names) > 0 && !c.standsIn(at, r.names[0]) {
+		at, qids, ok = walkAtOnce(ctx, at, r.names, qids)
+	}
 	if !ok {
 		at = j.from
 		for i, name := range r.names {
-			next, err := at.step(ctx, name)
+			next, err := c.enter(ctx, at, name)
 			if err != nil {
 				if i == 0 {
 					return err
@@ -57,6 +60,9 @@ func (p *place) step(ctx context.Context, name string) (*place, error) {
 		}
 		return nil, syscall.ENOENT
 	}
+	if p.length+1+len(name) > MaxPath {
+		return nil, syscall.ENAMETOOLONG
+	}
 	n, err := p.open(ctx)
 	if err != nil {
 		return nil, err
@@ -72,7 +78,7 @@ func (p *place) step(ctx context.Context, name string) (*place, error) {
 	if child == nil {
 		return nil, syscall.EIO
 	}
-	return &place{parent: p, name: name, id: child.ID(), node: child}, nil
+	return p.child(name, child.ID(), child), nil
 }
 
 // up is the parent; that of a root is itself.
@@ -88,7 +94,9 @@ func (p *place) up(ctx context.Context) (*place, error) {
 	if up.node != nil {
 		return up, nil
 	}
-	return &place{parent: up.parent, name: up.name, id: up.id, node: n}, nil
+	seen := *up
+	seen.node = n
+	return &seen, nil
 }
 
 // walkAtOnce walks names in one exchange, if the tree can and all goes well:
@@ -96,7 +104,11 @@ func (p *place) up(ctx context.Context) (*place, error) {
 // by one.
 func walkAtOnce(ctx context.Context, from *place, names []string, qids []qid) (*place, []qid, bool) {
 	w, ok := from.node.(vfs.PathWalker)
-	if !ok || len(names) < 2 || slices.ContainsFunc(names, func(s string) bool { return !vfs.ValidName(s) }) {
+	length := from.length
+	for _, name := range names {
+		length += 1 + len(name)
+	}
+	if !ok || len(names) < 2 || length > MaxPath || slices.ContainsFunc(names, func(s string) bool { return !vfs.ValidName(s) }) {
 		return nil, qids, false
 	}
 	n, ids, err := w.WalkPath(ctx, names...)
@@ -105,7 +117,7 @@ func walkAtOnce(ctx context.Context, from *place, names []string, qids []qid) (*
 	}
 	at := from
 	for i, id := range ids {
-		at = &place{parent: at, name: names[i], id: id}
+		at = at.child(names[i], id, nil)
 		qids = append(qids, qid{typ: qidDir, path: id})
 	}
 	at.node = n
