@@ -113,6 +113,7 @@ var forbidden = map[string]string{
 	`TO[D]O|FIX[M]E`:                   "unfinished work has no place here: do it",
 	`\bt\.Ski[p](f|Now)?\(`:            "a test runs or fails, it is not left out",
 	`(^|[^\w.-])/wor[k]/|/tmp/brie[f]`: "a path of one machine",
+	`^(<{7}|>{7}) `:                    "a merge that was not finished",
 }
 
 // maxLines is the longest a file of code may be. The aim is 150.
