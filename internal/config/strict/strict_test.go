@@ -89,3 +89,32 @@ func TestExcerpt(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]string{
+		"512MiB":         "536870912",
+		"64KiB":          "65536",
+		"0":              "0",
+		"2 GiB":          "2147483648",
+		"17179869184GiB": "not between",
+		"99999999TiB":    "not between",
+		"64":             "has no unit; write 64MiB",
+		"64MB":           `f:1:5: "MB" is no unit of a size; these are KiB, MiB, GiB and TiB; did you mean "MiB"?`,
+		"64m":            `did you mean "MiB"?`,
+		"much":           "is no size",
+		"-1MiB":          "is no size",
+		"[]":             "a list stands where a size",
+	} {
+		doc := strict.Parse("f", []byte("- "+text))
+		var n uint64
+		doc.Root().List(func(v strict.Value) { n, _ = v.Size(0, 1<<40) })
+		if got := fmt.Sprint(n, doc.Err()); !strings.Contains(got, want) {
+			t.Errorf("%s: %s; want %s", text, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{0: "0", 1000: "1000", 1536: "1536", 1 << 20: "1MiB", 3 << 29: "1536MiB"} {
+		if got := strict.FormatSize(n); got != want {
+			t.Errorf("%d is %s, want %s", n, got, want)
+		}
+	}
+}
