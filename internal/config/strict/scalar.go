@@ -14,6 +14,8 @@ func scalar(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		return n.Value, true
+	case *ast.LiteralNode: // a block that begins with | or >
+		return n.Value.Value, true
 	case *ast.IntegerNode, *ast.FloatNode:
 		return n.GetToken().Value, true
 	}
@@ -89,8 +91,9 @@ func (v Value) Size(least, most uint64) (uint64, bool) {
 		v.refuse("a size such as 512MiB")
 		return 0, false
 	}
-	digits := strings.TrimRight(text, "KMGTiBbytesmkgt ")
-	unit := strings.TrimSpace(text[len(digits):])
+	unit := strings.TrimLeft(text, "0123456789")
+	digits := text[:len(text)-len(unit)]
+	unit = strings.TrimSpace(unit)
 	n, err := strconv.ParseUint(digits, 10, 64)
 	factor := sizes[unit]
 	switch {

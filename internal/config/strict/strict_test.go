@@ -11,20 +11,21 @@ import (
 )
 
 func TestScalars(t *testing.T) {
-	var text, number string
+	var text, number, block string
 	var flag bool
 	var count uint64
 	var span time.Duration
-	doc := strict.Parse("f", []byte("text: 'a: b'\nnumber: 007\nflag: true\ncount: 12\nspan: 1m30s\n"))
+	doc := strict.Parse("f", []byte("text: 'a: b'\nnumber: 007\nflag: true\ncount: 12\nspan: 1m30s\nblock: >-\n  a: b\n  c\n"))
 	doc.Root().Fields(strict.Fields{
 		"text":   func(v strict.Value) { text, _ = v.Text() },
 		"number": func(v strict.Value) { number, _ = v.Text() },
+		"block":  func(v strict.Value) { block, _ = v.Text() },
 		"flag":   func(v strict.Value) { flag, _ = v.Bool() },
 		"count":  func(v strict.Value) { count, _ = v.Uint(12) },
 		"span":   func(v strict.Value) { span, _ = v.Duration() },
 	})
-	got := fmt.Sprint(text, number, flag, count, span, doc.Err())
-	if want := fmt.Sprint("a: b", "007", true, 12, 90*time.Second, error(nil)); got != want {
+	got := fmt.Sprint(text, number, block, flag, count, span, doc.Err())
+	if want := fmt.Sprint("a: b", "007", "a: b c", true, 12, 90*time.Second, error(nil)); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
