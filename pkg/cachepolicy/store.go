@@ -1,0 +1,4 @@
+package cachepolicy
+
+// shards is how many parts a store has.
+const shards = 16
