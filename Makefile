@@ -41,6 +41,7 @@ run: prepare build
 bench: prepare build
 	$(call phase,figures)
 	@go run ./test/bench
+	@cd test/peers && go run .
 
 fuzz: prepare
 	$(call phase,fuzzing for $(FUZZTIME) each)

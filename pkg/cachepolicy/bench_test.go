@@ -19,7 +19,7 @@ func BenchmarkRule(b *testing.B) {
 }
 
 func benchKey(i int) Key {
-	return Key{Process{"n" + strconv.Itoa(i%128), "6d0b6a2e-5f2f-4a54-8b46-0c1ab0b1b3f1", int32(1000 + i), uint64(i)}, "environ", "1001,1001,50"}
+	return Key{Process{"n" + strconv.Itoa(i%128), "6d0b6a2e-5f2f-4a54-8b46-0c1ab0b1b3f1", 1000 + i, uint64(i)}, "environ", "1001,1001,50"}
 }
 
 func BenchmarkRead(b *testing.B) {

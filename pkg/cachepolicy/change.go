@@ -1,6 +1,9 @@
 package cachepolicy
 
-import "time"
+import (
+	"hash/maphash"
+	"time"
+)
 
 // SetPolicy puts another policy in force. Who asks from now on is answered by it
 // alone; when SetPolicy returns, what it does not let be held is gone, and what is
@@ -28,16 +31,16 @@ func (s *Store) SetPolicy(p *Policy) {
 // DropProcess lets everything go that is held of a process, and what is being
 // fetched of it when it comes: the process has ended.
 func (s *Store) DropProcess(p Process) {
-	key := Key{Process: p}
-	if p.PID == 0 {
-		s.DropNode(p.Node, "")
-		return
+	hash := maphash.Comparable(s.seed, p)
+	for i := range s.shards {
+		s.shards[i].dropProcess(p, hash)
 	}
-	process, whole := s.hashes(&key)
-	sh := s.shardOf(&key, process, whole)
+}
+
+func (sh *shard) dropProcess(p Process, hash uint64) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for e := sh.ofs[process]; e != nil; {
+	for e := sh.ofs[hash]; e != nil; {
 		earlier := e.earlier
 		if e.key.Process == p {
 			sh.removeLocked(e)
@@ -110,12 +113,11 @@ type Info struct {
 
 // Held tells what is held under a key and may be given out. It counts as no use.
 func (s *Store) Held(key Key) (Info, bool) {
-	process, whole := s.hashes(&key)
-	sh := s.shardOf(&key, process, whole)
+	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	e := sh.heldLocked(whole, &key, b, now)
+	e := sh.heldLocked(hash, &key, b, now)
 	if e == nil {
 		return Info{}, false
 	}

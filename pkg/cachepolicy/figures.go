@@ -2,7 +2,6 @@ package cachepolicy
 
 import (
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -74,9 +73,9 @@ const hitPlaces = 8
 // countHit counts that an entry was given out. The entry's own count is exact
 // while it is small and then goes up in steps, one at random among as many hits,
 // so that readers of the same entry do not all write to it.
-func (b *bound) countHit(e *entry) {
+func (b *bound) countHit(e *entry, now Moment) {
 	const exact, step = 32, 32
-	r := rand.Uint32()
+	r := uint64(now) * 0x9e3779b97f4a7c15 >> 40 // the clock's last digits are random enough
 	b.figures.hits[r%hitPlaces].Add(1)
 	if n := e.hits.Load(); n < exact {
 		e.hits.Add(1)

@@ -24,7 +24,7 @@ type flight struct {
 }
 
 // await is Read where no fresh entry was found without the lock.
-func (s *Store) await(ctx context.Context, sh *shard, key Key, process, whole uint64, fetch Fetch) (Value, error) {
+func (s *Store) await(ctx context.Context, sh *shard, key Key, hash uint64, fetch Fetch) (Value, error) {
 	if err := ctx.Err(); err != nil {
 		return Value{}, err
 	}
@@ -35,9 +35,9 @@ func (s *Store) await(ctx context.Context, sh *shard, key Key, process, whole ui
 	}
 	// What this reader gets is decided by these rules, and none but these.
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	if e := sh.heldLocked(whole, &key, b, now); e != nil && e.fresh(b, now) {
+	if e := sh.heldLocked(hash, &key, b, now); e != nil && e.fresh(b, now) {
 		defer sh.mu.Unlock()
-		b.countHit(e)
+		b.countHit(e, now)
 		return e.value(b, now)
 	}
 	if b.cache == 0 {
@@ -52,12 +52,12 @@ func (s *Store) await(ctx context.Context, sh *shard, key Key, process, whole ui
 		f.waiters++
 	} else {
 		b.figures.misses.Add(1)
-		f = s.flyLocked(sh, key, process, whole, now, fetch)
+		f = s.flyLocked(sh, key, hash, now, fetch)
 	}
 	sh.mu.Unlock()
 	select {
 	case <-f.done:
-		return s.landed(sh, f, b, &key, whole)
+		return s.landed(sh, f, b, &key, hash)
 	case <-ctx.Done():
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *Store) await(ctx context.Context, sh *shard, key Key, process, whole ui
 
 // flyLocked starts a fetch. One that is on its way for the same key goes on for
 // those who wait for it.
-func (s *Store) flyLocked(sh *shard, key Key, process, whole uint64, now Moment, fetch Fetch) *flight {
+func (s *Store) flyLocked(sh *shard, key Key, hash uint64, now Moment, fetch Fetch) *flight {
 	ctx, cancel := context.WithTimeout(s.fetch, s.timeout)
 	f := &flight{asked: now, cancel: cancel, waiters: 1, done: make(chan struct{})}
 	sh.flights[key] = f
@@ -88,7 +88,7 @@ func (s *Store) flyLocked(sh *shard, key Key, process, whole uint64, now Moment,
 			content = nil
 		}
 		if !f.gone && !s.closed.Load() && ctx.Err() == nil {
-			content = s.keepLocked(sh, key, process, whole, now, content, err)
+			content = s.keepLocked(sh, key, hash, now, content, err)
 		}
 		f.content, f.err = content, err
 	}()
@@ -104,7 +104,7 @@ func (sh *shard) endLocked(key Key, f *flight) {
 
 // landed is what one of those who waited for a flight gets, who asked under the
 // rule b.
-func (s *Store) landed(sh *shard, f *flight, b *bound, key *Key, whole uint64) (Value, error) {
+func (s *Store) landed(sh *shard, f *flight, b *bound, key *Key, hash uint64) (Value, error) {
 	now := s.clock.now()
 	age := now.after(f.asked)
 	switch {
@@ -122,7 +122,7 @@ func (s *Store) landed(sh *shard, f *flight, b *bound, key *Key, whole uint64) (
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b = s.rules.Load().of(key)
-	e := sh.heldLocked(whole, key, b, now)
+	e := sh.heldLocked(hash, key, b, now)
 	if e == nil || e.errno != 0 || b.cache == 0 {
 		return Value{}, f.err
 	}

@@ -1,7 +1,7 @@
 package cachepolicy
 
 import (
-	"hash/maphash"
+	"math/bits"
 	"strings"
 	"sync/atomic"
 
@@ -20,11 +20,11 @@ type index struct {
 	byLast map[string][]candidate // by a last element that is a plain name
 	others []candidate            // what remains: for any last element
 	memo   [memoPlaces]atomic.Pointer[class]
-	seed   maphash.Seed
 }
 
 const (
-	memoPlaces = 1024
+	memoBits   = 10
+	memoPlaces = 1 << memoBits
 	memoLength = 64 // the longest rest of a path that gets a place, in bytes
 )
 
@@ -58,7 +58,7 @@ const (
 )
 
 func newIndex(rules []*Rule) *index {
-	x := &index{byLast: make(map[string][]candidate), seed: maphash.MakeSeed()}
+	x := &index{byLast: make(map[string][]candidate)}
 	var all []candidate
 	for _, r := range rules {
 		for _, text := range r.Match.Alternatives() {
@@ -155,9 +155,28 @@ func numberEnd(path string) int {
 	return len(path)
 }
 
-// place is where what is known of a class is kept.
+// place is where what is known of a class is kept: by its length, how it begins and
+// how it ends.
 func (x *index) place(kind kind, rest string) *atomic.Pointer[class] {
-	return &x.memo[(maphash.String(x.seed, rest)+uint64(kind))%memoPlaces]
+	const odd = 0x9e3779b97f4a7c15 // 2^64 / the golden ratio
+	h := uint64(len(rest))<<2 | uint64(kind)
+	switch n := len(rest); {
+	case n >= 8:
+		h ^= eight(rest) ^ bits.RotateLeft64(eight(rest[n-8:])*odd, 32)
+	case n >= 4:
+		h ^= uint64(four(rest))<<32 | uint64(four(rest[n-4:]))<<8
+	case n > 0:
+		h ^= uint64(rest[0])<<40 | uint64(rest[n/2])<<24 | uint64(rest[n-1])<<8
+	}
+	return &x.memo[h*odd>>(64-memoBits)]
+}
+
+// eight and four are the first bytes of s as a number, which compilers read at once.
+func eight(s string) uint64 { return uint64(four(s)) | uint64(four(s[4:]))<<32 }
+
+func four(s string) uint32 {
+	_ = s[3]
+	return uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 }
 
 func (x *index) find(node, path string, kind kind, rest string) *Rule {

@@ -11,7 +11,7 @@ import (
 type Process struct {
 	Node  string
 	Boot  string // the node's boot id, or whatever else tells its boots apart
-	PID   int32
+	PID   int    // as the node's kernel has it
 	Start uint64 // the process's start time, or whatever else tells it from others of its pid
 }
 
@@ -27,20 +27,10 @@ type Key struct {
 	Reader string
 }
 
-// hashes are of a key: of the process alone, by which all entries of a process are
-// found, and of all of it.
-func (s *Store) hashes(key *Key) (process, whole uint64) {
-	process = maphash.Comparable(s.seed, key.Process)
-	whole = maphash.Comparable(s.seed, [2]string{key.Path, key.Reader})
-	return process, whole + process*0x9e3779b97f4a7c15 // 2^64 / the golden ratio
-}
-
-// shardOf is the shard that holds a key: the same for all files of a process.
-func (s *Store) shardOf(key *Key, process, whole uint64) *shard {
-	if key.PID == 0 {
-		process = whole
-	}
-	return &s.shards[process>>60]
+// shardOf is the hash of a key, and the shard that has its place.
+func (s *Store) shardOf(key *Key) (uint64, *shard) {
+	hash := maphash.Comparable(s.seed, *key)
+	return hash, &s.shards[hash>>60]
 }
 
 // A Moment is a point on the clock of one store, in nanoseconds. It never goes

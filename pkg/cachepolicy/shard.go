@@ -8,8 +8,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// shards is how many parts a store has. All entries of a process are in the same
-// one.
+// shards is how many parts a store has.
 const shards = 16
 
 // A shard is one part of a store: a table of entries, which readers look into
@@ -88,12 +87,10 @@ func (sh *shard) addLocked(e *entry, known bool) {
 		sh.fresh += e.size
 	}
 	e.list.Add(e, struct{}{})
-	if e.key.PID != 0 {
-		if e.earlier = sh.ofs[e.process]; e.earlier != nil {
-			e.earlier.later = e
-		}
-		sh.ofs[e.process] = e
+	if e.earlier = sh.ofs[e.process]; e.earlier != nil {
+		e.earlier.later = e
 	}
+	sh.ofs[e.process] = e
 	f := e.bound.Load().figures
 	f.entries.Add(1)
 	f.bytes.Add(e.size)
@@ -129,12 +126,13 @@ func (sh *shard) removeLocked(e *entry) {
 	if e.list.Remove(e); e.list == sh.recent {
 		sh.fresh -= e.size
 	}
-	if e.later != nil {
+	switch {
+	case e.later != nil:
 		e.later.earlier = e.earlier
-	} else if sh.ofs[e.process] == e {
-		if delete(sh.ofs, e.process); e.earlier != nil {
-			sh.ofs[e.process] = e.earlier
-		}
+	case e.earlier != nil:
+		sh.ofs[e.process] = e.earlier
+	default:
+		delete(sh.ofs, e.process)
 	}
 	if e.earlier != nil {
 		e.earlier.later = e.later

@@ -97,33 +97,31 @@ type Fetch func(context.Context) ([]byte, error)
 // of fetch, or a [syscall.Errno] that the node answered before. When ctx ends Read
 // returns at once, and others that wait for the same go on waiting.
 func (s *Store) Read(ctx context.Context, key Key, fetch Fetch) (Value, error) {
-	process, whole := s.hashes(&key)
-	sh := s.shardOf(&key, process, whole)
-	if e := sh.find(whole, &key); e != nil {
+	hash, sh := s.shardOf(&key)
+	if e := sh.find(hash, &key); e != nil {
 		// By the rules as they are now: an entry that is bound to others waits for
 		// SetPolicy, or for the lock.
 		if b := e.bound.Load(); b.set == s.rules.Load() {
 			if now := s.clock.now(); e.fresh(b, now) {
-				b.countHit(e)
+				b.countHit(e, now)
 				return e.value(b, now)
 			}
 		}
 	}
-	return s.await(ctx, sh, key, process, whole, fetch)
+	return s.await(ctx, sh, key, hash, fetch)
 }
 
 // Lookup is Read without a fetch: what is held and fresh, if anything is.
 func (s *Store) Lookup(key Key) (v Value, held bool, err error) {
-	process, whole := s.hashes(&key)
-	sh := s.shardOf(&key, process, whole)
+	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	e := sh.heldLocked(whole, &key, b, now)
+	e := sh.heldLocked(hash, &key, b, now)
 	if e == nil || !e.fresh(b, now) {
 		return Value{}, false, nil
 	}
-	b.countHit(e)
+	b.countHit(e, now)
 	v, err = e.value(b, now)
 	return v, true, err
 }
@@ -131,12 +129,11 @@ func (s *Store) Lookup(key Key) (v Value, held bool, err error) {
 // Put holds what a node answered, if the policy lets it be held: asked is when the
 // node was asked, by Now. It is for what comes together with something else.
 func (s *Store) Put(key Key, asked Moment, content []byte, err error) {
-	process, whole := s.hashes(&key)
-	sh := s.shardOf(&key, process, whole)
+	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !s.closed.Load() {
-		s.keepLocked(sh, key, process, whole, asked, content, err)
+		s.keepLocked(sh, key, hash, asked, content, err)
 	}
 }
 
@@ -160,21 +157,21 @@ func (sh *shard) heldLocked(hash uint64, key *Key, b *bound, now Moment) *entry 
 // keepLocked holds what a node answered, if it may be held, and lets go what it
 // replaces. It returns the content, to be given to readers: the entry's own, if
 // there is one.
-func (s *Store) keepLocked(sh *shard, key Key, process, whole uint64, asked Moment, content []byte, err error) []byte {
+func (s *Store) keepLocked(sh *shard, key Key, hash uint64, asked Moment, content []byte, err error) []byte {
 	set := s.rules.Load()
 	b, now := set.of(&key), s.clock.now()
 	errno := vfs.Errno(err)
 	if errno != 0 && (s.silent(err) || !answers[errno]) {
 		return nil // it says nothing about the file
 	}
-	old := sh.find(whole, &key)
+	old := sh.find(hash, &key)
 	if old != nil {
 		if old.asked > asked {
 			return content
 		}
 		sh.removeLocked(old)
 	}
-	e := &entry{hash: whole, process: process, key: key, errno: errno, asked: asked, size: sizeOf(&key, content)}
+	e := &entry{hash: hash, process: maphash.Comparable(s.seed, key.Process), key: key, errno: errno, asked: asked, size: sizeOf(&key, content)}
 	e.bound.Store(b)
 	if !e.useful(b, now) || uint64(len(content)) > set.policy.MaxEntry {
 		return content

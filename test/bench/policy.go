@@ -12,11 +12,6 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 )
 
-const (
-	matchRounds = 9
-	matchLooks  = 1 << 18
-)
-
 // policyMatch compares finding the rule of a path in the default policy with a look
 // into a map that has every path.
 func policyMatch() error {
@@ -35,7 +30,7 @@ func policyMatch() error {
 	wrong := 0
 	ours := func() time.Duration {
 		start := time.Now()
-		for i := range matchLooks {
+		for i := range cacheReads {
 			if p.Rule("n1", paths[i%len(paths)]) == nil {
 				wrong++
 			}
@@ -44,7 +39,7 @@ func policyMatch() error {
 	}
 	against := func() time.Duration {
 		start := time.Now()
-		for i := range matchLooks {
+		for i := range cacheReads {
 			if rules[paths[i%len(paths)]] == nil {
 				wrong++
 			}
@@ -56,12 +51,12 @@ func policyMatch() error {
 	ours()
 	runtime.ReadMemStats(&after)
 	var a, b []time.Duration
-	for range matchRounds {
-		a, b = append(a, ours()/matchLooks), append(b, against()/matchLooks)
+	for range cacheRounds {
+		a, b = append(a, ours()), append(b, against())
 	}
-	figureNS("policy-match", median(a), median(b))
+	figureNS("policy-match", a, b)
 	allocations := after.Mallocs - before.Mallocs
-	if wrong > 0 || allocations > matchLooks/1000 { // some are the runtime's
+	if wrong > 0 || allocations > cacheReads/100 { // some are the runtime's
 		return fmt.Errorf("policy-match: %d paths without a rule, %d allocations", wrong, allocations)
 	}
 	return nil
@@ -87,7 +82,7 @@ func cacheMemory(ctx context.Context) error {
 	defer s.Close()
 	for i := range memoryKeys {
 		content := binary.LittleEndian.AppendUint64(nil, uint64(i))
-		s.Put(cachepolicy.Key{Process: cachepolicy.Process{Node: "n1", Boot: "b", PID: int32(i%4_000_000 + 1), Start: uint64(i)}, Path: "environ"}, s.Now(), content, nil)
+		s.Put(cachepolicy.Key{Process: cachepolicy.Process{Node: "n1", Boot: "b", PID: i%4_000_000 + 1, Start: uint64(i)}, Path: "environ"}, s.Now(), content, nil)
 		if i%(memoryKeys/20) == memoryKeys/20-1 {
 			if err := ctx.Err(); err != nil {
 				return err
