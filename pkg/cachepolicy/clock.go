@@ -37,7 +37,9 @@ func (c *clock) now() Moment {
 }
 
 // sourced is the source's time, made to go on: how long ago anything was is not
-// known once it has stepped back, so everything becomes too old.
+// known once it has stepped back, so everything becomes too old. What has passed since
+// somebody last looked, and a step back by less, are one and the same to it: who has
+// the choice leaves the source away.
 func (c *clock) sourced() Moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -21,8 +21,13 @@ const (
 	// MaxPrefetch is how many files a sweep may bring of each process.
 	MaxPrefetch = 64
 
-	minSize = 64 << 10 // of max_bytes and max_entry, in bytes
-	maxSize = 1 << 40
+	minSize     = 1 << 10 // of max_entry, in bytes
+	maxSize     = 1 << 40 // of both
+	minMaxBytes = 1 << 20
+
+	// maxShare is what part of max_bytes max_entry may be: a fourth of a shard, so
+	// that one file does not drive out all others there.
+	maxShare = 4 * shards
 )
 
 type (
@@ -33,8 +38,8 @@ type (
 // file is the policy file. What its tags say is the text of the JSON Schema.
 type file struct {
 	Version  version `key:"version" need:"yes" doc:"The version of the format: 1."`
-	MaxBytes size    `key:"max_bytes" doc:"How much may be held in all, what it takes to hold it included. 512MiB without the key."`
-	MaxEntry size    `key:"max_entry" doc:"The largest file that is held, at most a sixteenth of max_bytes. 1MiB, or that sixteenth if it is less, without the key."`
+	MaxBytes size    `key:"max_bytes" doc:"How much may be held in all, what it takes to hold it included; at least 1MiB. 512MiB without the key."`
+	MaxEntry size    `key:"max_entry" doc:"The largest file that is held, at most 1/64 of max_bytes. 1MiB, or that if it is less, without the key."`
 	Rules    []*Rule `key:"rules" need:"yes" doc:"The rules: the first whose pattern names a file is the file's. A file that none names is never kept."`
 }
 
@@ -128,17 +133,20 @@ func (r *reader) read(root strict.Value) {
 
 func (r *reader) sizes(given map[string]strict.Value) {
 	f := &r.file
-	_, limited := given["max_bytes"]
+	limit, limited := given["max_bytes"]
 	if !limited {
 		f.MaxBytes = DefaultMaxBytes
 	}
-	most := f.MaxBytes / shards
+	if limited && 0 < f.MaxBytes && f.MaxBytes < minMaxBytes {
+		limit.Fail("max_bytes is at least %s", strict.FormatSize(minMaxBytes))
+	}
+	most := f.MaxBytes / maxShare
 	at, own := given["max_entry"]
 	switch {
 	case !own:
 		f.MaxEntry = min(DefaultMaxEntry, most)
 	case f.MaxEntry > most && most > 0:
-		at.Fail("more than a sixteenth of max_bytes: at most %s here", strict.FormatSize(uint64(most)))
+		at.Fail("more than 1/%d of max_bytes: at most %s here", maxShare, strict.FormatSize(uint64(most)))
 	}
 }
 
