@@ -41,6 +41,8 @@ import (
 
 // Policy is a set of rules, see the package comment.
 type Policy struct {
+	// Name is what the policy is called in messages, mostly its file's.
+	Name string
 	// MaxBytes is how much a store may hold, in bytes, what it takes to hold it
 	// included.
 	MaxBytes uint64
@@ -68,7 +70,7 @@ func newPolicy(rules []*Rule) *Policy {
 	if err != nil {
 		panic(err) // a constant
 	}
-	p := &Policy{MaxBytes: DefaultMaxBytes, MaxEntry: DefaultMaxEntry, Rules: slices.Clip(rules)}
+	p := &Policy{Name: "built-in cache policy", MaxBytes: DefaultMaxBytes, MaxEntry: DefaultMaxEntry, Rules: slices.Clip(rules)}
 	p.Rules = append(p.Rules, &Rule{Match: Pattern{all}, Cache: Never, Why: "no rule names it"})
 	for i, r := range p.Rules {
 		r.index = i

@@ -142,6 +142,13 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, got, err)
 		}
 	}
+	p = policy(t, `{match: meminfo, cache: 2s, nodes: "n[1-3]"}`, `{match: "*", cache: 5s}`)
+	for node, want := range map[string]string{"": "5s 1", "n2": "2s 0", "n4": "5s 0"} {
+		e, err := p.Explain(node, "meminfo")
+		if got := fmt.Sprint(e.Rule.Cache, " ", len(e.Elsewhere)); err != nil || got != want {
+			t.Errorf("meminfo on %q: %s, %v; want %s", node, got, err, want)
+		}
+	}
 	for _, path := range []string{"", "a//b", "<pid>/*", "../x", "{a,b}"} {
 		if _, err := p.Explain("", path); err == nil {
 			t.Errorf("%q is explained", path)

@@ -165,10 +165,8 @@ func TestReload(t *testing.T) {
 				t.Errorf("%v is held", key)
 			}
 		}
-		// Long enough that readers are at it, however slow the machine.
-		for n := asked.Load(); asked.Load() < n+100 && !t.Failed(); {
-			time.Sleep(100 * time.Microsecond)
-		}
+		n := asked.Load()
+		eventually(t, "readers are at it", func() bool { return asked.Load() >= n+100 })
 		changes.Add(1)
 		s.SetPolicy(hour)
 	}

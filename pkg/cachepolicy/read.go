@@ -91,6 +91,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 		rules[i] = e.rule
 	}
 	p := newPolicy(rules)
+	p.Name = name
 	p.MaxBytes, p.MaxEntry, p.warnings = uint64(r.file.MaxBytes), uint64(r.file.MaxEntry), r.warnings
 	return p, nil
 }
