@@ -41,6 +41,7 @@ run: prepare build
 bench: prepare build
 	$(call phase,figures)
 	@go run ./test/bench
+	@cd test/peers && go run .
 
 fuzz: prepare
 	$(call phase,fuzzing for $(FUZZTIME) each)
@@ -77,7 +78,7 @@ install: build
 	$(if $(HELPER),install -D -m 0755 -t $(DESTDIR)$(PREFIX)/libexec/aggrfs $(BIN)/$(HELPER))
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs README.md LICENSE
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/docs docs/*.md
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/configs configs/*.yaml
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/configs configs/*.yaml configs/*.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/packaging packaging/README.md
 	for unit in aggrfs.service procsrv.service; do \
 		sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' packaging/$$unit | \

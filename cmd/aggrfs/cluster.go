@@ -20,6 +20,10 @@ import (
 // embedded. native is the reader's procfs as the reader sees it. Closing the
 // cluster closes everything. keys are for nodes at tls: addresses, see openKeys.
 func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Authority, native string) (*aggregate.Cluster, error) {
+	policy, err := policyOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	state, err := dealIndexes(cfg)
 	if err != nil {
 		return nil, err
@@ -40,7 +44,7 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		},
 		Nodes:      nodes,
 		State:      state,
-		Policy:     cachepolicy.Sweep(cfg.Cache),
+		Policy:     policy,
 		Names:      a.users,
 		Access:     rights,
 		Timeouts:   timeouts(cfg),
@@ -55,6 +59,17 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 // newAuthority decides who sees what as the configuration says.
 func (a *app) newAuthority(cfg *config.Config) *access.Authority {
 	return access.New(cfg.Access, a.users, nil)
+}
+
+// policyOf is the cache policy that a configuration names.
+func policyOf(cfg *config.Config) (*cachepolicy.Policy, error) {
+	switch {
+	case cfg.Cache != nil:
+		return cachepolicy.Sweep(*cfg.Cache), nil
+	case cfg.Policy != "":
+		return cachepolicy.Load(cfg.Policy)
+	}
+	return cachepolicy.Default(), nil
 }
 
 func timeouts(cfg *config.Config) aggregate.Timeouts {

@@ -15,19 +15,22 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 )
 
 // watchInterval is how often the configuration is looked at for changes.
 // inotify(7) would tell at once, but not of what changes on a file server.
 const watchInterval = time.Second
 
-// rights keeps what is in force of a configuration that says who sees what: it
-// is read again when it changes, and on SIGHUP. A configuration that is wrong is
-// refused as a whole, and what was in force stays.
+// rights keeps what is in force of a configuration that says who sees what, and
+// what is kept: it is read again when it changes, and on SIGHUP, with the files that
+// it names. A configuration that is wrong is refused as a whole, and what was in
+// force stays.
 type rights struct {
 	path      string // of the configuration
 	inForce   *config.Config
 	authority *access.Authority
+	setPolicy func(*cachepolicy.Policy)
 	log       *slog.Logger
 
 	stop      context.CancelFunc // ends the following of allocations
@@ -43,7 +46,7 @@ func (r *rights) follow(ctx context.Context) {
 	defer tick.Stop()
 	r.followAllocations(ctx)
 	defer r.endAllocations()
-	seen := fingerprint(r.path)
+	seen := r.fingerprint()
 	for {
 		select {
 		case <-ctx.Done():
@@ -52,9 +55,9 @@ func (r *rights) follow(ctx context.Context) {
 			if r.path == "" {
 				continue
 			}
-			seen = fingerprint(r.path)
+			seen = r.fingerprint()
 		case <-tick.C:
-			now := fingerprint(r.path)
+			now := r.fingerprint()
 			if r.path == "" || now == seen {
 				continue
 			}
@@ -71,10 +74,16 @@ func (r *rights) reload(ctx context.Context) {
 		r.log.Error("the configuration is refused; what was in force stays", "err", err)
 		return
 	}
+	policy, err := policyOf(fresh)
+	if err != nil {
+		r.log.Error("the cache policy is refused, and the configuration with it; what was in force stays", "err", err)
+		return
+	}
+	r.setPolicy(policy)
 	old := r.inForce
 	r.inForce = fresh
 	r.authority.SetRules(fresh.Access)
-	r.log.Info("views are in force", "views", len(fresh.Access.Views), "admins", len(fresh.Access.Admins))
+	r.log.Info("the configuration is in force", "policy", policy.Name, "views", len(fresh.Access.Views), "admins", len(fresh.Access.Admins))
 	if !reflect.DeepEqual(old.Allocations, fresh.Allocations) {
 		r.endAllocations()
 		r.followAllocations(ctx)
@@ -89,6 +98,7 @@ func sameRest(a, b *config.Config) bool {
 	x, y := *a, *b
 	x.Access, y.Access = access.Rules{}, access.Rules{}
 	x.Allocations, y.Allocations = nil, nil
+	x.Cache, y.Cache, x.Policy, y.Policy = nil, nil, "", ""
 	return reflect.DeepEqual(x, y)
 }
 
@@ -110,8 +120,9 @@ func (r *rights) endAllocations() {
 	}
 }
 
-// fingerprint changes when the configuration or a file of its views does.
-func fingerprint(path string) string {
+// fingerprint changes when the configuration, a file of its views or the policy does.
+func (r *rights) fingerprint() string {
+	path := r.path
 	if path == "" {
 		return ""
 	}
@@ -125,6 +136,9 @@ func fingerprint(path string) string {
 		fmt.Fprintln(&b, file, st.Mode(), st.Size(), st.ModTime().UnixNano(), st.Sys().(*syscall.Stat_t).Ino)
 	}
 	note(path)
+	if r.inForce.Policy != "" {
+		note(r.inForce.Policy)
+	}
 	dir := filepath.Join(filepath.Dir(path), config.ViewsDir)
 	note(dir)
 	entries, _ := os.ReadDir(dir) // a directory that is not there says so in its note

@@ -77,6 +77,7 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 		return err
 	}
 	defer cluster.Close()
+	r.setPolicy = cluster.SetPolicy
 	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure, Lookup: a.users.Identity}
 	var group errgroup.Group
 	group.Go(func() error { r.follow(ctx); return nil })

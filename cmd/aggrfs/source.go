@@ -178,7 +178,7 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addres
 	cfg := config.Default()
 	m, err := aggregate.NewMirror(aggregate.Config{
 		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log})},
-		Policy:   cachepolicy.Sweep(cfg.Cache),
+		Policy:   cachepolicy.Sweep(time.Second),
 		Timeouts: timeouts(cfg),
 		Proc:     base.Proc, Native: base.Native, Version: version, Log: a.log,
 	}, who, path)

@@ -13,7 +13,7 @@
 //	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
 //	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
-//	cache: 1s                                  # how long stat, statm, status and cmdline are good
+//	policy: ""                                 # the cache policy, a file; "" is the built-in one
 //	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
 //	proc: /proc                                # this machine's procfs
 //	insecure: false                            # whether tcp: is allowed
@@ -65,10 +65,14 @@ type Config struct {
 	Head         string // the name of this machine, never empty
 	Nodes        []Node // in the order of the file, and of each nodeset there
 	Timeouts     Timeouts
-	Cache        time.Duration // zero is not at all
-	CgroupNode   bool
-	Proc         string // an absolute path
-	Insecure     bool
+	// Policy is the file of the cache policy, an absolute path; "" is the built-in
+	// one. Cache is in place of one: how long the files of a sweep are good, and
+	// nothing else is held. Nil is that Policy says.
+	Policy     string
+	Cache      *time.Duration
+	CgroupNode bool
+	Proc       string // an absolute path
+	Insecure   bool
 
 	Access      access.Rules
 	Allocations *access.Source // nil is none
@@ -102,7 +106,6 @@ func Default() *Config {
 		State:      "/var/lib/aggrfs/gpids.json",
 		Head:       hostName(),
 		Timeouts:   Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
-		Cache:      time.Second,
 		CgroupNode: true,
 		Proc:       "/proc",
 	}

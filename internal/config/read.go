@@ -17,6 +17,7 @@ type reader struct {
 	config  *Config
 	named   map[string]strict.Value // where each node was named
 	reached map[string]string       // which node has which address
+	cache   strict.Value            // where cache was given
 	tcp     []strict.Value          // the addresses that need insecure
 	tls     []strict.Value          // the addresses that need tls
 	haveTLS bool                    // it is there, right or wrong
@@ -33,12 +34,21 @@ func (r *reader) read(root strict.Value) {
 				v.Fail("version %d of the configuration is not known here; this aggrfs reads version %d", n, Version)
 			}
 		},
-		"listen":      r.listen,
-		"state":       func(v strict.Value) { absolute(v, &c.State) },
-		"head":        r.headName,
-		"nodes":       func(v strict.Value) { v.List(r.nodes) },
-		"timeouts":    r.timeouts,
-		"cache":       func(v strict.Value) { c.Cache, _ = v.Duration() },
+		"listen":   r.listen,
+		"state":    func(v strict.Value) { absolute(v, &c.State) },
+		"head":     r.headName,
+		"nodes":    func(v strict.Value) { v.List(r.nodes) },
+		"timeouts": r.timeouts,
+		"cache": func(v strict.Value) {
+			if d, ok := v.Duration(); ok {
+				c.Cache, r.cache = &d, v
+			}
+		},
+		"policy": func(v strict.Value) {
+			if text, ok := v.Text(); ok && text != "" {
+				absolute(v, &c.Policy)
+			}
+		},
 		"cgroup_node": func(v strict.Value) { c.CgroupNode, _ = v.Bool() },
 		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
 		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
@@ -50,6 +60,9 @@ func (r *reader) read(root strict.Value) {
 		"front_ends":   r.frontEnds,
 		"certificates": r.certificates,
 	})
+	if c.Cache != nil && c.Policy != "" {
+		r.cache.Fail("cache and policy both say what is kept; keep one")
+	}
 	if !versioned {
 		root.Fail("version is missing; write \"version: %d\"", Version)
 	}

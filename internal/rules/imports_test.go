@@ -63,6 +63,8 @@ func allowed(from, to string) bool {
 		return within(from, "test") || within(from, "internal/vfstest")
 	case within(from, "cmd"), within(from, "test"):
 		return true
+	case to == "configs": // files, embedded by whom they are for
+		return from == "pkg/cachepolicy"
 	case within(from, "internal"):
 		return within(to, "internal") || to == "pkg/vfs"
 	case within(to, "internal"):

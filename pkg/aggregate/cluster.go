@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -24,6 +25,7 @@ type Cluster struct {
 	native  *native
 	users   access.Names
 	access  *access.Authority
+	store   *cachepolicy.Store
 	stop    context.CancelFunc
 }
 
@@ -39,6 +41,7 @@ func New(cfg Config) (*Cluster, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
 		cfg: cfg, host: host, users: cfg.Names, access: cfg.Access, stop: stop,
+		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
 		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
 	}
@@ -51,6 +54,7 @@ func New(cfg Config) (*Cluster, error) {
 		}
 		if !ok {
 			stop()
+			c.store.Close()
 			return nil, fmt.Errorf("node %q has no index", nc.Name)
 		}
 		c.addNode(newNode(ctx, &cfg, nc, index))
@@ -71,6 +75,7 @@ func New(cfg Config) (*Cluster, error) {
 }
 
 func (c *Cluster) addNode(n *node) {
+	n.store, n.policy = c.store, c.store.Policy
 	c.nodes = append(c.nodes, n)
 	c.byName[n.name], c.byIndex[n.index] = n, n
 }
@@ -82,6 +87,7 @@ func (c *Cluster) Close() error {
 	for _, n := range c.nodes {
 		n.wait()
 	}
+	c.store.Close()
 	return nil
 }
 

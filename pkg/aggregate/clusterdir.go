@@ -16,6 +16,7 @@ import (
 //
 //	nodes     a row a node
 //	whoami    who the reader is, and what they may see
+//	policy    what is held by which rule of the cache policy, for who sees everything
 //	hints     what who mirrors the tree must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
 func newClusterDir(v *view, id uint64) vfs.Node {
@@ -36,6 +37,13 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			return nodes(), nil
 		case "where":
 			return where(), nil
+		case "policy":
+			if !v.seesAll() {
+				return nil, syscall.ENOENT
+			}
+			return &madeFile{made: v.c.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
+				return v.c.store.Table(), nil
+			}}, nil
 		case hintsFile:
 			return &madeFile{made: v.c.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
 				return v.hintsTable(), nil
@@ -47,9 +55,13 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 		}
 		return nil, syscall.ENOENT
 	}, list: func(context.Context) ([]vfs.DirEntry, error) {
-		return sortEntries([]vfs.DirEntry{
+		all := []vfs.DirEntry{
 			namedEntry(id, "nodes", vfs.TypeFile), namedEntry(id, "where", vfs.TypeDir), namedEntry(id, "whoami", vfs.TypeFile),
-		}), nil
+		}
+		if v.seesAll() {
+			all = append(all, namedEntry(id, "policy", vfs.TypeFile))
+		}
+		return sortEntries(all), nil
 	}}
 }
 

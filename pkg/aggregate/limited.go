@@ -30,7 +30,7 @@ func (n *node) limit(ctx context.Context, v viewer, name string, text []byte) []
 	}
 	var c sums.Counts
 	if t, err := n.fresh(ctx); err == nil {
-		k := n.fileIndex([]string{"stat"})
+		k := t.fileIndex("stat")
 		for i := range t.Len() {
 			if v.sees(t.Proc(i).UID) {
 				stat, _ := t.File(i, k)

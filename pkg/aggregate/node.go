@@ -25,7 +25,8 @@ type node struct {
 	aname   string       // the tree to attach to; "" but for a mirror of a subtree
 	reader  vfs.Identity // whom the tables are for: root, but for a mirror
 	dial    Dialer
-	policy  *cachepolicy.Policy
+	policy  func() *cachepolicy.Policy // in force now
+	store   *cachepolicy.Store         // what is held of it besides the table; nil is nothing
 	limits  atomic.Pointer[Timeouts]
 	log     *slog.Logger
 	now     func() time.Time
@@ -61,7 +62,7 @@ const maxRoots = 4096
 func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 	n := &node{
 		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
-		policy: cfg.Policy, now: cfg.Now,
+		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now,
 		log:     cfg.Log.With("node", string(nc.Name)),
 		suspect: make(chan struct{}, 1),
 		ctx:     ctx,

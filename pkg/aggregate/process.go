@@ -115,10 +115,8 @@ func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return nil, syscall.ENOENT
 	}
 	d.renew()
-	if k := d.n.fileIndex([]string{name}); k >= 0 {
-		if f := d.tableFile(name, k); f != nil {
-			return f, nil
-		}
+	if f := d.tableFile(name); f != nil {
+		return f, nil
 	}
 	if keep, ok := d.missing(name); ok {
 		return nil, vfs.Missing{Keep: keep}
@@ -126,13 +124,13 @@ func (d *processDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	return d.remoteDir.Walk(ctx, name)
 }
 
-// tableFile returns the file that stands at index k in the tables, or nil where
-// the table is no longer good.
-func (d *processDir) tableFile(name string, k int) vfs.Node {
-	if t, _, _, _ := d.held(); t == nil {
+// tableFile returns the file of that name if sweeps bring it, or nil where they do
+// not or the table is no longer good.
+func (d *processDir) tableFile(name string) vfs.Node {
+	if t, _, _, _ := d.held(); t == nil || t.fileIndex(name) < 0 {
 		return nil
 	}
-	f := &tableFile{k: k}
+	f := &tableFile{}
 	f.remote = remote{
 		n: d.n, v: d.v, proc: d.proc,
 		path: append(slices.Clip(d.path), name), id: childID(d.id, name),

@@ -158,7 +158,31 @@ func (f *remoteFile) Open(ctx context.Context) (vfs.Handle, error) {
 		return nil, err
 	}
 	var h vfs.Handle
-	err := f.n.call(ctx, f.v.identity(), func(ctx context.Context, root vfs.Dir) error {
+	var err error
+	if key, ok := f.kept(); ok {
+		h, err = f.openKept(ctx, key)
+	} else {
+		h, err = f.openNow(ctx)
+	}
+	if err != nil {
+		f.noteEnd(f.path, err)
+	}
+	return h, err
+}
+
+// openNow opens the file as the node gives it.
+func (f *remoteFile) openNow(ctx context.Context) (h vfs.Handle, err error) {
+	err = f.exchange(ctx, func(ctx context.Context, got vfs.Handle) error {
+		h, err = f.rewritten(ctx, got)
+		return err
+	})
+	return h, err
+}
+
+// exchange opens the file on the node and gives it to use, whose it is, within the
+// one exchange.
+func (f *remoteFile) exchange(ctx context.Context, use func(context.Context, vfs.Handle) error) error {
+	return f.n.call(ctx, f.v.identity(), func(ctx context.Context, root vfs.Dir) error {
 		got, ids, err := vfs.OpenPath(ctx, root, f.path...)
 		if err != nil {
 			return err
@@ -167,13 +191,8 @@ func (f *remoteFile) Open(ctx context.Context) (vfs.Handle, error) {
 			got.Close()
 			return err
 		}
-		h, err = f.rewritten(ctx, got)
-		return err
+		return use(ctx, got)
 	})
-	if err != nil {
-		f.noteEnd(f.path, err)
-	}
-	return h, err
 }
 
 // Readlink implements vfs.Link.

@@ -21,15 +21,11 @@ func newSnapshotDir(v *view) vfs.Node {
 func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, error) {
 	nodes := v.nodes()
 	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) })
-	index := make([]int, len(req.Files))
-	for i, name := range req.Files {
-		index[i] = v.c.nodes[0].fileIndex([]string{name})
-	}
 	var b snapshot.Builder
 	b.Reset(v.facts(rosters), req.Files)
 	for i, n := range nodes {
 		if r := rosters[i]; r.t != nil {
-			v.addProcesses(&b, n, r, index)
+			v.addProcesses(&b, n, r, req.Files)
 			b.Skip(r.t.Skipped())
 		}
 	}
@@ -38,7 +34,7 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 
 // addProcesses adds the processes of one node. Nodes come by index, so gpids
 // rise.
-func (v *view) addProcesses(b *snapshot.Builder, n *node, r roster, index []int) {
+func (v *view) addProcesses(b *snapshot.Builder, n *node, r roster, files []string) {
 	m := v.c.mapping(n, r.t.Facts(), v.host)
 	for i := range r.t.Len() {
 		p := r.t.Proc(i)
@@ -51,8 +47,8 @@ func (v *view) addProcesses(b *snapshot.Builder, n *node, r roster, index []int)
 		dir := newProcessDir(v, 0, proc, vfs.Attr{})
 		p.PID, p.ID = int32(g), processID(v.id, n.index, p.ID)
 		b.Begin(p)
-		for _, k := range index {
-			raw, err := dir.rowFile(r.t, i, k)
+		for _, name := range files {
+			raw, err := dir.rowFile(r.t, i, name)
 			if err != nil {
 				b.Fail(vfs.Errno(err))
 			} else {
@@ -68,7 +64,7 @@ func (v *view) facts(rosters []roster) snapshot.Facts {
 	c := v.c
 	f := snapshot.Facts{
 		BootID: v.host.bootID, BootTime: v.host.boot, Hz: int(v.host.hz), PageSize: int(v.host.pageSize),
-		PIDMax: maxGPID, Version: c.cfg.Version, Keep: c.cfg.Policy.Table(),
+		PIDMax: maxGPID, Version: c.cfg.Version, Keep: c.store.Policy().Table(),
 	}
 	now := c.cfg.Now()
 	for _, r := range rosters {

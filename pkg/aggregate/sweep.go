@@ -80,7 +80,7 @@ func (n *node) startFetch() *fetch {
 		n.mu.Lock()
 		n.fetch = nil
 		if f.err == nil && n.up == up { // not of a leaf that has gone meanwhile
-			n.table.Store(f.t)
+			n.dropEnded(n.table.Swap(f.t), f.t)
 			n.late.Store(0)
 		}
 		n.mu.Unlock()
@@ -102,19 +102,20 @@ func (n *node) startFetch() *fetch {
 func (n *node) takeSnapshot() (*table, error) {
 	began := n.now()
 	var t *snapshot.Table
+	policy := n.policy()
 	err := n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
 		h, err := openRPC(ctx, dir, snapshot.SweepFile)
 		if err != nil {
 			return err
 		}
 		defer h.Close()
-		t, err = snapshot.Fetch(ctx, h, snapshot.Request{Files: n.policy.Prefetch()}, snapshot.Limits{})
+		t, err = snapshot.Fetch(ctx, h, snapshot.Request{Files: policy.Prefetch()}, snapshot.Limits{})
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	keep := n.policy.Table()
+	keep := policy.Table()
 	if k := t.Facts().Keep; k > 0 {
 		keep = min(k, maxKeep)
 	}

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -84,19 +85,9 @@ func (n *node) renew(pid PID) {
 	}
 }
 
-// fileIndex is where the file at that path below a process directory stands in
-// the tables, or -1.
-func (n *node) fileIndex(path []string) int {
-	if len(path) != 1 {
-		return -1
-	}
-	for k, name := range n.policy.Prefetch() {
-		if name == path[0] {
-			return k
-		}
-	}
-	return -1
-}
+// fileIndex is where the file of that name in a process directory stands in the
+// table, or -1.
+func (t *table) fileIndex(name string) int { return slices.Index(t.Files(), name) }
 
 // host is what rewriting needs to know of the reader's machine.
 type host struct {

@@ -11,20 +11,20 @@ import (
 
 // tableFile is a file of a process that sweeps bring. It holds no bytes and no
 // table: a front may hold it for as long as the process lives, and longer.
-type tableFile struct {
-	remoteFile
-	k int
-}
+type tableFile struct{ remoteFile }
 
 // errAsk is the error of a file that a table does not have for somebody: who
 // wants it asks the node. In a snapshot that a front end makes for another it
 // stands in place of the content.
 var errAsk = syscall.EAGAIN
 
-// rowFile is file k of row i as r's viewer may have it, rewritten. r is the
-// process directory or below it.
-func (r *remote) rowFile(t *table, i, k int) ([]byte, error) {
-	name := t.Files()[k]
+// rowFile is a file of row i as r's viewer may have it, rewritten. r is the process
+// directory or below it.
+func (r *remote) rowFile(t *table, i int, name string) ([]byte, error) {
+	k := t.fileIndex(name)
+	if k < 0 {
+		return nil, errAsk
+	}
 	if r.v.denies(r.path[0], name) {
 		return nil, syscall.ENOENT
 	}
@@ -51,7 +51,7 @@ func (f *tableFile) content() (bytes []byte, keep time.Duration, ok bool, err er
 	if t == nil {
 		return nil, 0, false, nil
 	}
-	bytes, err = f.rowFile(t, i, f.k)
+	bytes, err = f.rowFile(t, i, f.path[1])
 	return bytes, keep, !errors.Is(err, errAsk), err
 }
 

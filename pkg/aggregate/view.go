@@ -95,6 +95,12 @@ func (v *view) sees(uid uint32) bool {
 // limited implements viewer.
 func (v *view) limited() bool { return v.user != nil || !v.reach().scope.AllProcesses() }
 
+// seesAll tells whether nothing is outside of the view.
+func (v *view) seesAll() bool {
+	s := v.reach().scope
+	return v.deep == 0 && s.AllNodes && s.AllProcesses() && !s.DeniesSome()
+}
+
 // denies implements viewer.
 func (v *view) denies(path ...string) bool {
 	s := v.reach().scope

@@ -1,8 +1,8 @@
 package strict
 
-// nearest is the word that key was probably meant to be, or "": the one with
+// Nearest is the word that key was probably meant to be, or "": the one with
 // the fewest letters to change, if these are not more than a third of it.
-func nearest(key string, words []string) string {
+func Nearest(key string, words []string) string {
 	best, least := "", max(1, len(key)/3)+1
 	if len(key) > 64 {
 		return ""

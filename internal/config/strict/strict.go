@@ -151,11 +151,15 @@ func (d *Document) Err() error {
 // fail notes a fault at a line and column, both from 1 on; line 0 is the file
 // as a whole.
 func (d *Document) fail(line, column int, message string) {
+	d.errors = append(d.errors, d.at(line, column, message))
+}
+
+func (d *Document) at(line, column int, message string) Error {
 	e := Error{File: d.name, Line: line, Column: column, Message: message}
 	if 1 <= line && line <= len(d.lines) {
 		e.Source = d.lines[line-1]
 	}
-	d.errors = append(d.errors, e)
+	return e
 }
 
 // place is where a node begins.

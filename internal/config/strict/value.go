@@ -24,7 +24,21 @@ func (v Value) Fail(format string, args ...any) {
 
 // FailAt notes a fault at a byte offset in the value's text.
 func (v Value) FailAt(offset int, format string, args ...any) {
-	line, column := place(v.node)
+	line, column := v.placeAt(offset)
+	v.doc.fail(line, column, fmt.Sprintf(format, args...))
+}
+
+// At says something of the place at a byte offset in the value's text without
+// noting it as a fault: what is worth a look, but no reason to refuse the file.
+func (v Value) At(offset int, format string, args ...any) Error {
+	line, column := v.placeAt(offset)
+	return v.doc.at(line, column, fmt.Sprintf(format, args...))
+}
+
+// placeAt is the place of a byte offset in the value's text, as well as that can
+// be told.
+func (v Value) placeAt(offset int) (line, column int) {
+	line, column = place(v.node)
 	if text, ok := scalar(v.node); ok && line <= len(v.doc.lines) && 0 <= offset && offset <= len(text) {
 		source := []rune(v.doc.lines[line-1])
 		rest := string(source[min(column-1, len(source)):])
@@ -33,7 +47,7 @@ func (v Value) FailAt(offset int, format string, args ...any) {
 			column += at + len([]rune(text[:offset]))
 		}
 	}
-	v.doc.fail(line, column, fmt.Sprintf(format, args...))
+	return line, column
 }
 
 // Line is the line on which the value begins, from 1 on.
@@ -150,7 +164,7 @@ func (v Value) refuse(format string, args ...any) {
 
 // unknown is the message for a key that nobody reads.
 func unknown(key string, known []string) string {
-	if best := nearest(key, known); best != "" {
+	if best := Nearest(key, known); best != "" {
 		return fmt.Sprintf("unknown key %q; did you mean %q?", key, best)
 	}
 	return fmt.Sprintf("unknown key %q; the keys here are %s", key, strings.Join(known, ", "))

@@ -1,0 +1,87 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// kept is the key of a file that the policy lets be held beside the tables, as it
+// is read for its viewer; not ok if it is never held, or if it is not known yet
+// which boot of the node it is of.
+func (r *remote) kept() (key cachepolicy.Key, ok bool) {
+	k := r.n.clock.Load()
+	if r.n.store == nil || k == nil || len(r.path) == 0 {
+		return key, false
+	}
+	path := strings.Join(r.path, "/")
+	rule := r.n.store.Policy().Rule(string(r.n.name), path)
+	if rule.Cache == cachepolicy.Never && rule.Negative == 0 {
+		return key, false
+	}
+	key = cachepolicy.Key{Process: cachepolicy.Process{Node: string(r.n.name), Boot: k.bootID}, Path: path, Reader: r.v.identity().Key()}
+	if r.proc != nil {
+		key.Process = r.proc.kept(k.bootID)
+		key.Path = path[len(r.path[0])+1:]
+	}
+	return key, true
+}
+
+// kept is the process as the store knows it.
+func (p *process) kept(boot string) cachepolicy.Process {
+	return cachepolicy.Process{Node: string(p.n.name), Boot: boot, PID: int(p.pid), Start: p.leaf}
+}
+
+// openKept opens a file of that key: as it is held, or as the node gives it now.
+func (f *remoteFile) openKept(ctx context.Context, key cachepolicy.Key) (vfs.Handle, error) {
+	v, err := f.n.store.Read(ctx, key, func(ctx context.Context) (raw []byte, err error) {
+		err = f.exchange(ctx, func(ctx context.Context, h vfs.Handle) error {
+			defer h.Close()
+			raw, err = vfs.ReadAll(ctx, h, maxRewrite)
+			return err
+		})
+		return raw, err
+	})
+	switch {
+	case errors.Is(err, syscall.EFBIG):
+		return f.openNow(ctx) // read in pieces, held nowhere
+	case err != nil:
+		return nil, err
+	}
+	content := v.Content
+	if f.proc != nil {
+		content, err = f.proc.rewrite(f.path[1:], content)
+	} else if len(f.path) == 1 {
+		content = f.n.limit(ctx, f.v, f.path[0], content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return vfs.NewBytes(content, v.Keep), nil
+}
+
+// dropEnded lets go what is held of the processes of one table that a newer one has
+// no more.
+func (n *node) dropEnded(before, after *table) {
+	k := n.clock.Load()
+	if n.store == nil || before == nil || k == nil {
+		return
+	}
+	at := 0
+	for i := range before.Len() {
+		old := before.Proc(i)
+		for at < after.Len() && after.PID(at) < old.PID {
+			at++
+		}
+		if at == after.Len() || after.PID(at) != old.PID || after.Proc(at).ID != old.ID {
+			n.store.DropProcess(newProcess(n, PID(old.PID), old.ID, old.UID).kept(k.bootID))
+		}
+	}
+}
+
+// SetPolicy puts another cache policy in force, for what is held already, too.
+func (c *Cluster) SetPolicy(p *cachepolicy.Policy) { c.store.SetPolicy(p) }

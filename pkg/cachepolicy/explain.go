@@ -1,0 +1,72 @@
+package cachepolicy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aggrfs/aggrfs/internal/procpath"
+)
+
+// Explanation is what a policy says of a file, for people.
+type Explanation struct {
+	Rule    *Rule
+	Policy  *Policy
+	Path    string // of a file, relative to a node's /proc
+	Guarded string // why the content depends on who reads it; "" where it does not
+	// Elsewhere are rules that come first on their nodes, where no node was named.
+	Elsewhere []*Rule
+}
+
+// Explain says which rule is for a file of a node, and what follows; "" is any node,
+// for which rules with nodes do not count. Path may begin with /proc/.
+func (p *Policy) Explain(node, path string) (Explanation, error) {
+	path = strings.TrimSuffix(strings.TrimPrefix(path, "/proc/"), "/")
+	if c, err := procpath.Compile(path); err != nil || len(c.Alternatives()) != 1 || strings.ContainsAny(path, "*") {
+		return Explanation{}, fmt.Errorf("%q is no path relative to a node's /proc, such as 1234/status or <pid>/status", path)
+	}
+	path = strings.NewReplacer("<pid>", "1", "<tid>", "1").Replace(path)
+	e := Explanation{Rule: p.Rule(node, path), Policy: p, Path: path}
+	if kind, rest := split(path); kind != ofMachine {
+		e.Guarded = Guarded(rest)
+	}
+	for _, r := range p.Rules[:e.Rule.index] {
+		if node == "" && r.Match.Match(path) {
+			e.Elsewhere = append(e.Elsewhere, r)
+		}
+	}
+	return e, nil
+}
+
+// Effect says in sentences what happens when the file is read.
+func (e Explanation) Effect() (lines []string) {
+	r := e.Rule
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	switch r.Cache {
+	case Never:
+		say("never held: each open asks the node")
+		return lines
+	case Lifetime:
+		if kind, _ := split(e.Path); kind == ofMachine {
+			say("held until the node is booted again")
+		} else {
+			say("held for as long as the process lives")
+		}
+	default:
+		say("held for %s, counted from when the node was asked", r.Cache)
+	}
+	if r.Prefetch {
+		say("brought by a sweep, for all processes of a node at once")
+	} else {
+		say("fetched when it is opened, once for all who ask meanwhile")
+	}
+	if e.Guarded != "" {
+		say("held for each reader apart: it is %s", e.Guarded)
+	}
+	if r.Stale > 0 {
+		say("shown for %s more, as stale, while the node does not answer", FormatSpan(r.Stale))
+	}
+	if r.Negative > 0 {
+		say("an answer such as \"no such file\" is held for %s", FormatSpan(r.Negative))
+	}
+	return lines
+}

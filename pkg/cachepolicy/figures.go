@@ -1,0 +1,137 @@
+package cachepolicy
+
+import (
+	"math"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/plaintext"
+)
+
+// A ruleset is a policy as a store applies it. It is swapped whole.
+type ruleset struct {
+	policy *Policy
+	bounds []*bound // as Policy.Rules
+}
+
+// A bound is a rule as a store applies it.
+type bound struct {
+	set             *ruleset
+	rule            *Rule
+	cache, negative time.Duration
+	showable        time.Duration // how old a stale value may be
+	figures         *figures
+}
+
+// newRuleset applies a policy. Rules that were there before go on counting.
+func newRuleset(p *Policy, before *ruleset) *ruleset {
+	old := make(map[string]*figures)
+	if before != nil {
+		for _, b := range before.bounds {
+			old[b.rule.name()] = b.figures
+		}
+	}
+	set := &ruleset{policy: p}
+	for _, r := range p.Rules {
+		b := &bound{set: set, rule: r, cache: time.Duration(r.Cache), negative: r.Negative, figures: old[r.name()]}
+		b.showable = b.cache
+		if r.Cache != Lifetime {
+			b.showable += r.Stale
+		}
+		if delete(old, r.name()); b.figures == nil {
+			b.figures = new(figures)
+		}
+		set.bounds = append(set.bounds, b)
+	}
+	return set
+}
+
+func (r *Rule) name() string { return r.Match.String() + " " + r.Nodes.String() }
+
+// of is the rule for a key.
+func (s *ruleset) of(key *Key) *bound {
+	if key.PID == 0 {
+		return s.bounds[s.policy.Rule(key.Node, key.Path).index]
+	}
+	return s.bounds[s.policy.ruleWithin(key.Node, key.Path).index]
+}
+
+// figures count what happens by one rule. Hits are counted in several places, since
+// many readers count them at once.
+type figures struct {
+	hits [hitPlaces]struct {
+		atomic.Int64
+		_ [56]byte // so that each has a cache line of its own
+	}
+	misses, stale, coalesced, evicted atomic.Int64
+	entries, bytes                    atomic.Int64
+}
+
+const hitPlaces = 8
+
+// countHit counts that an entry was given out. The entry's own count is exact
+// while it is small and then goes up in steps, one at random among as many hits,
+// so that readers of the same entry do not all write to it.
+func (b *bound) countHit(e *entry, now Moment) {
+	const exact, step = 32, 32
+	r := uint64(now) * 0x9e3779b97f4a7c15 >> 40 // the clock's last digits are random enough
+	b.figures.hits[r%hitPlaces].Add(1)
+	if n := e.hits.Load(); n < exact {
+		e.hits.Add(1)
+	} else if r/hitPlaces%step == 0 && n < math.MaxUint32-step {
+		e.hits.Add(step)
+	}
+	if u := e.uses.Load(); u < maxUses {
+		e.uses.Store(u + 1)
+	}
+}
+
+// Figures are what has happened by one rule since the store was made, or since the
+// policy has the rule.
+type Figures struct {
+	Rule      *Rule
+	Hits      int64 // reads answered with what was held
+	Misses    int64 // reads for which the node was asked
+	Coalesced int64 // reads that waited for what was being fetched for another
+	Stale     int64 // reads answered with an old value, since the node did not answer
+	Evicted   int64 // values that went to make room
+	Entries   int64 // held now
+	Bytes     int64 // that those take
+}
+
+// Figures are those of each rule, in the order of the policy. It may be called
+// concurrently.
+func (s *Store) Figures() []Figures {
+	set := s.rules.Load()
+	all := make([]Figures, len(set.bounds))
+	for i, b := range set.bounds {
+		f := b.figures
+		all[i] = Figures{b.rule, 0, f.misses.Load(), f.coalesced.Load(), f.stale.Load(), f.evicted.Load(), f.entries.Load(), f.bytes.Load()}
+		for k := range f.hits {
+			all[i].Hits += f.hits[k].Load()
+		}
+	}
+	return all
+}
+
+// Table is the figures as a table that people read, one line a rule.
+func (s *Store) Table() []byte {
+	rows := [][]string{{"LINE", "CACHE", "STALE", "PREFETCH", "HITS", "MISSES", "COALESCED", "STALE-READS", "EVICTED", "HELD", "BYTES", "NODES", "MATCH"}}
+	for _, f := range s.Figures() {
+		r := f.Rule
+		row := []string{strconv.Itoa(r.Line), r.Cache.String(), FormatSpan(r.Stale), yesNo(r.Prefetch)}
+		for _, n := range []int64{f.Hits, f.Misses, f.Coalesced, f.Stale, f.Evicted, f.Entries, f.Bytes} {
+			row = append(row, strconv.FormatInt(n, 10))
+		}
+		rows = append(rows, append(row, r.Nodes.String(), r.Match.String()))
+	}
+	return plaintext.Table(rows)
+}
+
+func yesNo(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
+}
