@@ -135,3 +135,18 @@ func TestViewsAreRefusedWhole(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyKey(t *testing.T) {
+	c, err := config.Parse("aggrfs.yaml", []byte("version: 1\npolicy: /etc/aggrfs/../policy.yaml\n"))
+	if err != nil || c.Policy != "/etc/policy.yaml" || c.Cache != nil {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for text, want := range map[string]string{
+		"policy: policy.yaml\n":            "aggrfs.yaml:2:9: \"policy.yaml\" is no absolute path",
+		"cache: 1s\npolicy: /etc/p.yaml\n": "aggrfs.yaml:2:8: cache and policy both say what is kept",
+	} {
+		if _, err := config.Parse("aggrfs.yaml", []byte("version: 1\n"+text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

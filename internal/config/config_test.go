@@ -79,6 +79,7 @@ insecure: true
 			{Name: "gpu2", Address: "tls:gpu2:5640"},
 		},
 		Timeouts: config.Timeouts{Connect: 500 * time.Millisecond, Read: 2 * time.Second, Sweep: 3 * time.Second},
+		Cache:    new(time.Duration),
 		Proc:     "/host/proc",
 		Insecure: true,
 	}

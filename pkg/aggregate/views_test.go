@@ -25,7 +25,9 @@ func authority(views ...access.View) *access.Authority {
 }
 
 var (
-	anyone        = []access.Principal{{Kind: access.Anyone}}
+	anyone              = []access.Principal{{Kind: access.Anyone}}
+	everybodyEverywhere = access.View{For: anyone, Nodes: access.Nodes{All: true}, Processes: access.Processes{All: true}}
+
 	ownEverywhere = access.View{For: anyone, Nodes: access.Nodes{All: true}, Processes: access.Processes{Own: true}}
 )
 

@@ -45,8 +45,13 @@ func psMount(ctx context.Context) (err error) {
 	}
 	defer os.RemoveAll(dir)
 	config, server := filepath.Join(dir, "aggrfs.yaml"), "unix:"+filepath.Join(dir, "aggrfs.sock")
-	text := fmt.Sprintf("version: 1\nlisten: [%q]\nhead: head\nstate: %s/gpids.json\ncache: %s\ntimeouts: {sweep: 5s}\nnodes: [{nodes: n1, address: %q}]\n",
-		server, dir, psCache, c.Nodes[0].Address)
+	policy := filepath.Join(dir, "policy.yaml")
+	rules := fmt.Sprintf("version: 1\nrules:\n  - {match: \"<pid>/{stat,statm,status,cmdline}\", cache: %[1]s, prefetch: true}\n  - {match: \"<pid>/environ\", cache: %[1]s}\n", psCache)
+	if err := os.WriteFile(policy, []byte(rules), 0o600); err != nil {
+		return err
+	}
+	text := fmt.Sprintf("version: 1\nlisten: [%q]\nhead: head\nstate: %s/gpids.json\npolicy: %s\ntimeouts: {sweep: 5s}\nnodes: [{nodes: n1, address: %q}]\n",
+		server, dir, policy, c.Nodes[0].Address)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
