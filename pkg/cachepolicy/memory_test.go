@@ -10,9 +10,9 @@ import (
 )
 
 // TestMemory offers many more keys than there is room for. The bench does this with
-// ten million keys (cache-memory); a fortieth of that fills the store too.
+// ten million keys (cache-memory); a fiftieth of that fills the store too.
 func TestMemory(t *testing.T) {
-	const keys, limit = 250_000, 64 << 20
+	const keys, limit = 200_000, 64 << 20
 	p := policy(t, `{match: "**", cache: 1h}`)
 	p.MaxBytes = limit
 	heap := func() uint64 {
