@@ -123,7 +123,7 @@ func (s *Store) landed(sh *shard, f *flight, b *bound, key *Key, hash uint64) (V
 	defer sh.mu.Unlock()
 	b = s.rules.Load().of(key)
 	e := sh.heldLocked(hash, key, b, now)
-	if e == nil || e.errno != 0 || b.cache == 0 {
+	if e == nil || e.errno != 0 {
 		return Value{}, f.err
 	}
 	v, err := e.value(b, now)

@@ -10,9 +10,9 @@ import (
 )
 
 // TestMemory offers many more keys than there is room for. The bench does this with
-// ten million keys (cache-memory); a fortieth of that fills the store too.
+// ten million keys (cache-memory); a fiftieth of that fills the store too.
 func TestMemory(t *testing.T) {
-	const keys, limit = 250_000, 64 << 20
+	const keys, limit = 200_000, 64 << 20
 	p := policy(t, `{match: "**", cache: 1h}`)
 	p.MaxBytes = limit
 	heap := func() uint64 {
@@ -38,6 +38,44 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%+v for %d MiB", f, most>>20)
 	}
 	sound(t, s)
+}
+
+// TestWhatStays reads some files again and again, and then very many once: the former
+// stay. One that is asked for soon after it went stays, too, the next time.
+func TestWhatStays(t *testing.T) {
+	s, _ := newTestStore(t, `{match: "**", cache: 1h}`)
+	small := policy(t, `{match: "**", cache: 1h}`)
+	small.MaxBytes = 8 << 20
+	s.SetPolicy(small)
+	key := func(i int) Key { return Key{Process{"n1", "b", 1 + i, 1}, "environ", ""} }
+	get := func(from, to int) {
+		for i := from; i < to; i++ {
+			if _, err := s.Read(t.Context(), key(i), func(context.Context) ([]byte, error) { return make([]byte, 512), nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	held := func(from, to int) (n int) {
+		for i := from; i < to; i++ {
+			if _, is := s.Held(key(i)); is {
+				n++
+			}
+		}
+		return n
+	}
+	const hot, many = 1000, 40000
+	get(0, hot)
+	get(0, hot)
+	get(hot, many)
+	if n := held(0, hot); n < hot*9/10 {
+		t.Errorf("of %d that were used twice %d are left", hot, n)
+	}
+	late := many - int(s.Figures()[0].Entries) - hot // these went a moment ago
+	get(late, late+hot)
+	get(many, 2*many)
+	if n := held(late, late+hot); n < hot/2 {
+		t.Errorf("of %d that were asked for again %d are left", hot, n)
+	}
 }
 
 // TestNothingRemains wants that nothing refers any more to content that is never
