@@ -31,7 +31,7 @@ phase = @echo "== $(1)"
 
 test: prepare build check
 	$(call phase,tests with the race detector)
-	@.ci/test -p 2 -timeout 15m ./...
+	@.ci/test -p 2 -timeout 25m ./...
 	$(call phase,all is well)
 
 run: prepare build
