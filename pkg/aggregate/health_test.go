@@ -176,7 +176,7 @@ func TestSilentNode(t *testing.T) {
 		t.Errorf("%d exchanges were tried with a silent node", n)
 	}
 	p.mu.Unlock()
-	time.Sleep(1100 * time.Millisecond) // the table's time
+	time.Sleep(1100 * time.Millisecond)                      // the table's time
 	eventually(t, "the head's rows are there", func() bool { // within the sweep's deadline, on a busy machine
 		all := names(t, root)
 		if listed(all, theirs) {
