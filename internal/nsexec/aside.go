@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,9 +28,12 @@ func Aside() string {
 	return fmt.Sprintf("/tmp/%s-%d", filepath.Base(DefaultAside), os.Geteuid())
 }
 
-// asideTries bounds how often a directory may be removed between being made
-// and being locked.
-const asideTries = 100
+// asideTries bounds how often a directory may be removed between being made and
+// being locked, or be locked by who removes it, with asideWait in between.
+const (
+	asideTries = 100
+	asideWait  = 10 * time.Millisecond
+)
 
 // asideMode is the mode of a directory that lockAside makes, and what tells it
 // from one that the machine's administrator has made to stay. Within the
@@ -56,7 +60,18 @@ func lockAside(dir string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+		// Not waiting: one that stays, as tmpfiles.d makes it, can be opened and
+		// locked by everybody, and is not removed anyway.
+		err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			if st, err := f.Stat(); err == nil && st.Mode().Perm() != asideMode {
+				return f, nil
+			}
+			f.Close()
+			time.Sleep(asideWait) // it is being removed
+			continue
+		}
+		if err != nil {
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", dir, err)
 		}

@@ -1,6 +1,7 @@
 package nsexec_test
 
 import (
+	"golang.org/x/sys/unix"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,4 +69,30 @@ func leftovers(t *testing.T) string {
 		}
 	}
 	return b.String()
+}
+
+// A place that stays, which everybody can lock, keeps nobody from running.
+func TestLockedByOthers(t *testing.T) {
+	aside := filepath.Join(t.TempDir(), "aside")
+	if err := os.Mkdir(aside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(aside, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(aside)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := start(t, aside, "cat", "/proc/tree")
+	if err := cmd.Wait(); err != nil {
+		t.Error(err, out)
+	}
+	if !exists(aside) {
+		t.Error("what others made was removed")
+	}
 }
