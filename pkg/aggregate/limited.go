@@ -22,6 +22,13 @@ var nodeWide = map[string]bool{
 // of others' processes: it does not exist for a limited viewer.
 func outside(name string) bool { return !nodeWide[name] && !namesProcess(name) }
 
+// ofNetwork tells whether a path from the root of a node's /proc leads to what a
+// process's directory tells of its network namespace, which is everybody's: it does
+// not exist for a limited viewer either.
+func ofNetwork(path []string) bool {
+	return len(path) > 1 && path[1] == "net" || len(path) > 3 && path[1] == "task" && path[3] == "net"
+}
+
 // limit makes a root file of a node that counts processes count those that the
 // viewer sees.
 func (n *node) limit(ctx context.Context, v viewer, name string, text []byte) []byte {

@@ -32,7 +32,8 @@ func (r *remote) nativeName(name string) (string, bool) {
 func (r *remote) mergedNames(all []vfs.DirEntry) []vfs.DirEntry {
 	out := make([]vfs.DirEntry, 0, len(all))
 	for _, e := range all {
-		if !vfs.ValidName(e.Name) || r.v.denies(append(slices.Clip(r.path), e.Name)...) {
+		path := append(slices.Clip(r.path), e.Name)
+		if !vfs.ValidName(e.Name) || r.v.denies(path...) || r.proc != nil && r.v.limited() && ofNetwork(path) {
 			continue
 		}
 		if r.inTask() {
@@ -65,7 +66,8 @@ type nameTable struct {
 // others see is the kernel's to say.
 func (d *remoteDir) known(name, native string) vfs.Node {
 	names := d.n.names.Load()
-	if d.proc == nil || names == nil || d.v.denies(append(slices.Clip(d.path), native)...) {
+	path := append(slices.Clip(d.path), native)
+	if d.proc == nil || names == nil || d.v.denies(path...) || ofNetwork(path) {
 		return nil
 	}
 	t, _, keep, _ := d.held()

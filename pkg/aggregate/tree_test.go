@@ -139,7 +139,8 @@ func TestOwnView(t *testing.T) {
 	for _, path := range [][]string{
 		{strconv.Itoa(theirs)}, {strconv.Itoa(gpidStride + theirs)}, {"1"}, {fmt.Sprintf("n1:%d", theirs)},
 		{"nodes", "n1", strconv.Itoa(theirs)}, {"users", "2"}, {"users", "root"}, {"sets", "n1", strconv.Itoa(gpidStride + theirs)},
-		{"cluster", "where", strconv.Itoa(theirs)}, {"nodes", "n1", "locks"}, {"nodes", "n1", "sysvipc"}, {"nodes", "n1", "net"},
+		{"cluster", "where", strconv.Itoa(theirs)}, {strconv.Itoa(gpidStride + mine), "net"}, {strconv.Itoa(gpidStride + mine), "net", "tcp"},
+		{strconv.Itoa(mine), "task", strconv.Itoa(mine), "net"}, {"nodes", "n1", strconv.Itoa(mine), "net"}, {"nodes", "n1", "locks"}, {"nodes", "n1", "sysvipc"}, {"nodes", "n1", "net"},
 	} {
 		if slices.Contains(all, path[0]) && len(path) == 1 {
 			t.Errorf("%s is listed", path[0])
