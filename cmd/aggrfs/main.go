@@ -5,6 +5,7 @@ package main
 
 import (
 	"os"
+	"runtime"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 )
@@ -13,6 +14,9 @@ import (
 var version = "unknown"
 
 func main() {
+	// What others see of the process is its first thread: that one lends its rights
+	// to nobody (package procfs9p).
+	runtime.LockOSThread()
 	nsexec.Stage() // does not return in the processes that exec starts
 	os.Exit(run(os.Args[1:]))
 }

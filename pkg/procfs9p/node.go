@@ -3,6 +3,7 @@ package procfs9p
 import (
 	"context"
 	"math"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -37,7 +38,12 @@ func (n node) Attr(ctx context.Context) (vfs.Attr, error) {
 	if err != nil {
 		return vfs.Attr{}, err
 	}
-	return attrOf(n.id, &st), nil
+	a := attrOf(n.id, &st)
+	if n.isOwn(n.proc) {
+		// A thread that lends its rights at this moment would look like the borrower's.
+		a.UID, a.GID = uint32(os.Getuid()), uint32(os.Getgid())
+	}
+	return a, nil
 }
 
 // lockKey names what a call on n may wait for: its process's locks, or the
