@@ -98,7 +98,8 @@ func (l *limited) Write(p []byte) (int, error) {
 func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 	src = src.withDefaults()
 	var have []Allocation
-	var last time.Time // of the last good table
+	known := false  // have is what is in force; before that it is another source's
+	last := a.now() // when there was a good table last, or the source began
 	failed := ""
 	for {
 		all, err := src.Read(ctx)
@@ -106,12 +107,12 @@ func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			if failed != "" || last.IsZero() {
+			if failed != "" || !known {
 				log.Info("allocations", "count", len(all))
 			}
 			failed, last = "", a.now()
-			if !slices.EqualFunc(all, have, Allocation.equal) {
-				have = all
+			if !known || !slices.EqualFunc(all, have, Allocation.equal) {
+				have, known = all, true
 				a.SetAllocations(all)
 			}
 		default:
@@ -119,8 +120,8 @@ func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 				failed = err.Error()
 				log.Error("no allocations; the last ones stay for a while", "err", err, "while", src.MaxAge)
 			}
-			if have != nil && a.now().Sub(last) > src.MaxAge {
-				have = nil
+			if (!known || have != nil) && a.now().Sub(last) > src.MaxAge {
+				have, known = nil, true
 				a.SetAllocations(nil)
 				log.Error("no allocations; nothing is allocated any more", "err", errors.New(failed))
 			}

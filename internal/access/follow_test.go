@@ -102,3 +102,26 @@ func TestBadCommand(t *testing.T) {
 		t.Error("a command that does not exist gave a table")
 	}
 }
+
+// A new source begins with nothing of the one before: an empty table empties, and
+// one that cannot be had ends what was, after its time.
+func TestFollowAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "table")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range []Source{{File: path}, {File: path + ".none"}, {Command: []string{"/bin/false"}}} {
+		a := New(Rules{Views: []View{{For: []Principal{{Kind: Anyone}}, Nodes: Nodes{Allocated: true}}}}, people, nil)
+		a.SetAllocations([]Allocation{{User: "ann", Nodes: set(t, "n1")}})
+		ctx, cancel := context.WithCancel(t.Context())
+		src.Interval, src.MaxAge = 10*time.Millisecond, 100*time.Millisecond
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			Follow(ctx, a, src, slog.New(slog.DiscardHandler))
+		}()
+		eventually(t, "nothing is allocated any more", func() bool { return a.Scope(user(1001)).Nodes.Len() == 0 })
+		cancel()
+		<-ended
+	}
+}

@@ -43,7 +43,10 @@ func ReadFile(path string, max int) ([]byte, error) {
 // CheckDir tells whether the directory is one that only trusted users can put
 // files into.
 func CheckDir(path string) error {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return &Error{path, "is no directory, or a link to one; put the directory itself there"}
+	}
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}

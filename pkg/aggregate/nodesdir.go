@@ -81,6 +81,9 @@ func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.n.leads(ctx, r.v, PID(pid), ids[0], a); err != nil {
+		return nil, err
+	}
 	if a.Type() != vfs.TypeDir || !r.v.sees(a.UID) {
 		return nil, syscall.ENOENT
 	}

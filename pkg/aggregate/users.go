@@ -20,12 +20,12 @@ func newUsersDir(v *view, id uint64) vfs.Node {
 			return nil, nil
 		}
 		seen := map[uint32]bool{}
-		for _, t := range v.c.sweep(ctx, v.nodes()) {
-			if t == nil {
+		for _, r := range eachNode(ctx, v.c, v.nodes(), func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) }) {
+			if r.t == nil {
 				continue
 			}
-			for i := range t.Len() {
-				if uid := t.Proc(i).UID; v.sees(uid) {
+			for i := range r.t.Len() {
+				if uid := r.t.Proc(i).UID; v.sees(uid) && r.has(i) {
 					seen[uid] = true
 				}
 			}

@@ -58,7 +58,24 @@ func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Att
 	if err != nil {
 		return nil, vfs.Attr{}, err
 	}
+	if err := n.leads(ctx, v, pid, ids[0], a); err != nil {
+		return nil, vfs.Attr{}, err
+	}
 	return v.admit(ctx, n, pid, ids[0], a)
+}
+
+// leads makes sure that what was found under a pid is a process, for a viewer who
+// does not see all: a thread can be walked to by its number too, though no listing
+// has it, and one that acts as a user looks like a process of theirs.
+func (n *node) leads(ctx context.Context, v viewer, pid PID, leaf uint64, a vfs.Attr) error {
+	if !v.limited() || !v.sees(a.UID) {
+		return nil
+	}
+	live, err := n.listPIDs(ctx, n.reader)
+	if err == nil && live[pid] != leaf {
+		err = syscall.ENOENT
+	}
+	return err
 }
 
 // admit makes the process if the view shows processes of its owner.

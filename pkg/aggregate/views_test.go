@@ -3,6 +3,7 @@ package aggregate
 import (
 	"context"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -324,4 +325,25 @@ func TestHints(t *testing.T) {
 	if got := parseHints([]byte("read 1h\nsweep -1s\nsame-names maybe\nfuture 1\nx\n")); got != (hints{timeouts: Timeouts{Read: maxPatience}}) {
 		t.Errorf("odd hints are %+v", got)
 	}
+}
+
+// A thread is no process: in a limited view none is found by its number, whosever
+// it looks like.
+func TestThreadsAreNoProcesses(t *testing.T) {
+	c := newTestCluster(t, Config{}, "n1")
+	root := rootOf(t, c, vfs.Root, "/users/0")
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil || len(threads) < 2 {
+		t.Fatal(threads, err)
+	}
+	for _, th := range threads {
+		tid, _ := strconv.Atoi(th.Name())
+		if tid == os.Getpid() {
+			continue
+		}
+		absent(t, root, strconv.Itoa(gpidStride+tid))
+		absent(t, root, "nodes", "n1", th.Name())
+		absent(t, root, "n1:"+th.Name())
+	}
+	walkDir(t, root, strconv.Itoa(gpidStride+os.Getpid()))
 }
