@@ -56,6 +56,9 @@ func (s Source) Read(ctx context.Context) ([]Allocation, error) {
 		}
 		return ParseAllocations(s.File, data, time.Local)
 	}
+	if err := trusted.CheckProgram(s.Command[0]); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)

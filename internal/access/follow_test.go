@@ -54,7 +54,7 @@ func TestFollow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, src := range []Source{{File: path}, {Command: []string{"cat", path}}} {
+	for _, src := range []Source{{File: path}, {Command: []string{"/bin/cat", path}}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		write("ann n1\n", 0o644)
 		a := New(Rules{Views: []View{{For: []Principal{{Kind: Anyone}}, Nodes: Nodes{Allocated: true}}}}, people, nil)
@@ -93,7 +93,7 @@ func TestBadCommand(t *testing.T) {
 	for script, want := range map[string]string{
 		"sleep 1000 & sleep 1000": "no end after", "echo no queue >&2; exit 3": "no queue", "yes ann n1": "no end after",
 	} {
-		_, err := Source{Command: []string{"sh", "-c", script}, Timeout: 300 * time.Millisecond}.Read(t.Context())
+		_, err := Source{Command: []string{"/bin/sh", "-c", script}, Timeout: 300 * time.Millisecond}.Read(t.Context())
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", script, err, want)
 		}

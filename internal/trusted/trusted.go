@@ -54,6 +54,17 @@ func CheckDir(path string) error {
 	return check(path, fd, unix.S_IFDIR)
 }
 
+// CheckProgram tells whether a program, which a link may lead to, is one that only
+// trusted users can have written.
+func CheckProgram(path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	return check(path, fd, unix.S_IFREG)
+}
+
 func check(path string, fd int, kind uint32) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

@@ -18,6 +18,18 @@ var nodeWide = map[string]bool{
 	"stat": true, "swaps": true, "sys": true, "uptime": true, "version": true, "vmstat": true, "zoneinfo": true,
 }
 
+// sysOthers are files below sys that count what all users do.
+var sysOthers = map[string]bool{
+	"sys/kernel/ns_last_pid": true, "sys/kernel/pty/nr": true, "sys/fs/file-nr": true, "sys/fs/inode-nr": true,
+	"sys/fs/inode-state": true, "sys/fs/dentry-state": true, "sys/fs/aio-nr": true, "sys/net/netfilter/nf_conntrack_count": true,
+}
+
+// countsOthers tells whether a path from the root of a node's /proc is one of them:
+// it does not exist for a limited viewer.
+func countsOthers(path []string) bool {
+	return len(path) > 2 && path[0] == "sys" && sysOthers[strings.Join(path, "/")]
+}
+
 // outside tells whether a name in the root of a node's /proc is one of what tells
 // of others' processes: it does not exist for a limited viewer.
 func outside(name string) bool { return !nodeWide[name] && !namesProcess(name) }

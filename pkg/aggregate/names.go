@@ -33,7 +33,7 @@ func (r *remote) mergedNames(all []vfs.DirEntry) []vfs.DirEntry {
 	out := make([]vfs.DirEntry, 0, len(all))
 	for _, e := range all {
 		path := append(slices.Clip(r.path), e.Name)
-		if !vfs.ValidName(e.Name) || r.v.denies(path...) || r.proc != nil && r.v.limited() && ofNetwork(path) {
+		if !vfs.ValidName(e.Name) || r.v.denies(path...) || r.v.limited() && (r.proc != nil && ofNetwork(path) || countsOthers(path)) {
 			continue
 		}
 		if r.inTask() {

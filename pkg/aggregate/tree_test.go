@@ -140,7 +140,7 @@ func TestOwnView(t *testing.T) {
 		{strconv.Itoa(theirs)}, {strconv.Itoa(gpidStride + theirs)}, {"1"}, {fmt.Sprintf("n1:%d", theirs)},
 		{"nodes", "n1", strconv.Itoa(theirs)}, {"users", "2"}, {"users", "root"}, {"sets", "n1", strconv.Itoa(gpidStride + theirs)},
 		{"cluster", "where", strconv.Itoa(theirs)}, {strconv.Itoa(gpidStride + mine), "net"}, {strconv.Itoa(gpidStride + mine), "net", "tcp"},
-		{strconv.Itoa(mine), "task", strconv.Itoa(mine), "net"}, {"nodes", "n1", strconv.Itoa(mine), "net"}, {"nodes", "n1", "locks"}, {"nodes", "n1", "sysvipc"}, {"nodes", "n1", "net"},
+		{strconv.Itoa(mine), "task", strconv.Itoa(mine), "net"}, {"nodes", "n1", strconv.Itoa(mine), "net"}, {"nodes", "n1", "sys", "kernel", "ns_last_pid"}, {"nodes", "n1", "sys", "fs", "file-nr"}, {"nodes", "n1", "locks"}, {"nodes", "n1", "sysvipc"}, {"nodes", "n1", "net"},
 	} {
 		if slices.Contains(all, path[0]) && len(path) == 1 {
 			t.Errorf("%s is listed", path[0])

@@ -118,7 +118,7 @@ func (v *view) admits(n *node, owner func() (uid uint32, ok bool), path []string
 		switch {
 		case process && (v.user != nil && *v.user != uid || !r.scope.Sees(uid)):
 			return false
-		case !process && len(path) > 0 && outside(path[0]), process && ofNetwork(path):
+		case !process && len(path) > 0 && (outside(path[0]) || countsOthers(path)), process && ofNetwork(path):
 			return false
 		}
 	}

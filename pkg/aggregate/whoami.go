@@ -27,7 +27,7 @@ func (v *view) whoamiTable() []byte {
 		{"certificate", orDash(v.who.Cert)},
 		{"rule", r.scope.Rule},
 		{"place", orDash(r.scope.Place)},
-		{"nodes", fmt.Sprintf("%d of %d: %s", len(r.nodes), len(v.c.nodes), orDash(nodeset.Of(names...).String()))},
+		{"nodes", fmt.Sprintf("%d: %s", len(r.nodes), orDash(nodeset.Of(names...).String()))},
 		{"processes", v.whose(r)},
 		{"denied", orDash(strings.Join(r.scope.Denied(), " "))},
 	}
