@@ -16,6 +16,7 @@
 //	cache: 1s                                  # how long stat, statm, status and cmdline are good
 //	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
 //	proc: /proc                                # this machine's procfs
+//	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
@@ -68,6 +69,7 @@ type Config struct {
 	Cache        time.Duration // zero is not at all
 	CgroupNode   bool
 	Proc         string // an absolute path
+	Native       string // an absolute path, as readers see it
 	Insecure     bool
 
 	Access      access.Rules
@@ -105,6 +107,7 @@ func Default() *Config {
 		Cache:      time.Second,
 		CgroupNode: true,
 		Proc:       "/proc",
+		Native:     "/proc",
 	}
 }
 

@@ -58,6 +58,7 @@ timeouts: {connect: 500ms, sweep: 3s}
 cache: 0
 cgroup_node: false
 proc: /host/proc
+native: /aside//proc
 insecure: true
 `))
 	if err != nil {
