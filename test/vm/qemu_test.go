@@ -33,7 +33,7 @@ func accelerator() []string {
 // the kernel is started without firmware (PVH), for which it must be uncompressed.
 func boot(ctx context.Context, kernel, image, console string) error {
 	args := append(accelerator(),
-		"-M", "microvm,acpi=off", "-smp", "2", "-m", "768",
+		"-M", "microvm,acpi=off", "-smp", "1", "-m", "768",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
 		"-kernel", kernel, "-initrd", image, "-serial", "file:"+console,
 		"-append", "console=ttyS0 loglevel=1 panic=-1 reboot=t rdinit=/init")

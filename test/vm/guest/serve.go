@@ -27,6 +27,7 @@ state: /run/main.json
 head: head
 proc: /native
 native: /native
+cache: 10s
 timeouts: {connect: 20s, read: 20s, sweep: 20s}
 views:
   - {users: ann, nodes: "head,n1"}
@@ -93,11 +94,12 @@ func startServer(c *check, name, config string) *exec.Cmd {
 type dialect struct {
 	name    string
 	options string // of the mount
+	users   bool   // it carries who is asking
 }
 
 // dialects are those that everything is tried with.
 var dialects = []dialect{
-	{name: "9P2000.L", options: "version=9p2000.L"},
+	{name: "9P2000.L", options: "version=9p2000.L", users: true},
 }
 
 // A way is how the kernel's client reaches the server.
@@ -105,11 +107,12 @@ type way struct {
 	name    string
 	source  string
 	options string
+	aname   string // the part of the tree that the tools are run on
 }
 
 var ways = []way{
 	{name: "unix", source: "/run/main.sock", options: "trans=unix"},
-	{name: "tcp", source: "127.0.0.1", options: "trans=tcp,port=5640"},
+	{name: "tcp", source: "127.0.0.1", options: "trans=tcp,port=5640", aname: "/sets/n1"},
 }
 
 // mount mounts the tree for the time of the check.

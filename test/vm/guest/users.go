@@ -1,9 +1,149 @@
 package main
-func (g *guest) users(d dialect, w way) {}
-func (g *guest) listings(d dialect, w way) {}
-func writes(c *check, d dialect, w way) {}
-func mountCommand(c *check) {}
-func withoutClient(c *check) {}
-func documented(c *check) {}
-func (g *guest) hang(c *check) {}
-func (g *guest) kill(c *check) {}
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/test/cluster/survey"
+)
+
+// users tries one mount with several users: each has their own tree.
+func (g *guest) users(d dialect, w way) {
+	if !d.users {
+		return
+	}
+	g.check(name("access=user", d, w), func(c *check) {
+		dir, unmount := mount(c, d, w, 0, "access=user,msize=65536")
+		defer unmount()
+		for _, uid := range []int{ann, bob, ann} {
+			g.sees(c, dir, uid)
+		}
+	})
+	g.check(name("what others have looks like what never was", d, w), func(c *check) {
+		dir, unmount := mount(c, d, w, 0, "access=user,msize=65536")
+		defer unmount()
+		for _, uid := range []int{ann, bob} {
+			plan, err := json.Marshal(g.plan(dir, uid))
+			c.must(err)
+			cmd := as(c, uid, "/init", "roam")
+			cmd.Stdin = strings.NewReader(string(plan))
+			var problems []string
+			c.must(json.Unmarshal([]byte(output(c, cmd)), &problems))
+			for _, p := range problems {
+				c.errorf("user %d: %s", uid, p)
+			}
+		}
+	})
+	g.check(name("access=0", d, w), func(c *check) {
+		dir, unmount := mount(c, d, w, 0, "access=0,msize=65536")
+		defer unmount()
+		if _, err := os.ReadFile(dir + "/cluster/nodes"); err != nil && w.name == "unix" {
+			c.errorf("root: %v", err)
+		}
+		for _, path := range []string{"", "/cluster/nodes", "/1", "/1/stat", "/loadavg"} {
+			if out, err := as(c, ann, "cat", dir+path).CombinedOutput(); err == nil || !strings.Contains(string(out), "not permitted") {
+				c.errorf("a user reads %s: %v, %s", path, err, out)
+			}
+		}
+	})
+}
+
+// sees compares what ps shows a user on the tree with what is theirs by the views.
+func (g *guest) sees(c *check, dir string, uid int) {
+	var want []string
+	for _, pid := range g.descendants(c, uid) {
+		if uid == ann { // who sees the head, too
+			want = append(want, pid)
+		}
+		want = append(want, global(pid))
+	}
+	argv := []string{"ps", "-eo", "pid=,uid=,comm="}
+	var got []string
+	for line := range strings.Lines(output(c, on(c, dir, uid, argv...))) {
+		f := strings.Fields(line)
+		if f[1] != strconv.Itoa(uid) {
+			c.errorf("user %d sees %q", uid, line)
+		}
+		if f[2] != "ps" {
+			got = append(got, f[0])
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) || len(want) < 8 {
+		c.errorf("user %d sees %v, not %v", uid, got, want)
+	}
+}
+
+// descendants are a user's processes, natively.
+func (g *guest) descendants(c *check, uid int) []string {
+	return strings.Fields(output(c, as(c, 0, "pgrep", "-u", strconv.Itoa(uid))))
+}
+
+// plan is what a user looks at: what is theirs, and what is others' as if it were
+// nowhere.
+func (g *guest) plan(dir string, uid int) survey.Roam {
+	r := survey.Roam{
+		Root: dir, Looks: 150, Seed: uint64(uid),
+		Nowhere: []string{"19999998", "n1:4000000", "nodes/n1/4000000", "users/nosuchuser", "nodes/n7", "sets/n9", "30000001"},
+		Places:  []string{"", "nodes", "sets", "users", "cluster", "cluster/nodes", "cluster/whoami", "nodes/n1", "loadavg", "meminfo"},
+	}
+	for owner, pids := range g.pids {
+		for _, pid := range pids {
+			there := 10_000_000 + pid
+			onHead := []string{strconv.Itoa(pid), fmt.Sprintf("head:%d", pid), fmt.Sprintf("nodes/head/%d", pid)}
+			onN1 := []string{strconv.Itoa(there), fmt.Sprintf("n1:%d", pid), fmt.Sprintf("nodes/n1/%d", pid), fmt.Sprintf("sets/n1/%d", there)}
+			switch {
+			case owner != uid:
+				r.Others = append(append(r.Others, onHead...), onN1...)
+				r.Secrets = append(r.Secrets, fmt.Sprintf("/%d/", pid), fmt.Sprintf("/%d/", there))
+			case uid == ann:
+				r.Own = append(append(r.Own, onHead...), onN1...)
+			default: // bob has no view of the head
+				r.Own = append(r.Own, onN1...)
+				r.Others = append(r.Others, onHead...)
+			}
+		}
+	}
+	return r
+}
+
+// writes tries to change the tree, which the mount lets through to the server.
+func writes(c *check, d dialect, w way) {
+	dir, unmount := mount(c, d, w, 0, "access=user,msize=65536")
+	defer unmount()
+	open := func(flags int, name string) error {
+		fd, err := syscall.Open(dir+name, flags, 0o644)
+		if err == nil {
+			syscall.Close(fd)
+		}
+		return err
+	}
+	for what, err := range map[string]error{
+		"open for writing":             open(syscall.O_WRONLY, "/1/comm"),
+		"open for reading and writing": open(syscall.O_RDWR, "/10000001/oom_score_adj"),
+		"create":                       open(syscall.O_WRONLY|syscall.O_CREAT, "/new"),
+		"truncate":                     syscall.Truncate(dir+"/meminfo", 0),
+		"mkdir":                        syscall.Mkdir(dir+"/new", 0o755),
+		"mknod":                        syscall.Mknod(dir+"/new", syscall.S_IFIFO|0o600, 0),
+		"symlink":                      syscall.Symlink("x", dir+"/new"),
+		"link":                         syscall.Link(dir+"/meminfo", dir+"/new"),
+		"rename":                       syscall.Rename(dir+"/meminfo", dir+"/new"),
+		"unlink":                       syscall.Unlink(dir + "/meminfo"),
+		"rmdir":                        syscall.Rmdir(dir + "/10000001"),
+		"chmod":                        syscall.Chmod(dir+"/meminfo", 0o666),
+		"chown":                        syscall.Chown(dir+"/meminfo", 1, 1),
+		"utimes":                       syscall.Utimes(dir+"/meminfo", []syscall.Timeval{{}, {}}),
+		"setxattr":                     syscall.Setxattr(dir+"/meminfo", "user.x", []byte("y"), 0),
+	} {
+		if !errors.Is(err, syscall.EROFS) {
+			c.errorf("%s: %v, not EROFS", what, err)
+		}
+	}
+}

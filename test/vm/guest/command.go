@@ -1,0 +1,5 @@
+package main
+
+func mountCommand(c *check)  {}
+func withoutClient(c *check) {}
+func documented(c *check)    {}
