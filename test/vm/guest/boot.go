@@ -27,7 +27,7 @@ func (g *guest) boot(c *check) {
 	var err error
 	g.console, err = os.OpenFile("/dev/ttyS0", os.O_WRONLY|syscall.O_NOCTTY, 0)
 	c.must(err)
-	for _, name := range []string{"sh", "cat", "sleep"} {
+	for _, name := range []string{"sh", "cat", "sleep", "ls"} {
 		c.must(os.Symlink("/bin/busybox", "/bin/"+name))
 	}
 	os.Setenv("PATH", "/bin:/usr/bin")

@@ -107,12 +107,11 @@ type way struct {
 	name    string
 	source  string
 	options string
-	aname   string // the part of the tree that the tools are run on
 }
 
 var ways = []way{
 	{name: "unix", source: "/run/main.sock", options: "trans=unix"},
-	{name: "tcp", source: "127.0.0.1", options: "trans=tcp,port=5640", aname: "/sets/n1"},
+	{name: "tcp", source: "127.0.0.1", options: "trans=tcp,port=5640"},
 }
 
 // mount mounts the tree for the time of the check.

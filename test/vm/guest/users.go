@@ -54,24 +54,22 @@ func (g *guest) users(d dialect, w way) {
 	})
 }
 
-// sees compares what ps shows a user on the tree with what is theirs by the views.
+// sees compares what is listed to a user on the tree with what is theirs by the
+// views.
 func (g *guest) sees(c *check, dir string, uid int) {
 	var want []string
-	for _, pid := range g.descendants(c, uid) {
+	for pid := range strings.FieldsSeq(output(c, as(c, 0, "pgrep", "-u", strconv.Itoa(uid)))) {
 		if uid == ann { // who sees the head, too
 			want = append(want, pid)
 		}
 		want = append(want, global(pid))
 	}
-	argv := []string{"ps", "-eo", "pid=,uid=,comm="}
+	list := as(c, uid, "ls", dir)
 	var got []string
-	for line := range strings.Lines(output(c, on(c, dir, uid, argv...))) {
-		f := strings.Fields(line)
-		if f[1] != strconv.Itoa(uid) {
-			c.errorf("user %d sees %q", uid, line)
-		}
-		if f[2] != "ps" {
-			got = append(got, f[0])
+	for name := range strings.FieldsSeq(output(c, list)) {
+		own := strconv.Itoa(list.Process.Pid)
+		if _, err := strconv.Atoi(name); err == nil && name != own && name != global(own) {
+			got = append(got, name)
 		}
 	}
 	slices.Sort(got)
@@ -79,11 +77,12 @@ func (g *guest) sees(c *check, dir string, uid int) {
 	if !slices.Equal(got, want) || len(want) < 8 {
 		c.errorf("user %d sees %v, not %v", uid, got, want)
 	}
-}
-
-// descendants are a user's processes, natively.
-func (g *guest) descendants(c *check, uid int) []string {
-	return strings.Fields(output(c, as(c, 0, "pgrep", "-u", strconv.Itoa(uid))))
+	if uid == ann {
+		argv := []string{"ps", "-eo", "uid="}
+		if out := output(c, on(c, dir, uid, argv...)); strings.Trim(out, " \n"+strconv.Itoa(uid)) != "" || strings.Count(out, "\n") < len(want) {
+			c.errorf("ps shows processes of %s", out)
+		}
+	}
 }
 
 // plan is what a user looks at: what is theirs, and what is others' as if it were
