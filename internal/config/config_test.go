@@ -81,6 +81,7 @@ insecure: true
 		},
 		Timeouts: config.Timeouts{Connect: 500 * time.Millisecond, Read: 2 * time.Second, Sweep: 3 * time.Second},
 		Proc:     "/host/proc",
+		Native:   "/aside/proc",
 		Insecure: true,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+const qemu = "qemu-system-x86_64"
+
 // accelerator is how qemu runs the guest: by the processor where it can do that,
 // or instruction by instruction. That /dev/kvm can be opened is not enough: it is
 // there in virtual machines whose processor cannot.
@@ -41,7 +43,7 @@ func boot(ctx context.Context, kernel, image, console string) error {
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
 		"-kernel", kernel, "-initrd", image, "-serial", "file:"+console,
 		"-append", "console=ttyS0 loglevel=1 tsc=reliable panic=-1 reboot=t rdinit=/init")
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
+	cmd := exec.CommandContext(ctx, qemu, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()

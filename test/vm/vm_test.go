@@ -5,6 +5,7 @@ package vm
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +20,9 @@ const deadline = 8 * time.Minute
 
 // Linux's own client on the tree: the guest's checks, each a subtest.
 func TestKernelClient(t *testing.T) {
+	if _, err := exec.LookPath(qemu); err != nil {
+		t.Fatalf("%v: it is in the Debian package qemu-system-x86 (run: make test-vm, which installs it)", err)
+	}
 	kernel := kernelDir(t)
 	start := time.Now()
 	image := makeImage(t, kernel)

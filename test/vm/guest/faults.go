@@ -114,12 +114,7 @@ func watch(c *check, argv []string) {
 // comes fails at once, and the mount can be taken away. The error is EIO, or, for
 // what was on its way when the server ended, ECONNRESET.
 func (g *guest) kill(c *check) {
-	server := startServer(c, "doomed", `version: 1
-listen: ["unix:/run/doomed.sock"]
-head: head
-proc: /native
-native: /native
-`)
+	server := startServer(c, "doomed", serverAlone("doomed"))
 	dir, unmount := mount(c, dialects[0], way{source: "/run/doomed.sock", options: "trans=unix"}, 0, "access=user,msize=65536")
 	defer unmount()
 	held, err := os.Open(dir + "/1/status")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -59,14 +60,14 @@ func names(c *check, dir string, buffer int, again bool) (all []string) {
 		}
 	}
 	if again {
-		here, err := unix.Seek(fd, 0, os.SEEK_CUR)
+		here, err := unix.Seek(fd, 0, io.SeekCurrent)
 		c.must(err)
 		first := len(all)
 		for more() {
 		}
 		once := slices.Clone(all[first:])
 		all = all[:first]
-		_, err = unix.Seek(fd, here, os.SEEK_SET)
+		_, err = unix.Seek(fd, here, io.SeekStart)
 		c.must(err)
 		defer func() {
 			if len(once) == 0 {

@@ -52,7 +52,7 @@ func (g *guest) all() {
 			g.check(name("writes are refused", d, w), func(c *check) { writes(c, d, w) })
 		}
 	}
-	g.check("aggrfs mount --type 9p", mountCommand)
+	g.check("aggrfs mount --type 9p", g.mountCommand)
 	g.check("docs/mount.md", documented)
 	g.check("a leaf that hangs", g.hang)
 	g.check("a server that is killed", g.kill)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/test/cluster/survey"
@@ -29,16 +30,30 @@ func (g *guest) users(d dialect, w way) {
 		dir, unmount := mount(c, d, w, 0, "access=user,msize=65536")
 		defer unmount()
 		for _, uid := range []int{ann, bob} {
-			plan, err := json.Marshal(g.plan(dir, uid))
-			c.must(err)
-			cmd := as(c, uid, "/init", "roam")
-			cmd.Stdin = strings.NewReader(string(plan))
-			var problems []string
-			c.must(json.Unmarshal([]byte(output(c, cmd)), &problems))
-			for _, p := range problems {
+			for _, p := range g.roam(c, dir, uid) {
 				c.errorf("user %d: %s", uid, p)
 			}
 		}
+	})
+	g.check(name("users at once", d, w), func(c *check) {
+		dir, unmount := mount(c, d, w, 0, "access=user,msize=65536")
+		defer unmount()
+		var all sync.WaitGroup
+		for _, uid := range []int{ann, bob, 0} {
+			all.Go(func() {
+				defer func() { recover() }() // what ends the check has been said
+				for _, p := range g.roam(c, dir, uid) {
+					// Who asks for a name while another asks for it shares the
+					// answer in the kernel, if it is that there is none; and root
+					// sees what the plan has for ann's alone.
+					if uid != 0 && !strings.HasSuffix(p, " does not exist") {
+						c.errorf("user %d: %s", uid, p)
+					}
+				}
+			})
+		}
+		all.Wait()
+		g.heldByRoot(c, dir)
 	})
 	g.check(name("access=0", d, w), func(c *check) {
 		dir, unmount := mount(c, d, w, 0, "access=0,msize=65536")
@@ -85,11 +100,37 @@ func (g *guest) sees(c *check, dir string, uid int) {
 	}
 }
 
+// roam has a user look around at random, and returns what should not have been.
+func (g *guest) roam(c *check, dir string, uid int) (problems []string) {
+	plan, err := json.Marshal(g.plan(dir, max(uid, ann)))
+	c.must(err)
+	cmd := as(c, uid, "/init", "roam")
+	cmd.Stdin = strings.NewReader(string(plan))
+	c.must(json.Unmarshal([]byte(output(c, cmd)), &problems))
+	return problems
+}
+
+// heldByRoot is a process of bob's that root has open, so that the kernel's client
+// holds its path, as ann looks for it: to her it does not exist. What the client
+// does not ask the server is left out: access(2) says that it does, while it is
+// held.
+func (g *guest) heldByRoot(c *check, dir string) {
+	path := fmt.Sprintf("%s/%d", dir, 10_000_000+g.pids[bob][0])
+	held, err := os.Open(path + "/status")
+	c.must(err)
+	defer held.Close()
+	for _, argv := range [][]string{{"ls", "-d", path}, {"ls", path}, {"cat", path + "/status"}, {"cat", path + "/stat"}, {"ls", "-l", path + "/exe"}} {
+		if out, err := as(c, ann, argv...).CombinedOutput(); err == nil || !strings.Contains(string(out), "No such file") {
+			c.errorf("%v: %v, %s", argv, err, out)
+		}
+	}
+}
+
 // plan is what a user looks at: what is theirs, and what is others' as if it were
 // nowhere.
 func (g *guest) plan(dir string, uid int) survey.Roam {
 	r := survey.Roam{
-		Root: dir, Looks: 150, Seed: uint64(uid),
+		Root: dir, Looks: 100, Seed: uint64(uid),
 		Nowhere: []string{"19999998", "n1:4000000", "nodes/n1/4000000", "users/nosuchuser", "nodes/n7", "sets/n9", "30000001"},
 		Places:  []string{"", "nodes", "sets", "users", "cluster", "cluster/nodes", "cluster/whoami", "nodes/n1", "loadavg", "meminfo"},
 	}
