@@ -43,7 +43,7 @@ type workload map[int][]int
 // n1 is this machine again: each process is there twice, as PID and as 10000000+PID.
 func (g *guest) serve(c *check) {
 	g.pids = make(workload)
-	for i := range 24 {
+	for i := range 18 {
 		uid := []int{0, ann, bob}[i%3]
 		cmd := as(c, uid, "/bin/sleep", fmt.Sprint(1000000+i))
 		if i%4 == 3 { // with a child
@@ -107,11 +107,12 @@ type way struct {
 	name    string
 	source  string
 	options string
+	uid     int // who runs the tools: root sees everything, others less, which takes less time
 }
 
 var ways = []way{
 	{name: "unix", source: "/run/main.sock", options: "trans=unix"},
-	{name: "tcp", source: "127.0.0.1", options: "trans=tcp,port=5640"},
+	{name: "tcp", source: "127.0.0.1", options: "trans=tcp,port=5640", uid: ann},
 }
 
 // mount mounts the tree for the time of the check.
