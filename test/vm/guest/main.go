@@ -4,6 +4,7 @@
 //
 //	guest on DIR UID COMMAND [ARG...]   COMMAND as UID, with DIR as its /proc
 //	guest fds N                         a process that has N files open
+//	guest access PATH                   fails unless access(2) and chdir(2) find it
 //	guest roam                          a survey.Roam, from standard input
 //
 // Everything is served from a second procfs, mounted on /native: what the tree is

@@ -22,6 +22,9 @@ func play(args []string) {
 	switch args[0] {
 	case "on":
 		become(args[1], args[2], args[3:])
+	case "access":
+		fail(unix.Access(args[1], unix.F_OK))
+		fail(unix.Chdir(args[1]))
 	case "fds":
 		hold(args[1])
 	case "roam":

@@ -55,6 +55,9 @@ func (g *guest) users(d dialect, w way) {
 		all.Wait()
 		g.heldByRoot(c, dir)
 	})
+	if w.name == "unix" {
+		g.check(name("what docs/mount.md says of access=", d, w), func(c *check) { g.otherAccess(c, d, w) })
+	}
 	g.check(name("access=0", d, w), func(c *check) {
 		dir, unmount := mount(c, d, w, 0, "access=0,msize=65536")
 		defer unmount()
@@ -119,10 +122,32 @@ func (g *guest) heldByRoot(c *check, dir string) {
 	held, err := os.Open(path + "/status")
 	c.must(err)
 	defer held.Close()
+	there := as(c, ann, "/init", "access", path).Run() == nil
+	nowhere := as(c, ann, "/init", "access", dir+"/19999998").Run() == nil
+	if !there || nowhere {
+		c.errorf("access(2) says %v of what is held, %v of what is not there: docs/mount.md says otherwise", there, nowhere)
+	}
 	for _, argv := range [][]string{{"ls", "-d", path}, {"ls", path}, {"cat", path + "/status"}, {"cat", path + "/stat"}, {"ls", "-l", path + "/exe"}} {
 		if out, err := as(c, ann, argv...).CombinedOutput(); err == nil || !strings.Contains(string(out), "No such file") {
 			c.errorf("%v: %v, %s", argv, err, out)
 		}
+	}
+}
+
+// otherAccess tries the values of access= that docs/mount.md warns of, and Linux's
+// own.
+func (g *guest) otherAccess(c *check, d dialect, w way) {
+	bobs := fmt.Sprintf("/%d/status", 10_000_000+g.pids[bob][0])
+	for access, shown := range map[string]bool{"any": true, strconv.Itoa(ann): true, "client": false} {
+		dir, unmount := mount(c, d, w, 0, "msize=65536,access="+access)
+		out, err := as(c, ann, "cat", dir+bobs).CombinedOutput()
+		if (err == nil) != shown {
+			c.errorf("access=%s: ann reads a process of bob's: %v, %s", access, err, out)
+		}
+		if access == "client" {
+			g.sees(c, dir, ann)
+		}
+		unmount()
 	}
 }
 
