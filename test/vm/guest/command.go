@@ -104,7 +104,7 @@ func (g *guest) mountCommand(c *check) {
 		c.errorf("without a server: %v: %s", err, out)
 	}
 
-	server := startServer(c, "passing", serverAlone("passing"))
+	server := startServer(c, "passing", serverAlone("passing"), 1)
 	m = mountBy(c, "passing")
 	c.must(server.Process.Kill())
 	server.Wait()

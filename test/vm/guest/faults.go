@@ -37,7 +37,7 @@ const (
 // answer, and none waits in the kernel for longer than the deadline.
 func (g *guest) hang(c *check) {
 	leaf := start(c, "n2", "/bin/procsrv", "--proc", native, "--listen", "unix:/run/n2.sock")
-	startServer(c, "fault", faultConfig)
+	startServer(c, "fault", faultConfig, 2)
 	dir, unmount := mount(c, dialects[0], faultWay, 0, "access=user,msize=65536")
 	defer unmount()
 	meminfo := dir + "/nodes/n2/meminfo"
@@ -114,7 +114,7 @@ func watch(c *check, argv []string) {
 // comes fails at once, and the mount can be taken away. The error is EIO, or, for
 // what was on its way when the server ended, ECONNRESET.
 func (g *guest) kill(c *check) {
-	server := startServer(c, "doomed", serverAlone("doomed"))
+	server := startServer(c, "doomed", serverAlone("doomed"), 1)
 	dir, unmount := mount(c, dialects[0], way{source: "/run/doomed.sock", options: "trans=unix"}, 0, "access=user,msize=65536")
 	defer unmount()
 	held, err := os.Open(dir + "/1/status")

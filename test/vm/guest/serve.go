@@ -3,10 +3,10 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +56,7 @@ func (g *guest) serve(c *check) {
 	}
 	g.manyFiles(c)
 	start(c, "n1", "/bin/procsrv", "--proc", native, "--listen", "unix:/run/n1.sock")
-	startServer(c, "main", mainConfig)
+	startServer(c, "main", mainConfig, 2)
 }
 
 // entries is how many files one process has open.
@@ -74,18 +74,15 @@ func (g *guest) manyFiles(c *check) {
 	g.fds = cmd.Process.Pid
 }
 
-// startServer starts a front end on /run/NAME.sock, and waits until it answers for
-// all of its nodes.
-func startServer(c *check, name, config string) *exec.Cmd {
+// startServer starts a front end on /run/NAME.sock, and waits until all of its nodes
+// are up, the head among them.
+func startServer(c *check, name, config string, nodes int) *exec.Cmd {
 	path := "/run/" + name + ".yaml"
 	c.must(os.WriteFile(path, []byte(config), 0o600))
 	cmd := start(c, name, "/bin/aggrfs", "serve", "--config", path)
-	c.eventually(name+" listens", 30*time.Second, func() bool {
-		conn, err := net.Dial("unix", "/run/"+name+".sock")
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
+	c.eventually(name+" knows its nodes", 30*time.Second, func() bool {
+		out, _ := exec.CommandContext(c.ctx, "aggrfs", "nodes", "--server", "unix:/run/"+name+".sock").Output()
+		return strings.Count(string(out), " up ") == nodes
 	})
 	return cmd
 }
