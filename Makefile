@@ -1,4 +1,5 @@
 # make test     install what is missing, build, check, run all tests
+# make test-vm  the part of make test that takes a VM: Linux's own 9P client on the tree
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
 # make bench    one line a figure: NAME ours=... against=... ratio=...
@@ -14,6 +15,9 @@ SHELL := /bin/bash
 PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace \
 	python3 python3-psutil default-jdk-headless clustershell
 
+# What the tests in a VM need beside that and a kernel, which .ci/vm gets.
+VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
@@ -27,12 +31,17 @@ KEEP ?=
 
 phase = @echo "== $(1)"
 
-.PHONY: test run build bench fuzz install clean prepare check
+.PHONY: test test-vm run build bench fuzz install clean prepare prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
 	@.ci/test -p 2 -timeout 25m ./...
+	@$(MAKE) --no-print-directory test-vm
 	$(call phase,all is well)
+
+test-vm: prepare-vm
+	$(call phase,tests in a VM with the 9P client of Linux)
+	@.ci/test -tags vm -timeout 15m ./test/vm
 
 run: prepare build
 	$(call phase,three nodes)
@@ -56,13 +65,18 @@ prepare:
 	$(call phase,prerequisites)
 	@.ci/prepare $(PACKAGES)
 
+prepare-vm:
+	$(call phase,prerequisites of the tests in a VM)
+	@.ci/prepare $(VM_PACKAGES)
+	@.ci/vm bin/vm
+
 check: $(STATICCHECK)
 	$(call phase,gofmt)
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w:" $$bad >&2; exit 1; fi
 	$(call phase,go vet)
-	@go vet ./...
+	@go vet -tags vm ./...
 	$(call phase,staticcheck)
-	@$(STATICCHECK) ./...
+	@$(STATICCHECK) -tags vm ./...
 
 $(STATICCHECK):
 	$(call phase,staticcheck $(STATICCHECK_VERSION))

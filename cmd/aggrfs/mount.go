@@ -15,21 +15,34 @@ import (
 func (a *app) mountCommand() *cobra.Command {
 	var src source
 	var shared bool
+	var kind string
 	cmd := &cobra.Command{
 		Use:   "mount [flags] DIR",
 		Short: "Mount the merged tree on a directory",
 		Long: `Mount the merged tree on DIR by FUSE and serve it until it is unmounted or the
 command is ended by SIGINT or SIGTERM. The mount is for the calling user alone; with
 --allow-other it is for everybody, and each user sees their own view. Who is not root
-mounts on a directory of their own, by fusermount3.`,
-		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  umount /global",
+mounts on a directory of their own, by fusermount3.
+
+With --type 9p it is the kernel's own 9P client that mounts, from the socket of a
+running server and for root only. The command then serves nothing, but stays as well:
+until the mount is taken away, a signal makes it do that, or the server ends, which
+is an error.`,
+		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  aggrfs mount --type 9p --allow-other /global\n  umount /global",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.mount(cmd.Context(), &src, args[0], shared)
+			switch kind {
+			case "fuse":
+				return a.mount(cmd.Context(), &src, args[0], shared)
+			case "9p":
+				return a.mount9P(cmd.Context(), &src, args[0], shared)
+			}
+			return fmt.Errorf("--type %s: it is fuse or 9p", kind)
 		},
 	}
 	src.addFlags(cmd)
 	cmd.Flags().BoolVar(&shared, "allow-other", false, "for all users, each with their own view (for root)")
+	cmd.Flags().StringVar(&kind, "type", "fuse", "by which `TYPE` of file system: fuse, or 9p (see above)")
 	cmd.MarkFlagsMutuallyExclusive("allow-other", "as")
 	return a.withLogLevel(cmd, "info")
 }
@@ -43,13 +56,8 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared bool) e
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	switch st, err := os.Stat(dir); {
-	case errors.Is(err, syscall.ENOTCONN):
-		return fmt.Errorf("%s is a mount whose server has ended; take it away first: umount -l %s", dir, dir)
-	case err != nil:
+	if err := checkMountPoint(dir); err != nil {
 		return err
-	case !st.IsDir():
-		return fmt.Errorf("%s is no directory", dir)
 	}
 	tree, err := src.open(ctx, a, "/proc")
 	if err != nil {
@@ -82,4 +90,17 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared bool) e
 	err = server.Close()
 	<-ended
 	return err
+}
+
+// checkMountPoint says what is wrong with a directory to mount on.
+func checkMountPoint(dir string) error {
+	switch st, err := os.Stat(dir); {
+	case errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%s is a mount whose server has ended; take it away first: umount -l %s", dir, dir)
+	case err != nil:
+		return err
+	case !st.IsDir():
+		return fmt.Errorf("%s is no directory", dir)
+	}
+	return nil
 }

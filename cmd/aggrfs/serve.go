@@ -72,7 +72,7 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 		}
 	}
 	r := &rights{path: path, inForce: cfg, authority: a.newAuthority(cfg), log: a.log}
-	cluster, err := a.newCluster(cfg, keys, r.authority, "")
+	cluster, err := a.newCluster(cfg, keys, r.authority, cfg.Native)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@
 //	policy: ""                                 # the cache policy, a file; "" is the built-in one
 //	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
 //	proc: /proc                                # this machine's procfs
+//	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
@@ -73,6 +74,7 @@ type Config struct {
 	CgroupNode bool
 	Proc       string // an absolute path
 	Insecure   bool
+	Native     string // an absolute path, as readers see it
 
 	Access      access.Rules
 	Allocations *access.Source // nil is none
@@ -108,6 +110,7 @@ func Default() *Config {
 		Timeouts:   Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
 		CgroupNode: true,
 		Proc:       "/proc",
+		Native:     "/proc",
 	}
 }
 

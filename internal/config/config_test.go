@@ -58,6 +58,7 @@ timeouts: {connect: 500ms, sweep: 3s}
 cache: 0
 cgroup_node: false
 proc: /host/proc
+native: /aside//proc
 insecure: true
 `))
 	if err != nil {
@@ -81,6 +82,7 @@ insecure: true
 		Timeouts: config.Timeouts{Connect: 500 * time.Millisecond, Read: 2 * time.Second, Sweep: 3 * time.Second},
 		Cache:    new(time.Duration),
 		Proc:     "/host/proc",
+		Native:   "/aside/proc",
 		Insecure: true,
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

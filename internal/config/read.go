@@ -51,6 +51,7 @@ func (r *reader) read(root strict.Value) {
 		},
 		"cgroup_node": func(v strict.Value) { c.CgroupNode, _ = v.Bool() },
 		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
+		"native":      func(v strict.Value) { absolute(v, &c.Native) },
 		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
 		"admins":      r.admins,
 		"views":       r.views,

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+)
+
+// mount9P mounts by the kernel's own 9P client, and returns once the tree is
+// unmounted again.
+func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool) error {
+	if err := requireRoot("mount --type 9p"); err != nil {
+		return err
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	source, data, err := src.mountOptions(shared)
+	if err != nil {
+		return err
+	}
+	if err := thisKernel().need9P(ctx, dir); err != nil {
+		return err
+	}
+	if err := checkMountPoint(dir); err != nil {
+		return err
+	}
+	if err := src.checkServer(ctx, a); err != nil {
+		return err
+	}
+	const flags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := unix.Mount(source, dir, "9p", flags, data); err != nil {
+		return fmt.Errorf("mount -t 9p -o %s %s %s: %w (dmesg may say more)", data, source, dir, err)
+	}
+	m := &kernelMount{dir: dir}
+	if m.id, err = mountID(dir); err != nil {
+		return errors.Join(err, unmount9P(dir))
+	}
+	a.log.Info("mounted", "dir", dir, "source", source, "options", data)
+	return m.stay(ctx, source)
+}
+
+// mountOptions are what mount(2) is told. The kernel connects to the socket itself,
+// and attaches as the user that makes the call, which is root.
+//
+// With access=user each user's first access is an attach in that user's name; with
+// access=0 nobody but root is let in. cache=none, because the client does not ask
+// whether what it holds is still so, nor for whom it was. Frames are of 64 KiB,
+// which nearly all of /proc fits in: Linux 6.1 allocates two of the largest size for
+// every request, so that with 1 MiB ps takes a fifth longer.
+func (s *source) mountOptions(shared bool) (socket, data string, err error) {
+	switch {
+	case s.config != "":
+		return "", "", errors.New("--config: --type 9p mounts from a server: start aggrfs serve with this configuration, or mount by FUSE")
+	case s.as != "":
+		return "", "", errors.New("--as: with --type 9p root sees what root sees (and, with --allow-other, everybody what they see): mount by FUSE")
+	}
+	address := s.server
+	if address == "" {
+		address = defaultServer
+	}
+	addr, err := ninep.ParseAddr(address)
+	if err != nil {
+		return "", "", fmt.Errorf("--server: %w", err)
+	}
+	if addr.Network != "unix" {
+		return "", "", fmt.Errorf("--server %s: with --type 9p it is a unix: address, over which the kernel says who asks", address)
+	}
+	path, err := s.path()
+	if err != nil {
+		return "", "", err
+	}
+	if strings.Contains(path, ",") {
+		return "", "", fmt.Errorf("--nodes %s: an option of the kernel's mount has no comma in it: name one range, or mount by FUSE", s.nodes)
+	}
+	access := "0"
+	if shared {
+		access = "user"
+	}
+	data = fmt.Sprintf("trans=unix,version=9p2000.L,cache=none,access=%s,msize=%d", access, kernelMsize)
+	if path != "" {
+		data += ",aname=" + path
+	}
+	return addr.Address, data, nil
+}
+
+// kernelMsize is the largest frame on a kernel's mount, in bytes.
+const kernelMsize = 64 << 10
+
+// checkServer tries the server before the kernel does, which would wait for it in
+// a way that no signal ends.
+func (s *source) checkServer(ctx context.Context, a *app) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	path, err := s.path()
+	if err != nil {
+		return err
+	}
+	tree, err := s.mirror(ctx, a, "/proc", "/proc", path)
+	if noServer(err) {
+		return fmt.Errorf("%w: --type 9p mounts from a running server (aggrfs serve); by FUSE it takes none", err)
+	}
+	if err == nil {
+		err = tree.Close()
+	}
+	return err
+}
+
+// A kernelMount is one that lasts.
+type kernelMount struct {
+	dir string
+	id  string // of the mount, see proc_pid_mountinfo(5)
+}
+
+const (
+	// mountGap is how often the table of mounts is looked at.
+	mountGap = 250 * time.Millisecond
+	// aliveGap is how often the server is asked whether it is there.
+	aliveGap = 2 * time.Second
+)
+
+// stay returns when the mount is gone, and takes it away when ctx ends or the
+// server has ended.
+func (m *kernelMount) stay(ctx context.Context, source string) error {
+	tick := time.NewTicker(mountGap)
+	defer tick.Stop()
+	lost := make(chan error, 1)
+	watched, stop := context.WithCancel(ctx)
+	defer stop()
+	// It is not waited for: a server that is there and does not answer keeps it in
+	// the kernel.
+	go m.ask(watched, lost)
+	for {
+		select {
+		case <-ctx.Done():
+			return m.end()
+		case err := <-lost:
+			return errors.Join(fmt.Errorf("the server at %s has ended (%w): mount again when it is there", source, err), m.end())
+		case <-tick.C:
+			if there, err := isMounted(m.id); err != nil || !there {
+				return err
+			}
+		}
+	}
+}
+
+// ask asks the server, as statfs(2) on its mount does, and says when it has ended:
+// the kernel's client never connects again.
+func (m *kernelMount) ask(ctx context.Context, lost chan<- error) {
+	tick := time.NewTicker(aliveGap)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var st unix.Statfs_t
+		err := unix.Statfs(m.dir, &st)
+		if errors.Is(err, unix.EIO) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+			lost <- err
+			return
+		}
+	}
+}
+
+// end takes the mount away if it is still there.
+func (m *kernelMount) end() error {
+	if there, err := isMounted(m.id); err != nil || !there {
+		return err
+	}
+	return unmount9P(m.dir)
+}
