@@ -3,6 +3,7 @@ package ninep
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -194,13 +195,27 @@ func (c *Client) send(ex *exchange, calls []*call) error {
 		k.sent = true
 	}
 	ex.left = len(calls)
+	crowd := len(c.calls)-len(c.tags)-c.clunks > len(calls)
 	garbage := c.garbageLocked()
 	c.mu.Unlock()
-	c.transmit(garbage, calls)
+	c.gather(garbage, calls)
+	if crowd {
+		// Whoever else has got an answer just now may ask again: those questions
+		// then leave in one write.
+		runtime.Gosched()
+	}
+	c.out.flush()
 	return nil
 }
 
-func (c *Client) transmit(garbage, calls []*call) {
+// transmit sends calls.
+func (c *Client) transmit(calls []*call) {
+	c.gather(nil, calls)
+	c.out.flush()
+}
+
+// gather adds calls to what is to be sent.
+func (c *Client) gather(garbage, calls []*call) {
 	c.out.lock()
 	for _, k := range garbage {
 		c.out.buf = c.appendCall(c.out.buf, k)
@@ -209,7 +224,6 @@ func (c *Client) transmit(garbage, calls []*call) {
 		c.out.buf = c.appendCall(c.out.buf, k)
 	}
 	c.out.unlock()
-	c.out.flush()
 }
 
 // appendCall appends k's message.

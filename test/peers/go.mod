@@ -8,8 +8,15 @@ require (
 )
 
 require (
+	github.com/docker/go-p9p v0.0.0-20191112112554-37d97cf40d03 // indirect
+	github.com/u-root/uio v0.0.0-20230305220412-3e8cd9d6bf63 // indirect
+	golang.org/x/sync v0.24.0 // indirect
+)
+
+require (
 	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/hugelgupf/p9 v0.3.0
 	golang.org/x/sys v0.49.0 // indirect
 )
 
