@@ -195,7 +195,7 @@ func (c *Client) send(ex *exchange, calls []*call) error {
 		k.sent = true
 	}
 	ex.left = len(calls)
-	crowd := len(c.calls)-len(c.tags)-c.clunks > len(calls)
+	crowd := len(calls) == 1 && len(c.calls)-len(c.tags)-c.clunks > 1
 	garbage := c.garbageLocked()
 	c.mu.Unlock()
 	c.gather(garbage, calls)
