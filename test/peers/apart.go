@@ -3,88 +3,33 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/test/peers/stage"
 )
 
-// serve is what the other process does: "peers serve WHAT SOCKET".
-func serve(ctx context.Context, what, socket string) error {
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	switch what {
-	case "ours":
-		return serveOurs(ctx, l)
-	case "p9":
-		go serveP9(l)
-	case "bare":
-		go serveBare(l)
-	default:
-		return fmt.Errorf("nothing is called %q", what)
-	}
-	<-ctx.Done()
-	return nil
-}
-
 // apart compares servers in processes of their own, all of them asked by the
 // project's client, in the way that is right for any server.
 func apart(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "aggrfs-peers-")
+	all, err := newCompany(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var running []*exec.Cmd
-	defer func() {
-		cancel()
-		for _, cmd := range running {
-			cmd.Wait()
-		}
-	}()
-	start := func(argv ...string) error {
-		cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-		cmd.Stderr = os.Stderr
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-		cmd.WaitDelay = 5 * time.Second
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		running = append(running, cmd)
-		return nil
-	}
-	exported, err := stageFiles(dir)
+	defer all.close()
+	exported, err := stageFiles(all.dir)
 	if err != nil {
 		return err
 	}
 	client := func(what, aname string, argv ...string) (*ourClient, error) {
-		socket := filepath.Join(dir, what)
-		if len(argv) == 0 {
-			argv = []string{self, "serve", what, socket}
-		}
-		if err := start(argv...); err != nil {
+		if _, err := all.start(what, argv...); err != nil {
 			return nil, err
 		}
-		conn, err := dialSoon(ctx, socket)
+		conn, err := all.dial(what)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", what, err)
+			return nil, err
 		}
 		return newOurClient(ctx, conn, ninep.ClientConfig{Foreign: true, Msize: 64 << 10}, aname)
 	}
@@ -98,7 +43,7 @@ func apart(ctx context.Context) error {
 		return err
 	}
 	defer p9.close()
-	diod, err := client("diod", exported, "diod", "-f", "-n", "-c", "/dev/null", "-L", "stderr", "-e", exported, "-l", filepath.Join(dir, "diod"))
+	diod, err := client("diod", exported, "diod", "-f", "-n", "-c", "/dev/null", "-L", "/dev/null", "-e", exported, "-l", all.socket("diod"))
 	if err != nil {
 		return err
 	}
@@ -107,18 +52,17 @@ func apart(ctx context.Context) error {
 		name string
 		peer peer
 	}{{"hugelgupf", p9}, {"diod", diod}} {
-		against := "-2/" + other.name
 		for _, figures := range []func(string, peer, peer) error{reads, files, readdir, bulk} {
-			if err := figures(against, ours, other.peer); err != nil {
+			if err := figures("-2/"+other.name, ours, other.peer); err != nil {
 				return err
 			}
 		}
 	}
 	return limit("9p-limit-2", ours, func() (io.ReadWriteCloser, func(), error) {
-		if err := start(self, "serve", "bare", filepath.Join(dir, "bare")); err != nil {
+		if _, err := all.start("bare"); err != nil {
 			return nil, nil, err
 		}
-		conn, err := dialSoon(ctx, filepath.Join(dir, "bare"))
+		conn, err := all.dial("bare")
 		return conn, func() {}, err
 	})
 }
@@ -136,24 +80,4 @@ func stageFiles(dir string) (string, error) {
 		write(filepath.Join(stage.Many, stage.Entry(i)), 0)
 	}
 	return root, err
-}
-
-// dialSoon connects to a socket that is about to be there.
-func dialSoon(ctx context.Context, socket string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	var d net.Dialer
-	for {
-		conn, err := d.DialContext(ctx, "unix", socket)
-		if err == nil || ctx.Err() != nil {
-			return conn, err
-		}
-		if !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.ECONNREFUSED) && !strings.Contains(err.Error(), "no such") {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }

@@ -1,6 +1,10 @@
 // Command peers prints the figures that compare the project with other programs
 // and libraries. It is a module of its own, so that these are no dependencies of
 // the project. The lines are those of test/bench.
+//
+//	peers                     the figures
+//	peers soak                very many requests, and the memory of the server
+//	peers serve WHAT SOCKET   another process of the above
 package main
 
 import (
@@ -17,9 +21,12 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	figures := []func(context.Context) error{together, apart, cacheOtter}
-	if len(os.Args) == 4 && os.Args[1] == "serve" { // the other process of apart
+	figures := []func(context.Context) error{together, apart, idle, crowd, cacheOtter}
+	switch {
+	case len(os.Args) == 4 && os.Args[1] == "serve":
 		figures = []func(context.Context) error{func(ctx context.Context) error { return serve(ctx, os.Args[2], os.Args[3]) }}
+	case len(os.Args) == 2 && os.Args[1] == "soak":
+		figures = []func(context.Context) error{soak}
 	}
 	for _, f := range figures {
 		if err := f(ctx); err != nil {
