@@ -164,7 +164,9 @@ func (ex *exchange) hasFid(n int) bool {
 	case tAttach:
 		return k.sent && k.err == nil
 	case tWalk:
-		return k.sent && k.err == nil && len(k.qids) == len(k.names)
+		// Some servers make the fid of a walk that has ended on the way: it is
+		// clunked, and an error of that is no harm.
+		return k.sent && k.err == nil && (len(k.qids) == len(k.names) || ex.c.cfg.Foreign)
 	}
 	return false
 }
