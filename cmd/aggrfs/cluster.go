@@ -34,9 +34,11 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		if err != nil {
 			return nil, fmt.Errorf("node %s: %w", n.Name, err)
 		}
-		nodes = append(nodes, aggregate.NodeConfig{
-			Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dialer(keys, addr, n.Name, ninep.ClientConfig{Log: a.log}),
-		})
+		dial := dialer(keys, addr, n.Name, ninep.ClientConfig{Log: a.log})
+		if n.Foreign {
+			dial = foreignDialer(keys, addr, n, a.log)
+		}
+		nodes = append(nodes, aggregate.NodeConfig{Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dial})
 	}
 	return aggregate.New(aggregate.Config{
 		Head: aggregate.NodeConfig{

@@ -12,6 +12,7 @@
 //	nodes:
 //	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
 //	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
+//	  - {nodes: plan9, address: "unix:/run/plan9.sock", kind: 9p2000, aname: "", uname: none}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
 //	policy: ""                                 # the cache policy, a file; "" is the built-in one
 //	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
@@ -92,6 +93,9 @@ type TLS struct {
 type Node struct {
 	Name    string
 	Address string // see CheckAddress
+	Foreign bool   // it is no procsrv, but any 9P server of a /proc
+	Aname   string // what to attach to there
+	Uname   string // as whom to attach there, by name
 }
 
 // Timeouts bound each exchange with a node. None is zero.
