@@ -19,6 +19,7 @@
 //	proc: /proc                                # this machine's procfs
 //	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed
+//	munge: false                               # whether credentials of MUNGE say who attaches
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
 //	  - {users: "*", nodes: allocated, processes: own}
@@ -75,6 +76,7 @@ type Config struct {
 	CgroupNode bool
 	Proc       string // an absolute path
 	Insecure   bool
+	Munge      bool   // credentials of MUNGE are taken
 	Native     string // an absolute path, as readers see it
 
 	Access      access.Rules

@@ -53,6 +53,7 @@ func (r *reader) read(root strict.Value) {
 		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
 		"native":      func(v strict.Value) { absolute(v, &c.Native) },
 		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
+		"munge":       func(v strict.Value) { c.Munge, _ = v.Bool() },
 		"admins":      r.admins,
 		"views":       r.views,
 		"allocations": r.allocations,
