@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	idleConns = 9000 // each takes a descriptor on both sides
+	idleConns = 10_000
 	idleMost  = 24 << 10
 
 	crowdConns   = 1000
