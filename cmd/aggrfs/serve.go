@@ -78,7 +78,7 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 		return err
 	}
 	defer cluster.Close()
-	r.setPolicy = cluster.SetPolicy
+	r.setPolicy, r.note = cluster.SetPolicy, cluster.Note
 	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure, Lookup: a.users.Identity}
 	if cfg.Munge {
 		trust.Munge = munge.Decoder{}.Decode

@@ -8,6 +8,7 @@
 //	front_ends: []                             # names of certificates that may speak for any user
 //	certificates: {}                           # NAME: USER, whom another certificate stands for
 //	state: /var/lib/aggrfs/gpids.json          # the nodes' indexes, kept over restarts
+//	gpids: fixed                               # or paged, for more than 213 nodes
 //	head: ""                                   # this machine's name; "" is its short host name
 //	nodes:
 //	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
@@ -65,6 +66,7 @@ type Config struct {
 	// which need not exist.
 	Certificates map[string]string
 	State        string // an absolute path
+	GPIDs        string // "fixed" or "paged"
 	Head         string // the name of this machine, never empty
 	Nodes        []Node // in the order of the file, and of each nodeset there
 	Timeouts     Timeouts
@@ -112,6 +114,7 @@ func Default() *Config {
 	return &Config{
 		Listen:     []string{"unix:/run/aggrfs/aggrfs.sock"},
 		State:      "/var/lib/aggrfs/gpids.json",
+		GPIDs:      "fixed",
 		Head:       hostName(),
 		Timeouts:   Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
 		CgroupNode: true,

@@ -70,8 +70,8 @@ insecure: true
 		FrontEnds:    []string{"top", "Head of all"},
 		Certificates: map[string]string{"prometheus": "nobody1", "CN with: colon": "1001", "007": "root"},
 
-		State: "/tmp/state/gpids.json",
-		Head:  "login",
+		State: "/tmp/state/gpids.json", GPIDs: "fixed",
+		Head: "login",
 		Nodes: []config.Node{
 			{Name: "n10", Address: "tcp:n10.cluster:5640"},
 			{Name: "n8", Address: "tcp:n8.cluster:5640"},

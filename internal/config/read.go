@@ -34,8 +34,16 @@ func (r *reader) read(root strict.Value) {
 				v.Fail("version %d of the configuration is not known here; this aggrfs reads version %d", n, Version)
 			}
 		},
-		"listen":   r.listen,
-		"state":    func(v strict.Value) { absolute(v, &c.State) },
+		"listen": r.listen,
+		"state":  func(v strict.Value) { absolute(v, &c.State) },
+		"gpids": func(v strict.Value) {
+			switch mode, ok := v.Text(); {
+			case mode == "fixed", mode == "paged":
+				c.GPIDs = mode
+			case ok:
+				v.Fail("%q is no way to number processes; it is \"fixed\" (index × 10000000 + pid, up to 213 nodes) or \"paged\"", mode)
+			}
+		},
 		"head":     r.headName,
 		"nodes":    func(v strict.Value) { v.List(r.nodes) },
 		"timeouts": r.timeouts,

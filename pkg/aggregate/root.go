@@ -139,6 +139,9 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 			})
 		}
 	}
+	if !v.c.numbers.rising() {
+		sortEntries(all)
+	}
 	if len(all) == 0 {
 		all = v.c.native.ownEntry(ctx, v.id)
 	}

@@ -89,7 +89,7 @@ func (head) Close() error          { return nil }
 // views.
 func cluster(t *testing.T, dial aggregate.Dialer) *aggregate.Cluster {
 	t.Helper()
-	state, err := aggregate.LoadState(t.TempDir() + "/state")
+	state, err := aggregate.LoadState(t.TempDir()+"/state", aggregate.Fixed)
 	if err == nil {
 		_, err = state.Deal([]aggregate.NodeName{"n1"})
 	}
