@@ -48,7 +48,7 @@ func (a *app) aheadOf(ctx context.Context, src *source, t *tree, native string) 
 		return t, 0, err
 	}
 	if own {
-		return &tree{Tree: c, Closer: t.Closer, who: t.who, aname: path}, offset, nil
+		return &tree{Tree: c, Closer: t.Closer, who: t.who, aname: path, generation: t.generation}, offset, nil
 	}
 	again, err := src.open(ctx, a, native)
 	if err != nil {

@@ -10,12 +10,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 func (a *app) execCommand() *cobra.Command {
 	var src source
+	var prefetched bool
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARG...]",
 		Short: "Run a command that sees the processes of the cluster",
@@ -30,19 +33,25 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 				a.exitCode = nsexec.CodeFailed
 				return errors.New("exec needs a command: aggrfs exec -- ps -ef")
 			}
-			code, err := a.exec(cmd.Context(), &src, args)
+			code, err := a.exec(cmd.Context(), &src, prefetched, args)
 			a.exitCode = code
 			return err
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
 	src.addFlags(cmd)
+	addPrefetchedFlag(cmd, &prefetched)
 	return a.withLogLevel(cmd, "error")
 }
 
 // exec returns the exit status; with an error it is that of a command that could
 // not be run.
-func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error) {
+func (a *app) exec(ctx context.Context, src *source, prefetched bool, argv []string) (int, error) {
+	if prefetched {
+		if err := onOneCPU(); err != nil {
+			return nsexec.CodeFailed, err
+		}
+	}
 	aside := nsexec.Aside()
 	tree, err := src.open(ctx, a, aside)
 	if err != nil {
@@ -61,7 +70,7 @@ func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error)
 		return nsexec.CodeFailed, err
 	}
 	defer dev.Close()
-	cfg, err := a.fuseConfig(tree)
+	cfg, err := a.fuseConfig(tree, prefetched)
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
@@ -86,12 +95,33 @@ func (a *app) exec(ctx context.Context, src *source, argv []string) (int, error)
 	})
 }
 
-// fuseConfig is how the tree is mounted: for the calling user alone.
-func (a *app) fuseConfig(t *tree) (fusefs.Config, error) {
+// fuseConfig is how the tree is mounted: for the calling user alone; prefetched is
+// whether it has only what sweeps bring.
+func (a *app) fuseConfig(t *tree, prefetched bool) (fusefs.Config, error) {
 	owner, err := self()
-	return fusefs.Config{
+	cfg := fusefs.Config{
 		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.root(ctx) },
 		Owner:  owner, Log: a.log,
 		Deadline: max(fusefs.DefaultDeadline, t.patience+time.Second),
-	}, err
+	}
+	if prefetched {
+		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.generation}
+		cfg.Attach = func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) {
+			root, err := t.root(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return aggregate.Prefetched(root, cachepolicy.Sweep(prefetchedInterval).Prefetch()), nil
+		}
+	}
+	return cfg, err
+}
+
+// prefetchedInterval is how often a tree of what sweeps bring is made right while it is
+// used. A server's tables are good for as long as its policy says, which is asked.
+const prefetchedInterval = time.Second
+
+// addPrefetchedFlag adds --prefetched.
+func addPrefetchedFlag(cmd *cobra.Command, prefetched *bool) {
+	cmd.Flags().BoolVar(prefetched, "prefetched", false, "only what ps and top need of each process, at the speed of the page cache; every other file does not exist")
 }

@@ -14,7 +14,7 @@ import (
 
 func (a *app) mountCommand() *cobra.Command {
 	var src source
-	var shared bool
+	var shared, prefetched bool
 	var kind string
 	cmd := &cobra.Command{
 		Use:   "mount [flags] DIR",
@@ -31,10 +31,16 @@ is an error.`,
 		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  aggrfs mount --type 9p --allow-other /global\n  umount /global",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if shared && prefetched {
+				return errors.New("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")
+			}
 			switch kind {
 			case "fuse":
-				return a.mount(cmd.Context(), &src, args[0], shared)
+				return a.mount(cmd.Context(), &src, args[0], shared, prefetched)
 			case "9p":
+				if prefetched {
+					return errors.New("--prefetched is for mounts by FUSE: of one by 9p the kernel keeps nothing")
+				}
 				return a.mount9P(cmd.Context(), &src, args[0], shared)
 			}
 			return fmt.Errorf("--type %s: it is fuse or 9p", kind)
@@ -43,12 +49,13 @@ is an error.`,
 	src.addFlags(cmd)
 	cmd.Flags().BoolVar(&shared, "allow-other", false, "for all users, each with their own view (for root)")
 	cmd.Flags().StringVar(&kind, "type", "fuse", "by which `TYPE` of file system: fuse, or 9p (see above)")
+	addPrefetchedFlag(cmd, &prefetched)
 	cmd.MarkFlagsMutuallyExclusive("allow-other", "as")
 	return a.withLogLevel(cmd, "info")
 }
 
 // mount returns once the tree is unmounted again.
-func (a *app) mount(ctx context.Context, src *source, dir string, shared bool) error {
+func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefetched bool) error {
 	if shared {
 		if err := requireRoot("mount --allow-other"); err != nil {
 			return err
@@ -64,7 +71,7 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared bool) e
 		return err
 	}
 	defer tree.Close()
-	cfg, err := a.fuseConfig(tree)
+	cfg, err := a.fuseConfig(tree, prefetched)
 	if err != nil {
 		return err
 	}

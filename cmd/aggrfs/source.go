@@ -67,6 +67,8 @@ type tree struct {
 	io.Closer
 	who   vfs.Identity // whom it is for
 	aname string       // of the root that was asked for
+	// generation changes when what the tree holds has.
+	generation func() uint64
 	// patience is how long a request may take; zero is not known.
 	patience time.Duration
 
@@ -192,7 +194,7 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addres
 		}
 		return nil, fmt.Errorf("server at %s: %w", address, err)
 	}
-	return &tree{Tree: m, Closer: m, who: who, patience: m.Patience(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
+	return &tree{Tree: m, Closer: m, who: who, generation: m.Generation, patience: m.Patience(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
 		return s.mirrorFor(ctx, a, who, address, addr, base, path)
 	}}, nil
 }
@@ -208,9 +210,9 @@ func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, 
 		return nil, err
 	}
 	// What is read by this process is read with its own rights anyway.
-	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path}
+	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path, generation: c.Generation}
 	t.as = func(_ context.Context, who vfs.Identity) (*tree, error) {
-		return &tree{Tree: c, Closer: io.NopCloser(nil), who: who, aname: path}, nil
+		return &tree{Tree: c, Closer: io.NopCloser(nil), who: who, aname: path, generation: c.Generation}, nil
 	}
 	if s.as != "" {
 		if t.who, err = s.who(ctx, a); err != nil {

@@ -33,6 +33,7 @@ type node struct {
 	now     func() time.Time
 
 	table atomic.Pointer[table]     // what the last sweep brought, perhaps out of date; nil is nothing
+	swaps atomic.Uint64             // how often table was replaced
 	clock atomic.Pointer[clock]     // how its files are rewritten; nil is not known yet
 	names atomic.Pointer[nameTable] // which names a process directory of this node has; nil is not known yet
 

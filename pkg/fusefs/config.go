@@ -26,6 +26,10 @@ type Config struct {
 	// sees the tree of their own identity.
 	Shared bool
 
+	// Prefetched is for a tree whose files are all at hand; nil for any other. It does
+	// not go with Shared: the server is not asked who opens a file.
+	Prefetched *Prefetched
+
 	// Deadline is when a request's context ends; zero is DefaultDeadline.
 	Deadline time.Duration
 

@@ -46,6 +46,9 @@ func (c *content) leave() {
 
 // Open implements OPEN.
 func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	if fs.ahead != nil {
+		return fuse.ENOSYS // and the kernel does not ask again
+	}
 	ctx, _, i, n, err := fs.begin(&in.InHeader)
 	if err != nil {
 		return statusOf(err)
@@ -77,6 +80,9 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 // Read implements READ: of a file in direct I/O, or of pages that the kernel has
 // dropped. It must take no lock under which pages are notified, see notifier.
 func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	if fs.ahead != nil {
+		return fs.readAhead(in)
+	}
 	f, ok := fs.files.get(in.Fh)
 	if !ok {
 		return nil, fuse.EBADF
@@ -100,6 +106,21 @@ func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 		return nil, statusOf(err)
 	}
 	return fuse.ReadResultData(buf[:n]), fuse.OK
+}
+
+// readAhead is Read in a mount that is Prefetched, where nothing is opened.
+func (fs *fileSystem) readAhead(in *fuse.ReadIn) (fuse.ReadResult, fuse.Status) {
+	ctx, _, i, n, err := fs.begin(&in.InHeader)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	content, _, err := fs.ahead.get(ctx, i, n)
+	if err != nil {
+		return nil, statusOf(err)
+	}
+	from := min(in.Offset, uint64(len(content)))
+	to := min(from+uint64(in.Size), uint64(len(content)))
+	return fuse.ReadResultData(content[from:to]), fuse.OK
 }
 
 // enter returns what to read from at that offset, for the caller to leave. Who

@@ -23,6 +23,7 @@ type fileSystem struct {
 	files    table[*openFile]
 	dirs     table[*openDir]
 	prunings chan pruning
+	ahead    *prefetched // nil in a mount that is not
 }
 
 func newFileSystem(cfg Config, dev *device, rs *requests) (*fileSystem, error) {
@@ -34,6 +35,12 @@ func newFileSystem(cfg Config, dev *device, rs *requests) (*fileSystem, error) {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		cfg:           cfg, notify: notifier{dev}, requests: rs, viewers: v,
 		prunings: make(chan pruning, maxPrunings),
+	}
+	if cfg.Prefetched != nil {
+		if cfg.Shared {
+			return nil, errors.New("a mount for all users cannot be prefetched: who opens a file is not asked there")
+		}
+		fs.ahead = newPrefetched(fs, *cfg.Prefetched)
 	}
 	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir})
 	fs.files.init()
@@ -52,6 +59,9 @@ func (fs *fileSystem) begin(h *fuse.InHeader) (ctx *request, v *viewer, i *inode
 	}
 	if i = fs.inodes.get(h.NodeId); i == nil {
 		return nil, nil, nil, nil, syscall.ESTALE
+	}
+	if fs.ahead != nil {
+		fs.ahead.touch()
 	}
 	if v, err = fs.viewers.of(ctx, h); err != nil {
 		return nil, nil, nil, nil, err
@@ -89,12 +99,22 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 	if err != nil {
 		return statusOf(err)
 	}
-	fs.enter(parent, name, v, child, a, false, out)
+	i := fs.enter(parent, name, v, child, a, false, out)
+	if fs.ahead != nil && i.kind == vfs.TypeFile {
+		// Before the answer gets out, so that what it says is what is there.
+		i.loaded.forget()
+		if _, a, err = fs.ahead.get(ctx, i, child); err != nil {
+			fs.inodes.forget(i.id, 1)
+			return statusOf(err)
+		}
+		fs.ahead.attr(&out.Attr, a)
+		out.SetAttrTimeout(forever)
+	}
 	return fuse.OK
 }
 
 // enter makes the answer that names a node, in a listing or for a LOOKUP.
-func (fs *fileSystem) enter(parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) {
+func (fs *fileSystem) enter(parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) *inode {
 	i := fs.inodes.enter(parent, name, n, inListing, v.mark)
 	i.put(v, fs.cfg.Shared, n)
 	out.NodeId = i.id
@@ -102,6 +122,12 @@ func (fs *fileSystem) enter(parent *inode, name string, v *viewer, n vfs.Node, a
 	out.SetEntryTimeout(keepName)
 	out.SetAttrTimeout(keep)
 	fs.fillAttr(&out.Attr, i, a, keep)
+	if fs.ahead != nil && i.kind == vfs.TypeDir {
+		i.loaded.mu.Lock()
+		i.loaded.attr, i.loaded.there = a, true
+		i.loaded.mu.Unlock()
+	}
+	return i
 }
 
 // Readlink implements READLINK.

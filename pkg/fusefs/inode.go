@@ -21,8 +21,9 @@ type inode struct {
 	listed  listed
 	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
 
-	views views
-	pages pages
+	views  views
+	pages  pages
+	loaded loaded // in a mount that is Prefetched
 }
 
 // path is the names from the root to i.

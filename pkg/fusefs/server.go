@@ -161,7 +161,15 @@ func (s *Server) end() {
 	var watch sync.WaitGroup
 	watch.Go(func() { s.watch(stop) })
 	pruned := make(chan struct{})
-	go func() { s.fs.pruner(stop); close(pruned) }()
+	go func() {
+		defer close(pruned)
+		var notifying sync.WaitGroup
+		notifying.Go(func() { s.fs.pruner(stop) })
+		if s.fs.ahead != nil {
+			notifying.Go(func() { s.fs.ahead.run(stop) })
+		}
+		notifying.Wait()
+	}()
 	<-s.over
 	s.dev.stop() // the other readers, too
 	s.requests.cancelAll(context.Canceled)

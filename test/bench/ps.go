@@ -28,8 +28,9 @@ const timePS = `TIMEFORMAT=%R; time ps -ef >/dev/null`
 
 // psMount compares "ps -ef" as root on the FUSE mount of one remote leaf with
 // 5,000 processes with the same ps on that node's own /proc: ps-mount-cold with
-// nothing held anywhere, ps-mount-warm a second run. ps-server-* are the same
-// through a running server, as aggrfs exec does it by default.
+// nothing held anywhere, ps-mount-warm a second run. ps-fast-* are the same with
+// --prefetched, and ps-server-* through a running server, as aggrfs exec does it by
+// default.
 func psMount(ctx context.Context) (err error) {
 	c, err := cluster.Start(ctx, cluster.Options{
 		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: psProcesses,
@@ -66,6 +67,9 @@ func psMount(ctx context.Context) (err error) {
 		return err
 	}
 	if err := psFigures(ctx, "ps-mount", native, "--config", config); err != nil {
+		return err
+	}
+	if err := psFigures(ctx, "ps-fast", native, "--prefetched", "--config", config); err != nil {
 		return err
 	}
 	serve := exec.CommandContext(ctx, "bin/aggrfs", "serve", "--config", config, "--log-level", "error")

@@ -35,6 +35,11 @@ func runTests(m *testing.M) int {
 		}
 	}
 	bin = dir
+	// Each program would wait a second at its end for races of threads that go on.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=20"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }
 

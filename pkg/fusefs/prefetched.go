@@ -1,0 +1,303 @@
+package fusefs
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// Prefetched is a mount of a tree all of whose files are short and at hand, as what a
+// sweep brings is. The kernel is told everything that it asks for once, for as long as
+// it likes, and OPEN is answered ENOSYS, so that it opens and closes files without
+// asking: to look at something again costs nothing at all.
+//
+// What it was told is kept right from here. When the tree has changed (Generation), all
+// files that the kernel knows are read again, and those of which the content is another
+// are invalidated: on each listing of the root before it is answered, and every
+// Interval while anybody uses the mount. When nobody has for idleTime all is
+// invalidated, and nothing is done until somebody does. So nothing is shown that is
+// older than Interval and the time that a sweep takes.
+//
+// An open file is not fixed: it shows what the newest look has brought, since the kernel
+// does not tell which opens there are.
+type Prefetched struct {
+	// Interval is how long what the tree holds is good.
+	Interval time.Duration
+	// Generation changes when what the tree holds has.
+	Generation func() uint64
+
+	idle time.Duration // 0 is idleTime; a test has less of it
+}
+
+// forever is how long the kernel may keep what is kept right from here.
+const forever = time.Hour
+
+// idleTime is after how long without a request nobody is taken to use the mount.
+const idleTime = 10 * time.Second
+
+// maxPrefetched bounds a file of such a tree, in bytes: the cpuinfo of a large cluster.
+const maxPrefetched = 64 << 20
+
+// A prefetched is the state of such a mount.
+type prefetched struct {
+	Prefetched
+	fs    *fileSystem
+	used  atomic.Int64       // when the last request came, ns since 1970
+	syncs chan chan struct{} // asked for by listings; closed when done
+
+	// Of the goroutine that keeps it right alone:
+	seen    uint64 // the generation that the kernel's knowledge is of
+	dropped bool   // all of it has been invalidated
+}
+
+// A loaded is what the kernel was told of a file, or will be when it asks.
+type loaded struct {
+	mu      sync.Mutex
+	there   bool
+	content []byte
+	attr    vfs.Attr
+}
+
+func newPrefetched(fs *fileSystem, cfg Prefetched) *prefetched {
+	if cfg.idle <= 0 {
+		cfg.idle = idleTime
+	}
+	return &prefetched{Prefetched: cfg, fs: fs, syncs: make(chan chan struct{})}
+}
+
+// touch notes that a request has come.
+func (p *prefetched) touch() { p.used.Store(time.Now().UnixNano()) }
+
+// run keeps the kernel's knowledge right until stop. It is a goroutine of its own: a
+// notification waits for pages that a READ is to fill.
+func (p *prefetched) run(stop <-chan struct{}) {
+	tick := time.NewTicker(p.Interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case done := <-p.syncs:
+			p.pass(false)
+			close(done)
+		case <-tick.C:
+			if time.Since(time.Unix(0, p.used.Load())) > p.idle {
+				p.drop()
+				continue
+			}
+			p.sweep()
+			p.pass(true)
+		}
+	}
+}
+
+// sync has the kernel's knowledge made right before a listing is answered.
+func (p *prefetched) sync(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case p.syncs <- done:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// sweep lists the root, which has the tree bring what is new.
+func (p *prefetched) sweep() {
+	ctx, cancel := context.WithTimeout(context.Background(), p.fs.cfg.Deadline)
+	defer cancel()
+	root, ok := p.fs.viewers.sole.root.(vfs.Dir)
+	if !ok {
+		return
+	}
+	h, err := root.List(ctx)
+	if err != nil {
+		return
+	}
+	defer h.Close()
+	_, _ = h.ReadDir(ctx, 0, nil, 1) // what is wrong is told to who lists
+}
+
+// pass reads again what the kernel knows and invalidates what is different now. always
+// is for files whose content is not of the tree's holdings.
+func (p *prefetched) pass(always bool) {
+	generation := p.Generation()
+	p.dropped = false
+	if generation == p.seen && !always {
+		return
+	}
+	changed := generation != p.seen
+	p.seen = generation
+	ctx, cancel := context.WithTimeout(context.Background(), p.fs.cfg.Deadline)
+	defer cancel()
+	for _, i := range p.fs.inodes.known() {
+		if ctx.Err() != nil {
+			return
+		}
+		inRoot := i.parent != nil && i.parent.parent == nil
+		if inRoot == always || changed && !inRoot {
+			p.refresh(ctx, i)
+		}
+	}
+}
+
+// refresh looks at one file or directory again, and invalidates it if it is different.
+func (p *prefetched) refresh(ctx context.Context, i *inode) {
+	if i.kind == vfs.TypeDir {
+		p.refreshDir(ctx, i)
+		return
+	}
+	i.loaded.mu.Lock()
+	there, before, attr := i.loaded.there, i.loaded.content, i.loaded.attr
+	i.loaded.mu.Unlock()
+	if !there {
+		return
+	}
+	n, err := i.node(ctx, p.fs.viewers.sole, false)
+	if err == nil {
+		if file, ok := n.(vfs.File); ok {
+			err = p.load(ctx, i, file)
+		}
+	}
+	if err != nil {
+		i.loaded.forget()
+		p.fs.notify.invalAll(i.id)
+		p.fs.dropEnded(i, err)
+		return
+	}
+	i.loaded.mu.Lock()
+	same := bytes.Equal(before, i.loaded.content) && i.loaded.attr.UID == attr.UID && i.loaded.attr.GID == attr.GID && i.loaded.attr.Mode == attr.Mode
+	i.loaded.mu.Unlock()
+	if !same {
+		p.fs.notify.invalAll(i.id)
+	}
+}
+
+// refreshDir invalidates a directory whose owner or mode is another now.
+func (p *prefetched) refreshDir(ctx context.Context, i *inode) {
+	n, err := i.node(ctx, p.fs.viewers.sole, false)
+	if err != nil {
+		return // a listing leaves it out
+	}
+	a, err := attrOf(ctx, n)
+	i.loaded.mu.Lock()
+	before, told := i.loaded.attr, i.loaded.there
+	i.loaded.attr, i.loaded.there = a, err == nil
+	i.loaded.mu.Unlock()
+	if told && (err != nil || a.UID != before.UID || a.GID != before.GID || a.Mode != before.Mode) {
+		p.fs.notify.invalAll(i.id)
+	}
+}
+
+// drop invalidates all that the kernel knows.
+func (p *prefetched) drop() {
+	if p.dropped {
+		return
+	}
+	p.dropped = true
+	for _, i := range p.fs.inodes.known() {
+		i.loaded.forget()
+		p.fs.notify.invalAll(i.id)
+	}
+}
+
+// load reads a file for the kernel.
+func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
+	h, err := file.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	content, err := vfs.ReadAll(ctx, h, maxPrefetched)
+	if err != nil {
+		return err
+	}
+	a, err := attrOf(ctx, file)
+	if err != nil {
+		return err
+	}
+	a.Size = uint64(len(content))
+	i.loaded.mu.Lock()
+	i.loaded.there, i.loaded.content, i.loaded.attr = true, content, a
+	i.loaded.mu.Unlock()
+	return nil
+}
+
+func attrOf(ctx context.Context, n vfs.Node) (vfs.Attr, error) {
+	if p, ok := n.(vfs.Previewer); ok {
+		return p.Preview(), nil
+	}
+	return n.Attr(ctx)
+}
+
+func (l *loaded) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.there, l.content, l.attr = false, nil, vfs.Attr{}
+}
+
+// get is what the kernel was told, loading it if need be.
+func (p *prefetched) get(ctx context.Context, i *inode, n vfs.Node) (content []byte, a vfs.Attr, err error) {
+	for range 2 {
+		i.loaded.mu.Lock()
+		there := i.loaded.there
+		content, a = i.loaded.content, i.loaded.attr
+		i.loaded.mu.Unlock()
+		if there {
+			return content, a, nil
+		}
+		file, ok := n.(vfs.File)
+		if !ok {
+			break
+		}
+		if err := p.load(ctx, i, file); err != nil {
+			p.fs.dropEnded(i, err)
+			return nil, a, err
+		}
+	}
+	return nil, a, vfs.Missing{}
+}
+
+// attr fills in the answer about a file.
+func (p *prefetched) attr(out *fuse.Attr, a vfs.Attr) {
+	*out = fuse.Attr{
+		Ino: a.ID, Size: a.Size, Mode: a.Mode, Nlink: a.Nlink,
+		Owner: fuse.Owner{Uid: a.UID, Gid: a.GID},
+	}
+	if !a.Mtime.IsZero() {
+		out.SetTimes(&a.Atime, &a.Mtime, &a.Ctime)
+	}
+}
+
+// known are the inodes that the kernel knows and that can change.
+func (t *inodes) known() []*inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]*inode, 0, len(t.byID))
+	for _, i := range t.byID {
+		if i.kind != vfs.TypeLink && i.parent != nil {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// knows tells whether the kernel knows an entry as the very object.
+func (t *inodes) knows(parent *inode, e fuse.DirEntry) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.byName[place{parent.id, e.Name}]
+	return i != nil && i.object == e.Ino && i.kind == vfs.Type(e.Mode)
+}
+
+// Flush implements FLUSH, which close(2) makes: there is nothing to tell, and ENOSYS
+// makes the kernel stop asking. (Where files are opened, FOPEN_NOFLUSH does.)
+func (fs *fileSystem) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
