@@ -26,6 +26,7 @@ type Cluster struct {
 	users   access.Names
 	access  *access.Authority
 	store   *cachepolicy.Store
+	streaks *streaks
 	stop    context.CancelFunc
 }
 
@@ -40,7 +41,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, users: cfg.Names, access: cfg.Access, stop: stop,
+		cfg: cfg, host: host, streaks: newStreaks(), users: cfg.Names, access: cfg.Access, stop: stop,
 		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
 		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
@@ -75,7 +76,7 @@ func New(cfg Config) (*Cluster, error) {
 }
 
 func (c *Cluster) addNode(n *node) {
-	n.store, n.policy = c.store, c.store.Policy
+	n.store, n.policy, n.streaks = c.store, c.store.Policy, c.streaks
 	c.nodes = append(c.nodes, n)
 	c.byName[n.name], c.byIndex[n.index] = n, n
 }
