@@ -4,6 +4,7 @@
 # make build    bin/aggrfs and bin/procsrv, static
 # make bench    one line a figure: NAME ours=... against=... ratio=...
 # make fuzz     every fuzz target for FUZZTIME
+# make soak     ten million requests to one server, and its memory
 # make install  programs, documentation and units to $(DESTDIR)$(PREFIX), a configuration to $(DESTDIR)$(SYSCONFDIR)
 
 SHELL := /bin/bash
@@ -13,7 +14,7 @@ SHELL := /bin/bash
 # What building and testing need beside Go, as Debian packages: the compiler is
 # for the race detector; the rest are the programs that are run on the tree.
 PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace \
-	python3 python3-psutil default-jdk-headless clustershell
+	python3 python3-psutil default-jdk-headless clustershell diod munge
 
 # What the tests in a VM need beside that and a kernel, which .ci/vm gets.
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
@@ -22,6 +23,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME ?= 60s
+BRIEFLY := 5s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN ?= bin
@@ -31,12 +33,16 @@ KEEP ?=
 
 phase = @echo "== $(1)"
 
-.PHONY: test test-vm run build bench fuzz install clean prepare prepare-vm check
+.PHONY: test test-vm run build bench fuzz soak install clean prepare prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
 	@.ci/test -p 2 -timeout 25m ./...
+	$(call phase,tests with the peers)
+	@cd test/peers && ../../.ci/test -timeout 10m ./...
 	@$(MAKE) --no-print-directory test-vm
+	$(call phase,fuzzing for $(BRIEFLY) each)
+	@.ci/fuzz $(BRIEFLY)
 	$(call phase,all is well)
 
 test-vm: prepare-vm
@@ -51,6 +57,10 @@ bench: prepare build
 	$(call phase,figures)
 	@go run ./test/bench
 	@cd test/peers && go run .
+
+soak: prepare
+	$(call phase,soak)
+	@cd test/peers && go run . soak
 
 fuzz: prepare
 	$(call phase,fuzzing for $(FUZZTIME) each)
@@ -75,8 +85,10 @@ check: $(STATICCHECK)
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w:" $$bad >&2; exit 1; fi
 	$(call phase,go vet)
 	@go vet -tags vm ./...
+	@cd test/peers && go vet ./...
 	$(call phase,staticcheck)
 	@$(STATICCHECK) -tags vm ./...
+	@cd test/peers && ../../$(STATICCHECK) ./...
 
 $(STATICCHECK):
 	$(call phase,staticcheck $(STATICCHECK_VERSION))

@@ -11,6 +11,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
@@ -34,11 +35,13 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		if err != nil {
 			return nil, fmt.Errorf("node %s: %w", n.Name, err)
 		}
-		nodes = append(nodes, aggregate.NodeConfig{
-			Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dialer(keys, addr, n.Name, ninep.ClientConfig{Log: a.log}),
-		})
+		dial := dialer(keys, addr, n.Name, ninep.ClientConfig{Log: a.log})
+		if n.Foreign {
+			dial = foreignDialer(keys, addr, n, a.log)
+		}
+		nodes = append(nodes, aggregate.NodeConfig{Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dial})
 	}
-	return aggregate.New(aggregate.Config{
+	whole := aggregate.Config{
 		Head: aggregate.NodeConfig{
 			Name: aggregate.NodeName(cfg.Head), Address: "here", Dial: embeddedLeaf(cfg, a.log),
 		},
@@ -53,7 +56,17 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		Native:     native,
 		Version:    version,
 		Log:        a.log,
-	})
+	}
+	if state != nil && state.Mode == aggregate.Paged {
+		if whole.Pages, err = paged.Open(cfg.State + ".pages"); err != nil {
+			return nil, err
+		}
+	}
+	cluster, err := aggregate.New(whole)
+	if err != nil && whole.Pages != nil {
+		err = errors.Join(err, whole.Pages.Close())
+	}
+	return cluster, err
 }
 
 // newAuthority decides who sees what as the configuration says.
@@ -82,7 +95,7 @@ func dealIndexes(cfg *config.Config) (*aggregate.State, error) {
 	if len(cfg.Nodes) == 0 {
 		return nil, nil
 	}
-	state, err := aggregate.LoadState(cfg.State)
+	state, err := aggregate.LoadState(cfg.State, cfg.GPIDs)
 	if err != nil {
 		return nil, err
 	}

@@ -1,17 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/configs"
 	"github.com/aggrfs/aggrfs/internal/nodeset"
-	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 )
 
@@ -102,12 +103,15 @@ func addPolicyFlag(cmd *cobra.Command, file *string) {
 
 func (a *app) policyExplainCommand() *cobra.Command {
 	var file, node string
+	var src source
 	cmd := &cobra.Command{
 		Use:   "explain PATH",
 		Short: "Say which rule is for a file, why, and what follows",
 		Long: `Say which rule of the cache policy is for a file, why, and what happens when the
 file is read. PATH is relative to a node's /proc; <pid> and <tid> stand for any
-process or thread.`,
+process or thread. With a server running, to whom sees everything it is the server's
+policy that is explained, and what is held of the file is told: its age, its size and how
+often it was given out.`,
 		Example: "  aggrfs policy explain '<pid>/environ'\n  aggrfs policy explain --node n12 meminfo",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -125,49 +129,37 @@ process or thread.`,
 			if err != nil {
 				return err
 			}
-			return printExplanation(cmd.OutOrStdout(), args[0], e)
+			text := e.Text(args[0])
+			if file == "" {
+				if running, err := a.explained(cmd.Context(), &src, node, args[0]); err == nil {
+					text = running
+				} else if src.server != "" {
+					return err
+				}
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
 		},
 	}
 	addPolicyFlag(cmd, &file)
+	cmd.Flags().StringVar(&src.server, "server", "", "address of the aggrfs serve to ask (default "+defaultServer+", if one is there)")
+	cmd.MarkFlagsMutuallyExclusive("server", "policy")
 	cmd.Flags().StringVar(&node, "node", "", "on which `NODE`: rules may be for some nodes alone")
 	return a.withLogLevel(cmd, "error")
 }
 
-func printExplanation(out io.Writer, path string, e cachepolicy.Explanation) error {
-	var b strings.Builder
-	line := func(key, text string) { fmt.Fprintf(&b, "%-7s %s\n", key, plaintext.Escape(text)) }
-	line("file", path)
-	line("rule", ruleText(e.Rule))
-	place := e.Policy.Name
-	if !e.Rule.IsDefault() {
-		place += fmt.Sprintf(":%d", e.Rule.Line)
+// explained is the explanation of a server that runs, if there is one.
+func (a *app) explained(ctx context.Context, src *source, node, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	tree, err := src.mirror(ctx, a, "/proc", "/proc", "")
+	if err != nil {
+		return nil, err
 	}
-	line("place", place)
-	line("why", e.Rule.Why)
-	for i, effect := range e.Effect() {
-		line([...]string{"effect", ""}[min(i, 1)], effect)
+	defer tree.Close()
+	text, err := readTable(ctx, tree, "cluster", "explain", aggregate.ExplainName(node, path))
+	if errors.Is(err, syscall.ENOENT) {
+		err = fmt.Errorf("the server does not explain its policy to who does not see everything, nor for nodes that it does not have: %w", err)
 	}
-	for _, r := range e.Elsewhere {
-		line("but", fmt.Sprintf("on %s the rule of line %d comes first: %s", r.Nodes, r.Line, ruleText(r)))
-	}
-	_, err := io.WriteString(out, b.String())
-	return err
-}
-
-// ruleText is a rule as a policy file has it, without the reason.
-func ruleText(r *cachepolicy.Rule) string {
-	text := fmt.Sprintf("{match: %q, cache: %s", r.Match, r.Cache)
-	if r.Stale > 0 {
-		text += ", stale: " + cachepolicy.FormatSpan(r.Stale)
-	}
-	if r.Negative > 0 {
-		text += ", negative: " + cachepolicy.FormatSpan(r.Negative)
-	}
-	if r.Prefetch {
-		text += ", prefetch: true"
-	}
-	if !r.Nodes.All() {
-		text += fmt.Sprintf(", nodes: %q", r.Nodes)
-	}
-	return text + "}"
+	return text, err
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 )
 
@@ -31,6 +32,7 @@ type rights struct {
 	inForce   *config.Config
 	authority *access.Authority
 	setPolicy func(*cachepolicy.Policy)
+	note      func(what string, err error) // of what is wrong, for cluster/status
 	log       *slog.Logger
 
 	stop      context.CancelFunc // ends the following of allocations
@@ -72,13 +74,17 @@ func (r *rights) reload(ctx context.Context) {
 	fresh, err := config.Load(r.path)
 	if err != nil {
 		r.log.Error("the configuration is refused; what was in force stays", "err", err)
+		r.note(aggregate.NoteConfiguration, err)
 		return
 	}
 	policy, err := policyOf(fresh)
 	if err != nil {
 		r.log.Error("the cache policy is refused, and the configuration with it; what was in force stays", "err", err)
+		r.note(aggregate.NotePolicy, err)
 		return
 	}
+	r.note(aggregate.NoteConfiguration, nil)
+	r.note(aggregate.NotePolicy, nil)
 	r.setPolicy(policy)
 	old := r.inForce
 	r.inForce = fresh

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/munge"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -77,13 +78,16 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 		return err
 	}
 	defer cluster.Close()
-	r.setPolicy = cluster.SetPolicy
+	r.setPolicy, r.note = cluster.SetPolicy, cluster.Note
 	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure, Lookup: a.users.Identity}
+	if cfg.Munge {
+		trust.Munge = munge.Decoder{}.Decode
+	}
 	var group errgroup.Group
 	group.Go(func() error { r.follow(ctx); return nil })
 	for _, l := range listeners {
 		server := ninep.NewServer(ninep.ServerConfig{
-			Tree: cluster, Identify: trust.Identify, Log: a.log,
+			Tree: cluster, Identify: trust.Identify, Log: a.log, Auth: cfg.Munge,
 			Owners: func(uid, _ uint32) (user, group string) { return a.users.UserName(uid), "" },
 			Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
 		})

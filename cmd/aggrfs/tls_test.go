@@ -133,6 +133,9 @@ func TestLinkDocument(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if cfg.TLS == (config.TLS{}) {
+			continue
+		}
 		if keys, err := openKeys(cfg, slog.New(slog.DiscardHandler)); err != nil || keys.Name() != "head" {
 			t.Errorf("%v", err)
 		}

@@ -8,16 +8,19 @@
 //	front_ends: []                             # names of certificates that may speak for any user
 //	certificates: {}                           # NAME: USER, whom another certificate stands for
 //	state: /var/lib/aggrfs/gpids.json          # the nodes' indexes, kept over restarts
+//	gpids: fixed                               # or paged, for more than 213 nodes
 //	head: ""                                   # this machine's name; "" is its short host name
 //	nodes:
 //	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
 //	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
+//	  - {nodes: plan9, address: "unix:/run/plan9.sock", kind: 9p2000, aname: "", uname: none}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
 //	policy: ""                                 # the cache policy, a file; "" is the built-in one
 //	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
 //	proc: /proc                                # this machine's procfs
 //	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed
+//	munge: false                               # whether credentials of MUNGE say who attaches
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
 //	  - {users: "*", nodes: allocated, processes: own}
@@ -63,6 +66,7 @@ type Config struct {
 	// which need not exist.
 	Certificates map[string]string
 	State        string // an absolute path
+	GPIDs        string // "fixed" or "paged"
 	Head         string // the name of this machine, never empty
 	Nodes        []Node // in the order of the file, and of each nodeset there
 	Timeouts     Timeouts
@@ -74,6 +78,7 @@ type Config struct {
 	CgroupNode bool
 	Proc       string // an absolute path
 	Insecure   bool
+	Munge      bool   // credentials of MUNGE are taken
 	Native     string // an absolute path, as readers see it
 
 	Access      access.Rules
@@ -92,6 +97,9 @@ type TLS struct {
 type Node struct {
 	Name    string
 	Address string // see CheckAddress
+	Foreign bool   // it is no procsrv, but any 9P server of a /proc
+	Aname   string // what to attach to there
+	Uname   string // as whom to attach there, by name
 }
 
 // Timeouts bound each exchange with a node. None is zero.
@@ -106,6 +114,7 @@ func Default() *Config {
 	return &Config{
 		Listen:     []string{"unix:/run/aggrfs/aggrfs.sock"},
 		State:      "/var/lib/aggrfs/gpids.json",
+		GPIDs:      "fixed",
 		Head:       hostName(),
 		Timeouts:   Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
 		CgroupNode: true,

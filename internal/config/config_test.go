@@ -21,7 +21,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Nodes) != 129 {
+	if len(c.Nodes) != 130 {
 		t.Fatalf("%d nodes", len(c.Nodes))
 	}
 	if n := c.Nodes[41]; n != (config.Node{Name: "n042", Address: "unix:/run/procsrv/n042.sock"}) {
@@ -70,8 +70,8 @@ insecure: true
 		FrontEnds:    []string{"top", "Head of all"},
 		Certificates: map[string]string{"prometheus": "nobody1", "CN with: colon": "1001", "007": "root"},
 
-		State: "/tmp/state/gpids.json",
-		Head:  "login",
+		State: "/tmp/state/gpids.json", GPIDs: "fixed",
+		Head: "login",
 		Nodes: []config.Node{
 			{Name: "n10", Address: "tcp:n10.cluster:5640"},
 			{Name: "n8", Address: "tcp:n8.cluster:5640"},
@@ -135,6 +135,8 @@ func TestRefused(t *testing.T) {
 		{"version: 1\nlisten: [\"tcp::5640\"]\n", "2:10", `"insecure: true"`},
 		{"version: 1\nnodes: {nodes: a, address: \"unix:/a\"}\n", "2:8", "keys and values stand where a list"},
 		{"version: 1\nnodes: [{nodes: a}]\n", "2:9", "address is missing"},
+		{"version: 1\nnodes: [{nodes: a, address: \"unix:/a\", kind: p9}]\n", "2:46", "no kind of node"},
+		{"version: 1\nnodes: [{nodes: a, address: \"unix:/a\", aname: /proc}]\n", "2:47", "kind: 9p2000"},
 		{"version: 1\nnodes:\n  - address: \"unix:/a\"\n", "3:5", "nodes is missing"},
 		{"version: 1\nnodes: [{nodes: \"n[1-2\", address: \"unix:/%s\"}]\n", "2:19", `bad nodeset "n[1-2": "[" without "]"`},
 		{"version: 1\nnodes: [{nodes: n@1, address: \"unix:/%s\"}]\n", "2:18", `a name cannot have a '@'`},

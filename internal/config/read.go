@@ -34,8 +34,16 @@ func (r *reader) read(root strict.Value) {
 				v.Fail("version %d of the configuration is not known here; this aggrfs reads version %d", n, Version)
 			}
 		},
-		"listen":   r.listen,
-		"state":    func(v strict.Value) { absolute(v, &c.State) },
+		"listen": r.listen,
+		"state":  func(v strict.Value) { absolute(v, &c.State) },
+		"gpids": func(v strict.Value) {
+			switch mode, ok := v.Text(); {
+			case mode == "fixed", mode == "paged":
+				c.GPIDs = mode
+			case ok:
+				v.Fail("%q is no way to number processes; it is \"fixed\" (index × 10000000 + pid, up to 213 nodes) or \"paged\"", mode)
+			}
+		},
 		"head":     r.headName,
 		"nodes":    func(v strict.Value) { v.List(r.nodes) },
 		"timeouts": r.timeouts,
@@ -53,6 +61,7 @@ func (r *reader) read(root strict.Value) {
 		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
 		"native":      func(v strict.Value) { absolute(v, &c.Native) },
 		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
+		"munge":       func(v strict.Value) { c.Munge, _ = v.Bool() },
 		"admins":      r.admins,
 		"views":       r.views,
 		"allocations": r.allocations,
@@ -164,6 +173,8 @@ func (r *reader) nodes(entry strict.Value) {
 	var nodes []string
 	var pattern string
 	var names, address strict.Value
+	var node Node
+	var theirs []strict.Value // keys for servers of kind 9p2000 only
 	haveNames, haveAddress, fine := false, false, true
 	if !entry.Fields(strict.Fields{
 		"nodes": func(v strict.Value) {
@@ -189,8 +200,30 @@ func (r *reader) nodes(entry strict.Value) {
 				fine = false
 			}
 		},
+		"kind": func(v strict.Value) {
+			switch kind, _ := v.Text(); kind {
+			case "procsrv":
+			case "9p2000":
+				node.Foreign = true
+			default:
+				v.Fail("%q is no kind of node; it is \"procsrv\", or \"9p2000\" for any other 9P server of a /proc", kind)
+			}
+		},
+		"aname": func(v strict.Value) {
+			node.Aname, _ = v.Text()
+			theirs = append(theirs, v)
+		},
+		"uname": func(v strict.Value) {
+			node.Uname, _ = v.Text()
+			theirs = append(theirs, v)
+		},
 	}) {
 		return
+	}
+	if !node.Foreign {
+		for _, v := range theirs {
+			v.Fail("only nodes of kind 9p2000 have aname and uname; write \"kind: 9p2000\" too")
+		}
 	}
 	if !haveNames {
 		entry.Fail("nodes is missing; it names the nodes of this entry")
@@ -201,11 +234,11 @@ func (r *reader) nodes(entry strict.Value) {
 	if !haveNames || !haveAddress || !fine {
 		return
 	}
-	r.add(nodes, names, pattern, address)
+	r.add(nodes, names, pattern, address, node)
 }
 
-// add takes the nodes of one entry.
-func (r *reader) add(nodes []string, names strict.Value, pattern string, address strict.Value) {
+// add takes the nodes of one entry, which are like node.
+func (r *reader) add(nodes []string, names strict.Value, pattern string, address strict.Value, node Node) {
 	if err := checkPattern(pattern, len(nodes)); err != nil {
 		address.Fail("%v", err)
 		return
@@ -231,6 +264,7 @@ func (r *reader) add(nodes []string, names strict.Value, pattern string, address
 			names.Fail("more than %d nodes", nodeset.MaxNames)
 			return
 		}
-		r.config.Nodes = append(r.config.Nodes, Node{Name: name, Address: at})
+		node.Name, node.Address = name, at
+		r.config.Nodes = append(r.config.Nodes, node)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,9 +26,12 @@ type Cluster struct {
 	native  *native
 	users   access.Names
 	access  *access.Authority
+	numbers numbering
 	store   *cachepolicy.Store
 	streaks *streaks
+	notes   notes
 	stop    context.CancelFunc
+	work    sync.WaitGroup
 }
 
 // New starts to connect to all nodes and returns at once. Close ends it.
@@ -41,7 +45,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, streaks: newStreaks(), users: cfg.Names, access: cfg.Access, stop: stop,
+		cfg: cfg, host: host, streaks: newStreaks(), users: cfg.Names, access: cfg.Access, numbers: cfg.numbering(), stop: stop,
 		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
 		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
@@ -72,7 +76,28 @@ func New(cfg Config) (*Cluster, error) {
 			}
 		})
 	}
+	c.work.Go(func() { c.tidy(ctx) })
 	return c, nil
+}
+
+// tidyInterval is how often what is held and can be shown to nobody any more is let
+// go, and how soon it is told that there are no gpids left.
+const tidyInterval = 10 * time.Second
+
+// tidy does that until ctx ends.
+func (c *Cluster) tidy(ctx context.Context) {
+	told := false
+	for sleep(ctx, tidyInterval) {
+		c.store.Expire()
+		if c.cfg.Pages == nil {
+			continue
+		}
+		err := c.cfg.Pages.Err()
+		if err != nil && !told {
+			c.cfg.Log.Error("processes are not shown for want of a global pid", "err", err)
+		}
+		told = err != nil
+	}
 }
 
 func (c *Cluster) addNode(n *node) {
@@ -88,7 +113,11 @@ func (c *Cluster) Close() error {
 	for _, n := range c.nodes {
 		n.wait()
 	}
+	c.work.Wait()
 	c.store.Close()
+	if c.cfg.Pages != nil {
+		return c.cfg.Pages.Close()
+	}
 	return nil
 }
 

@@ -17,6 +17,9 @@ import (
 //	nodes     a row a node
 //	whoami    who the reader is, and what they may see
 //	policy    what is held by which rule of the cache policy, for who sees everything
+//	status    how the front end itself is, for them
+//	explain/NODE!PATH  which rule is for a file, and what is held of it, for them; can be
+//	          walked, is not listed
 //	hints     what who mirrors the tree must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
 func newClusterDir(v *view, id uint64) vfs.Node {
@@ -37,13 +40,11 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			return nodes(), nil
 		case "where":
 			return where(), nil
-		case "policy":
+		case "policy", "status", "explain":
 			if !v.seesAll() {
 				return nil, syscall.ENOENT
 			}
-			return &madeFile{made: v.c.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
-				return v.c.store.Table(), nil
-			}}, nil
+			return v.forAdmins(childID(id, name), name), nil
 		case hintsFile:
 			return &madeFile{made: v.c.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
 				return v.hintsTable(), nil
@@ -59,25 +60,41 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			namedEntry(id, "nodes", vfs.TypeFile), namedEntry(id, "where", vfs.TypeDir), namedEntry(id, "whoami", vfs.TypeFile),
 		}
 		if v.seesAll() {
-			all = append(all, namedEntry(id, "policy", vfs.TypeFile))
+			all = append(all, namedEntry(id, "policy", vfs.TypeFile), namedEntry(id, "status", vfs.TypeFile), namedEntry(id, "explain", vfs.TypeDir))
 		}
 		return sortEntries(all), nil
 	}}
 }
 
+// forAdmins is an entry that those have who see everything.
+func (v *view) forAdmins(id uint64, name string) vfs.Node {
+	if name == "explain" {
+		return &madeDir{made: v.c.made, id: id, walk: func(ctx context.Context, name string) (vfs.Node, error) {
+			return v.explanation(ctx, childID(id, name), name)
+		}, list: func(context.Context) ([]vfs.DirEntry, error) { return nil, nil }}
+	}
+	return &madeFile{made: v.c.made, id: id, content: func(context.Context) ([]byte, error) {
+		if name == "status" {
+			return v.c.statusTable(), nil
+		}
+		return v.c.store.Table(), nil
+	}}
+}
+
 // nodesTable is cluster/nodes: name, index, state, seconds since the last
 // answer, latency of it in milliseconds, processes of the view as of the last
-// sweep, when it was booted, version of the leaf, and what is wrong. "-" is not
-// known.
+// sweep, when it was booted, version of the leaf, how long ago an old value was shown
+// since the node did not answer, its address, and what is wrong. "-" is not known, or
+// never.
 func (v *view) nodesTable(ctx context.Context) []byte {
 	nodes := v.nodes()
 	// As a listing would find them now: what it would lack has no number.
 	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
-	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "BOOTED", "VERSION", "ADDRESS", "ERROR"}}
+	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "BOOTED", "VERSION", "STALE", "ADDRESS", "ERROR"}}
 	for i, n := range nodes {
 		h := n.healthNow()
 		now := v.c.cfg.Now()
-		row := []string{string(n.name), fmt.Sprint(n.index), string(h.state), "-", "-", "-", "-", "-", orDash(n.address), "-"}
+		row := []string{string(n.name), fmt.Sprint(n.index), string(h.state), "-", "-", "-", "-", "-", "-", orDash(n.address), "-"}
 		if !h.last.IsZero() {
 			row[3] = fmt.Sprintf("%.1fs", now.Sub(h.last).Seconds())
 			row[4] = fmt.Sprintf("%.2fms", float64(h.latency)/float64(time.Millisecond))
@@ -89,8 +106,11 @@ func (v *view) nodesTable(ctx context.Context) []byte {
 			row[6] = t.Facts().BootTime.UTC().Format(time.RFC3339)
 			row[7] = orDash(t.Facts().Version)
 		}
+		if at := n.stale.Load(); at != 0 && at > h.last.UnixNano() {
+			row[8] = fmt.Sprintf("%.1fs", now.Sub(time.Unix(0, at)).Seconds())
+		}
 		if err := h.problem(); err != nil {
-			row[9] = err.Error()
+			row[10] = err.Error()
 		}
 		rows = append(rows, row)
 	}

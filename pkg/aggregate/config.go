@@ -9,6 +9,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -59,6 +60,9 @@ type Config struct {
 	// Nodes are the others; State has an index for each of them.
 	Nodes []NodeConfig
 	State *State
+	// Pages deals gpids where the state's mode is Paged; nil is that it is Fixed. It
+	// is the cluster's from New on, which closes it.
+	Pages *paged.Space
 	// Policy says what is kept and for how long. Required.
 	Policy *cachepolicy.Policy
 	// Timeouts bound each exchange.
@@ -82,7 +86,18 @@ type Config struct {
 	Now func() time.Time
 }
 
+// numbering is how the cluster's gpids are made.
+func (c *Config) numbering() numbering {
+	if c.Pages != nil {
+		return inPages{c.Pages}
+	}
+	return fixed{}
+}
+
 func (c *Config) check() error {
+	if c.State != nil && (c.State.Mode == Paged) != (c.Pages != nil) {
+		return fmt.Errorf("aggregate: gpids are %s by the state, and Config.Pages says otherwise", c.State.Mode)
+	}
 	if c.Policy == nil || c.Head.Dial == nil {
 		return errors.New("aggregate: Config needs a Policy and a Head with a Dial")
 	}

@@ -48,7 +48,7 @@ func startCluster(t *testing.T, cfg Config) *Cluster {
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Sweep(time.Second)
 	}
-	cfg.State = newState()
+	cfg.State = newState(Fixed)
 	var names []NodeName
 	for _, n := range cfg.Nodes {
 		names = append(names, n.Name)

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 )
 
@@ -45,6 +46,59 @@ func (g GPID) split() (index int, pid PID, ok bool) {
 	index, pid = int(g/gpidStride), PID(g%gpidStride)
 	return index, pid, g > 0 && pid > 0 && pid <= rewrite.MaxPID && index <= MaxIndex
 }
+
+// A numbering is how gpids are made.
+type numbering interface {
+	// gpid is the gpid of a process or thread of the node with that index; 0 is that
+	// there is none.
+	gpid(index int, pid PID) GPID
+	// split is the reverse.
+	split(g GPID) (index int, pid PID, ok bool)
+	// seen is told which processes a node has.
+	seen(index int, t *table)
+	// rising tells whether the gpids of a node with a higher index, or of a higher
+	// pid, are higher.
+	rising() bool
+}
+
+// fixed is the numbering that needs no memory.
+type fixed struct{}
+
+func (fixed) gpid(index int, pid PID) GPID               { return fixedGPID(index, pid) }
+func (fixed) split(g GPID) (index int, pid PID, ok bool) { return g.split() }
+func (fixed) seen(int, *table)                           {}
+func (fixed) rising() bool                               { return true }
+
+// inPages is the numbering of clusters with more nodes: see package paged. The head
+// node's gpids are its pids all the same.
+type inPages struct{ space *paged.Space }
+
+func (p inPages) gpid(index int, pid PID) GPID {
+	if index == 0 {
+		return fixedGPID(0, pid)
+	}
+	return GPID(p.space.GPID(index, int32(pid)))
+}
+
+func (p inPages) split(g GPID) (int, PID, bool) {
+	if g <= rewrite.MaxPID {
+		return 0, PID(g), g > 0
+	}
+	index, pid, ok := p.space.Split(int32(g))
+	return index, PID(pid), ok
+}
+
+func (p inPages) seen(index int, t *table) {
+	p.space.Seen(index, func(yield func(int32) bool) {
+		for i := range t.Len() {
+			if !yield(t.PID(i)) {
+				return
+			}
+		}
+	})
+}
+
+func (inPages) rising() bool { return false }
 
 func (g GPID) String() string { return strconv.Itoa(int(g)) }
 

@@ -63,6 +63,9 @@ func (f *remoteFile) openKept(ctx context.Context, key cachepolicy.Key) (vfs.Han
 	case err != nil:
 		return nil, err
 	}
+	if v.Stale {
+		f.n.stale.Store(f.n.now().UnixNano())
+	}
 	content := v.Content
 	if f.proc != nil {
 		content, err = f.proc.rewrite(f.path[1:], content)

@@ -122,9 +122,9 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	case isPID && isCaller(ctx, GPID(pid)):
 		return r.native.ownLink(r.id, name), nil
 	case name == "sys":
-		return newSysDir(r.native, childID(r.id, name)), nil
+		return newSysDir(r.native, childID(r.id, name), alone), nil
 	case !isPID && !merged && !strings.Contains(name, ":"):
-		return r.native.entry(r.id, name)
+		return alone(r.native.entry(r.id, name))
 	}
 	n, err := r.nodeRoot.Walk(ctx, name)
 	if err != nil && isPID && pid <= rewrite.MaxPID && r.native.callerPID(ctx) == PID(pid) {

@@ -24,7 +24,7 @@ func (r *remote) nativeName(name string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	index, tid, ok := GPID(n).split()
+	index, tid, ok := r.n.numbers.split(GPID(n))
 	return strconv.Itoa(int(tid)), ok && index == r.n.index
 }
 

@@ -52,7 +52,7 @@ func (n *native) names() []string {
 }
 
 // entry is the link for a root name.
-func (n *native) entry(parent uint64, name string) (vfs.Node, error) {
+func (n *native) entry(parent uint64, name string) (*link, error) {
 	if _, ok := slices.BinarySearch(n.names(), name); !ok {
 		return nil, syscall.ENOENT
 	}
@@ -60,7 +60,7 @@ func (n *native) entry(parent uint64, name string) (vfs.Node, error) {
 }
 
 // entryIn is the link for an entry of a directory of the native procfs.
-func (n *native) entryIn(parent uint64, dir, name string) (vfs.Node, error) {
+func (n *native) entryIn(parent uint64, dir, name string) (*link, error) {
 	if _, err := os.Lstat(n.proc + "/" + dir + "/" + name); err != nil {
 		return nil, err
 	}
@@ -133,6 +133,24 @@ func (n *native) ownEntry(ctx context.Context, parent uint64) []vfs.DirEntry {
 	}
 	name := strconv.Itoa(int(pid))
 	return []vfs.DirEntry{{Name: name, ID: childID(parent, name), Type: vfs.TypeLink, Next: uint64(pid) + 1}}
+}
+
+// mayBeCaller tells whether a request could come from that process: where the
+// request does not tell, every process of this machine could that is the asking
+// user's own. Of these nothing is hidden from them on the machine itself.
+func (n *native) mayBeCaller(ctx context.Context, who vfs.Identity, pid PID) bool {
+	if _, known := vfs.CallerOf(ctx); known {
+		return n.callerPID(ctx) == pid
+	}
+	if who.Cert != "" || who.UID == vfs.NoID {
+		return false
+	}
+	info, err := os.Lstat(n.proc + "/" + strconv.Itoa(int(pid)))
+	if err != nil {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && owner.Uid == who.UID
 }
 
 // link makes the link to that path below the native procfs.

@@ -22,6 +22,7 @@ type node struct {
 	name    NodeName
 	index   int
 	address string
+	numbers numbering
 	aname   string       // the tree to attach to; "" but for a mirror of a subtree
 	reader  vfs.Identity // whom the tables are for: root, but for a mirror
 	dial    Dialer
@@ -43,6 +44,7 @@ type node struct {
 
 	aheads aheads // what is brought ahead of who reads process after process
 
+	stale   atomic.Int64 // when an old value was shown last, since the node did not answer, ns since 1970
 	late    atomic.Int32 // processes read one by one since the table expired, see renew
 	latePID atomic.Int32 // the last of them
 
@@ -67,6 +69,7 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(),
 		log:     cfg.Log.With("node", string(nc.Name)),
+		numbers: cfg.numbering(),
 		suspect: make(chan struct{}, 1),
 		ctx:     ctx,
 		health:  health{state: stateConnecting, since: cfg.Now()},

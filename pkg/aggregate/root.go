@@ -40,7 +40,7 @@ func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		}
 		return r.v.named(name), nil
 	}
-	return r.v.c.native.entry(r.v.id, name)
+	return r.v.standing(r.v.c.native.entry(r.v.id, name))
 }
 
 // rootNames are the names of a root besides the processes and what is the
@@ -63,14 +63,15 @@ func (v *view) named(name string) vfs.Node {
 	case "cluster":
 		return newClusterDir(v, id)
 	case "sys":
-		return newSysDir(v.c.native, id)
+		return newSysDir(v.c.native, id, v.standing)
 	}
 	return newSumFile(v, name, id)
 }
 
 // walkGPID finds a process of the view. The reader's own process can be walked in
 // every root, as a link to the native one: procps refuses to start without it, and
-// programs look for themselves there.
+// programs look for themselves there. Over 9P, which does not tell who the reader
+// is, that holds for all processes of the reading user on this machine.
 func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 	if isCaller(ctx, g) {
 		return r.v.c.native.ownLink(r.v.id, g.String()), nil
@@ -85,7 +86,7 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 			return nil, err
 		}
 	}
-	if g <= rewrite.MaxPID && r.v.c.native.callerPID(ctx) == PID(g) {
+	if g <= rewrite.MaxPID && r.v.c.native.mayBeCaller(ctx, r.v.who, PID(g)) {
 		return r.v.c.native.link(childID(r.v.id, g.String()), g.String()), nil
 	}
 	return nil, syscall.ENOENT
@@ -137,6 +138,9 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 				Name: g.String(), ID: processID(v.id, n.index, p.ID), Type: vfs.TypeDir, Next: uint64(g) + 1,
 			})
 		}
+	}
+	if !v.c.numbers.rising() {
+		sortEntries(all)
 	}
 	if len(all) == 0 {
 		all = v.c.native.ownEntry(ctx, v.id)

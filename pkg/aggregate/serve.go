@@ -1,8 +1,11 @@
 package aggregate
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -23,37 +26,75 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) })
 	var b snapshot.Builder
 	b.Reset(v.facts(rosters), req.Files)
-	for i, n := range nodes {
-		if r := rosters[i]; r.t != nil {
-			v.addProcesses(&b, n, r, req.Files)
+	rows := v.rows(nodes, rosters)
+	if !v.c.numbers.rising() {
+		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.gpid, b.gpid) })
+	}
+	var n *node
+	var m *rewrite.Map
+	for _, r := range rows {
+		if r.n != n {
+			n, m = r.n, v.c.mapping(r.n, r.t.Facts(), v.host)
+		}
+		v.addProcess(&b, r, m, req.Files)
+	}
+	for _, r := range rosters {
+		if r.t != nil {
 			b.Skip(r.t.Skipped())
 		}
 	}
 	return b.Finish(req.Compress)
 }
 
-// addProcesses adds the processes of one node. Nodes come by index, so gpids
-// rise.
-func (v *view) addProcesses(b *snapshot.Builder, n *node, r roster, files []string) {
-	m := v.c.mapping(n, r.t.Facts(), v.host)
-	for i := range r.t.Len() {
-		p := r.t.Proc(i)
-		g := n.gpid(PID(p.PID))
-		if g == 0 || !v.sees(p.UID) || !r.has(i) {
+// A row is one process of the view in a node's table.
+type row struct {
+	gpid GPID
+	n    *node
+	t    *table
+	i    int
+}
+
+// rows are the processes of the view, node by node.
+func (v *view) rows(nodes []*node, rosters []roster) []row {
+	total := 0
+	for _, r := range rosters {
+		if r.t != nil {
+			total += r.t.Len()
+		}
+	}
+	rows := make([]row, 0, total)
+	for k, n := range nodes {
+		r := rosters[k]
+		if r.t == nil {
 			continue
 		}
-		proc := newProcess(n, PID(p.PID), p.ID, p.UID)
-		proc.m = m
-		dir := newProcessDir(v, 0, proc, vfs.Attr{})
-		p.PID, p.ID = int32(g), processID(v.id, n.index, p.ID)
-		b.Begin(p)
-		for _, name := range files {
-			raw, err := dir.rowFile(r.t, i, name)
-			if err != nil {
-				b.Fail(vfs.Errno(err))
-			} else {
-				b.Add(raw)
+		for i := range r.t.Len() {
+			p := r.t.Proc(i)
+			if !v.sees(p.UID) || !r.has(i) {
+				continue
 			}
+			if g := n.gpid(PID(p.PID)); g != 0 {
+				rows = append(rows, row{g, n, r.t, i})
+			}
+		}
+	}
+	return rows
+}
+
+// addProcess adds one process.
+func (v *view) addProcess(b *snapshot.Builder, r row, m *rewrite.Map, files []string) {
+	p := r.t.Proc(r.i)
+	proc := newProcess(r.n, PID(p.PID), p.ID, p.UID)
+	proc.m = m
+	dir := newProcessDir(v, 0, proc, vfs.Attr{})
+	p.PID, p.ID = int32(r.gpid), processID(v.id, r.n.index, p.ID)
+	b.Begin(p)
+	for _, name := range files {
+		raw, err := dir.rowFile(r.t, r.i, name)
+		if err != nil {
+			b.Fail(vfs.Errno(err))
+		} else {
+			b.Add(raw)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
 )
 
 // State is what must survive a restart for gpids to stay what they are: which
@@ -15,26 +17,37 @@ import (
 // no other.
 type State struct {
 	Version int              `json:"version"` // 1
-	Mode    string           `json:"mode"`    // how gpids are made: "fixed"
+	Mode    string           `json:"mode"`    // how gpids are made: Fixed or Paged
 	Nodes   map[NodeName]int `json:"nodes"`   // index of each node, from 1; the head node is 0 and not listed
 }
 
+const stateVersion = 1
+
+// The modes of gpids.
 const (
-	stateVersion = 1
-	stateMode    = "fixed"
+	Fixed = "fixed" // index × 10,000,000 + pid
+	Paged = "paged" // dealt, see package paged
 )
 
-func newState() *State {
-	return &State{Version: stateVersion, Mode: stateMode, Nodes: map[NodeName]int{}}
+func newState(mode string) *State {
+	return &State{Version: stateVersion, Mode: mode, Nodes: map[NodeName]int{}}
 }
 
-// LoadState reads the state file. One that does not exist yet is an empty
-// state; one that cannot be understood is an error, since to go on without it
-// would move gpids.
-func LoadState(path string) (*State, error) {
+// maxIndex is the largest index that the mode has room for.
+func (s *State) maxIndex() int {
+	if s.Mode == Paged {
+		return paged.MaxIndex
+	}
+	return MaxIndex
+}
+
+// LoadState reads the state file. One that does not exist yet is an empty state of
+// that mode; one that cannot be understood, or is of the other mode, is an error, since
+// to go on without it would move gpids.
+func LoadState(path, mode string) (*State, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newState(), nil
+		return newState(mode), nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("state file: %w", err)
@@ -43,15 +56,18 @@ func LoadState(path string) (*State, error) {
 	if err := json.Unmarshal(raw, s); err != nil {
 		return nil, fmt.Errorf("state file %s: %w; restore it, or remove it to deal new indexes (gpids will change)", path, err)
 	}
-	if s.Version != stateVersion || s.Mode != stateMode {
-		return nil, fmt.Errorf("state file %s has version %d and mode %q, this aggrfs knows version %d and mode %q", path, s.Version, s.Mode, stateVersion, stateMode)
+	if s.Version != stateVersion || s.Mode != Fixed && s.Mode != Paged {
+		return nil, fmt.Errorf("state file %s has version %d and mode %q, this aggrfs knows version %d and the modes %q and %q", path, s.Version, s.Mode, stateVersion, Fixed, Paged)
+	}
+	if s.Mode != mode {
+		return nil, fmt.Errorf("state file %s: gpids are %s so far, and the configuration wants them %s; write \"gpids: %s\", or remove the file to deal all anew (gpids will change)", path, s.Mode, mode, s.Mode)
 	}
 	if s.Nodes == nil {
 		return nil, fmt.Errorf("state file %s names no nodes; restore it, or remove it to deal new indexes (gpids will change)", path)
 	}
 	owner := map[int]NodeName{}
 	for name, index := range s.Nodes {
-		if other, taken := owner[index]; taken || index < 1 || index > MaxIndex {
+		if other, taken := owner[index]; taken || index < 1 || index > s.maxIndex() {
 			return nil, fmt.Errorf("state file %s: node %q has index %d, which is out of range or also %q's; mend or remove the file", path, name, index, other)
 		}
 		owner[index] = name
@@ -63,8 +79,12 @@ func LoadState(path string) (*State, error) {
 // node ever had, else one of a node that is no longer among names. It reports
 // whether the state changed.
 func (s *State) Deal(names []NodeName) (changed bool, err error) {
-	if len(names) > MaxIndex {
-		return false, fmt.Errorf("%d nodes besides the head node, but fixed gpids have room for %d: a gpid is index × %d + pid and must fit 31 bits; split the cluster over several front ends", len(names), MaxIndex, gpidStride)
+	most := s.maxIndex()
+	if len(names) > most && s.Mode == Fixed {
+		return false, fmt.Errorf("%d nodes besides the head node, but fixed gpids have room for %d: a gpid is index × %d + pid and must fit 31 bits; write \"gpids: paged\" and remove the state file (gpids will change)", len(names), most, gpidStride)
+	}
+	if len(names) > most {
+		return false, fmt.Errorf("%d nodes, at most %d have an index", len(names), most)
 	}
 	current := make(map[NodeName]bool, len(names))
 	for _, name := range names {
@@ -74,15 +94,16 @@ func (s *State) Deal(names []NodeName) (changed bool, err error) {
 	for name, index := range s.Nodes {
 		taken[index] = name
 	}
+	next := 1 // there is none free below it
 	for _, name := range names {
 		if _, ok := s.Nodes[name]; ok {
 			continue
 		}
-		index := 1
-		for index <= MaxIndex && taken[index] != "" {
-			index++
+		for next <= most && taken[next] != "" {
+			next++
 		}
-		if index > MaxIndex {
+		index := next
+		if index > most {
 			for index = 1; current[taken[index]]; index++ {
 			}
 			delete(s.Nodes, taken[index])

@@ -12,7 +12,7 @@ import (
 // that is free is dealt again only when there is no other.
 func TestState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "gpids.json")
-	s, err := LoadState(path)
+	s, err := LoadState(path, Fixed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestState(t *testing.T) {
 		if err := s.Save(path); err != nil {
 			t.Fatal(err)
 		}
-		if s, err = LoadState(path); err != nil {
+		if s, err = LoadState(path, Fixed); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +65,7 @@ func TestBadState(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadState(path); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := LoadState(path, Fixed); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

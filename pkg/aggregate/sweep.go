@@ -81,6 +81,7 @@ func (n *node) startFetch() *fetch {
 		n.fetch = nil
 		if f.err == nil && n.up == up { // not of a leaf that has gone meanwhile
 			n.dropEnded(n.table.Swap(f.t), f.t)
+			n.numbers.seen(n.index, f.t)
 			n.late.Store(0)
 		}
 		n.mu.Unlock()

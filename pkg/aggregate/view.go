@@ -236,11 +236,11 @@ func (c *Cluster) attach(who vfs.Identity, aname string) (vfs.Node, error) {
 }
 
 // gpid is the gpid of a process of the cluster.
-func (n *node) gpid(pid PID) GPID { return fixedGPID(n.index, pid) }
+func (n *node) gpid(pid PID) GPID { return n.numbers.gpid(n.index, pid) }
 
 // locate finds the node and native pid of a gpid of the view.
 func (v *view) locate(g GPID) (*node, PID, bool) {
-	index, pid, ok := g.split()
+	index, pid, ok := v.c.numbers.split(g)
 	if !ok {
 		return nil, 0, false
 	}

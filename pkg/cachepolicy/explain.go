@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 )
 
@@ -69,4 +70,44 @@ func (e Explanation) Effect() (lines []string) {
 		say("an answer such as \"no such file\" is held for %s", FormatSpan(r.Negative))
 	}
 	return lines
+}
+
+// Text is the explanation as people read it: a line a fact, its name and the fact. asked
+// is the path that was asked for.
+func (e Explanation) Text(asked string) []byte {
+	var b []byte
+	line := func(key, text string) { b = fmt.Appendf(b, "%-7s %s\n", key, plaintext.Escape(text)) }
+	line("file", asked)
+	line("rule", e.Rule.text())
+	place := e.Policy.Name
+	if !e.Rule.IsDefault() {
+		place += fmt.Sprintf(":%d", e.Rule.Line)
+	}
+	line("place", place)
+	line("why", e.Rule.Why)
+	for i, effect := range e.Effect() {
+		line([...]string{"effect", ""}[min(i, 1)], effect)
+	}
+	for _, r := range e.Elsewhere {
+		line("but", fmt.Sprintf("on %s the rule of line %d comes first: %s", r.Nodes, r.Line, r.text()))
+	}
+	return b
+}
+
+// text is a rule as a policy file has it, without the reason.
+func (r *Rule) text() string {
+	text := fmt.Sprintf("{match: %q, cache: %s", r.Match, r.Cache)
+	if r.Stale > 0 {
+		text += ", stale: " + FormatSpan(r.Stale)
+	}
+	if r.Negative > 0 {
+		text += ", negative: " + FormatSpan(r.Negative)
+	}
+	if r.Prefetch {
+		text += ", prefetch: true"
+	}
+	if !r.Nodes.All() {
+		text += fmt.Sprintf(", nodes: %q", r.Nodes)
+	}
+	return text + "}"
 }

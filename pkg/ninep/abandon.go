@@ -52,7 +52,7 @@ func (c *Client) abandon(ex *exchange, slots int64) {
 
 // awaitFlush sends the flushes and waits for what they do.
 func (c *Client) awaitFlush(ex, flush *exchange) {
-	c.transmit(nil, flush.calls)
+	c.transmit(flush.calls)
 	late := time.NewTimer(c.cfg.Flush)
 	defer late.Stop()
 	wait := func(e *exchange) {

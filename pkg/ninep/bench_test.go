@@ -109,8 +109,14 @@ func benchRead(b *testing.B, n int) {
 		b.Fatal(err)
 	}
 	defer f.Close()
+	buffers := make(chan []byte, n)
+	for range n {
+		buffers <- make([]byte, 1300)
+	}
 	parallel(b, n, func() error {
-		_, err := f.ReadAt(ctx, make([]byte, 1300), 0)
+		buf := <-buffers
+		_, err := f.ReadAt(ctx, buf, 0)
+		buffers <- buf
 		return err
 	})
 }

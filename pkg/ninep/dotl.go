@@ -118,8 +118,7 @@ func decodeWalk(c *cursor, r *request) error {
 func decodeRare(typ uint8, c *cursor, r *request) error {
 	switch typ {
 	case tAuth:
-		r.op = opAuth
-		return nil
+		return decodeAuth(c, r)
 	case tXattrwalk:
 		r.op, r.fid = opXattr, c.u32()
 		c.u32() // the new fid, which is never made

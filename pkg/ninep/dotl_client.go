@@ -1,6 +1,8 @@
 package ninep
 
 import (
+	"encoding/binary"
+	"strings"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -111,27 +113,65 @@ func (k *call) deliver(data []byte) {
 	k.ex.mu.Unlock()
 }
 
+// entryHead is what an entry has before its name: qid[13] offset[8] type[1].
+const entryHead = qidSize + 8 + 1
+
 // decodeEntries takes whole entries. "." and "..", which some servers list, are
-// left out.
+// left out. All names are parts of one string.
 func (k *call) decodeEntries(data []byte) error {
-	c := cursor{b: data}
-	for len(c.b) > 0 {
-		q, next := c.qid(), c.u64()
-		c.u8() // d_type: the qid says it too
-		name := c.str(maxString)
-		if c.bad || next == 0 {
+	count, size, ok := measureEntries(data)
+	if !ok {
+		return errMalformed
+	}
+	if count == 0 {
+		return nil
+	}
+	var text strings.Builder
+	text.Grow(size)
+	for b := data; len(b) > 0; {
+		end := entryHead + 2 + int(binary.LittleEndian.Uint16(b[entryHead:]))
+		text.Write(b[entryHead+2 : end])
+		b = b[end:]
+	}
+	names := text.String()
+	k.entries = make([]vfs.DirEntry, 0, count)
+	for b := data; len(b) > 0; {
+		n := int(binary.LittleEndian.Uint16(b[entryHead:]))
+		q := qid{typ: b[0], path: binary.LittleEndian.Uint64(b[5:])}
+		// The d_type that follows says what the qid does.
+		e := vfs.DirEntry{Name: names[:n], ID: q.path, Type: q.nodeType(), Next: binary.LittleEndian.Uint64(b[qidSize:])}
+		b, names = b[entryHead+2+n:], names[n:]
+		if e.Next == 0 {
 			return errMalformed
 		}
-		k.resume = next
-		if name == "." || name == ".." {
+		k.resume = e.Next
+		if e.Name == "." || e.Name == ".." {
 			continue
 		}
-		if !vfs.ValidName(name) || q.path == 0 {
+		if !vfs.ValidName(e.Name) || e.ID == 0 {
 			return errMalformed
 		}
-		k.entries = append(k.entries, vfs.DirEntry{Name: name, ID: q.path, Type: q.nodeType(), Next: next})
+		k.entries = append(k.entries, e)
 	}
 	return nil
+}
+
+// measureEntries is how many entries there are, and how many bytes their names
+// have, if all of them are whole.
+func measureEntries(data []byte) (count, names int, ok bool) {
+	for len(data) > 0 {
+		if len(data) < entryHead+2 {
+			return 0, 0, false
+		}
+		n := int(binary.LittleEndian.Uint16(data[entryHead:]))
+		if len(data) < entryHead+2+n {
+			return 0, 0, false
+		}
+		data = data[entryHead+2+n:]
+		names += n
+		count++
+	}
+	return count, names, true
 }
 
 func (c *cursor) attr() vfs.Attr {

@@ -64,6 +64,8 @@ func (dotL) appendReply(b []byte, r *request, p *reply) []byte {
 		b = putU32(begin(b, tWrite+1, r.tag), p.count)
 	case opAttach:
 		b = putQID(begin(b, tAttach+1, r.tag), p.qids[0])
+	case opAuth:
+		b = putQID(begin(b, tAuth+1, r.tag), p.qids[0])
 	case opStatfs:
 		b = putStatfs(begin(b, tStatfs+1, r.tag))
 	case opFsync:

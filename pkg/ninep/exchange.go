@@ -3,6 +3,7 @@ package ninep
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"syscall"
 
@@ -163,7 +164,9 @@ func (ex *exchange) hasFid(n int) bool {
 	case tAttach:
 		return k.sent && k.err == nil
 	case tWalk:
-		return k.sent && k.err == nil && len(k.qids) == len(k.names)
+		// Some servers make the fid of a walk that has ended on the way: it is
+		// clunked, and an error of that is no harm.
+		return k.sent && k.err == nil && (len(k.qids) == len(k.names) || ex.c.cfg.Foreign)
 	}
 	return false
 }
@@ -194,13 +197,27 @@ func (c *Client) send(ex *exchange, calls []*call) error {
 		k.sent = true
 	}
 	ex.left = len(calls)
+	crowd := len(calls) == 1 && len(c.calls)-len(c.tags)-c.clunks > 1
 	garbage := c.garbageLocked()
 	c.mu.Unlock()
-	c.transmit(garbage, calls)
+	c.gather(garbage, calls)
+	if crowd {
+		// Whoever else has got an answer just now may ask again: those questions
+		// then leave in one write.
+		runtime.Gosched()
+	}
+	c.out.flush()
 	return nil
 }
 
-func (c *Client) transmit(garbage, calls []*call) {
+// transmit sends calls.
+func (c *Client) transmit(calls []*call) {
+	c.gather(nil, calls)
+	c.out.flush()
+}
+
+// gather adds calls to what is to be sent.
+func (c *Client) gather(garbage, calls []*call) {
 	c.out.lock()
 	for _, k := range garbage {
 		c.out.buf = c.appendCall(c.out.buf, k)
@@ -209,7 +226,6 @@ func (c *Client) transmit(garbage, calls []*call) {
 		c.out.buf = c.appendCall(c.out.buf, k)
 	}
 	c.out.unlock()
-	c.out.flush()
 }
 
 // appendCall appends k's message.

@@ -34,6 +34,8 @@ func (c *conn) perform(ctx *reqCtx, j *job) error {
 	switch j.req.op {
 	case opAttach:
 		return c.attach(ctx, j, f)
+	case opAuth:
+		return c.authenticate(j, f)
 	case opWalk:
 		return c.walk(ctx, j, f)
 	}
@@ -86,10 +88,14 @@ func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
 
 // root attaches to the tree. The identity is nil where nobody was identified.
 func (c *conn) root(ctx context.Context, r *request) (vfs.Node, *vfs.Identity, error) {
+	claim := Claim{Uname: r.uname, NUname: r.nuname, Aname: r.aname}
 	if r.afid != noFID {
-		return nil, nil, syscall.EBADF // no Tauth made it
+		var err error
+		if claim.Credential, err = c.credentialOf(r.afid); err != nil {
+			return nil, nil, err
+		}
 	}
-	who, err := c.srv.cfg.Identify(c.peer, Claim{Uname: r.uname, NUname: r.nuname, Aname: r.aname})
+	who, err := c.srv.cfg.Identify(c.peer, claim)
 	if err != nil {
 		return nil, nil, err
 	}

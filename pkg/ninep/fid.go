@@ -67,15 +67,17 @@ type fid struct {
 	version uint32 // the open content's, for qids
 	pinned  pin
 
-	dir     vfs.DirHandle
-	entries []vfs.DirEntry // room for reading dir
-	offset  uint64         // where the next read of dir begins in Plan 9's dialect, in bytes
-	resume  uint64         // the vfs offset of that
+	dir    vfs.DirHandle
+	offset uint64 // where the next read of dir begins in Plan 9's dialect, in bytes
+	resume uint64 // the vfs offset of that
 }
 
 // quickClose tells whether closing what is open cannot block.
 func (f *fid) quickClose() bool {
 	if !f.open {
+		return true
+	}
+	if _, ok := f.dir.(*vfs.Listing); ok {
 		return true
 	}
 	_, ok := f.file.(*vfs.Bytes)

@@ -14,6 +14,9 @@ type Claim struct {
 	Uname  string // a name, which is not believed, or groups (see Speaking for users)
 	NUname uint32 // vfs.NoID is "none"
 	Aname  string
+	// Credential is what the client wrote to the fid of a Tauth; nil where it made
+	// none, which it can only where ServerConfig.Auth is set.
+	Credential []byte
 }
 
 // An IdentifyFunc decides who attaches: the identity that the tree is attached

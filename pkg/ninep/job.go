@@ -21,8 +21,9 @@ type job struct {
 	own  *fid
 	from *place // of a Twalk: where it begins; nil is an unknown fid
 
-	turn    uint64 // post.away if a reader carries it out, else 0
-	scratch []byte // what is written, was read or is encoded; used again
+	turn    uint64  // post.away if a reader carries it out, else 0
+	scratch []byte  // what is written, was read or is encoded; used again
+	lent    *buffer // what scratch is in, where that is large
 
 	// Guarded by conn.mu.
 	next      *job
@@ -71,6 +72,24 @@ func (c *conn) newJob() *job {
 
 // recycle keeps j for another request.
 func (c *conn) recycle(j *job) {
+	if j.lent != nil {
+		c.srv.buffers.put(j.lent)
+		j.lent, j.scratch = nil, nil
+	}
 	j.reset()
 	c.srv.jobs.Put(j)
+}
+
+// grow is buf with room for n more bytes, where a frame has that: beyond
+// maxScratch in a buffer that is lent.
+func (c *conn) grow(j *job, buf []byte, n int) []byte {
+	need := len(buf) + n
+	if need <= cap(buf) || need <= maxScratch || need > MaxMsize {
+		return buf
+	}
+	lent := c.srv.buffers.get(need)
+	buf = append(lent.b[:0], buf...)
+	c.srv.buffers.put(j.lent)
+	j.lent = lent
+	return buf
 }

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -18,6 +19,9 @@ func (c *Client) negotiate(ctx context.Context) error {
 	}
 	return err
 }
+
+// ErrDialect is a server that does not speak the dialect that was asked for.
+var ErrDialect = errors.New("another dialect")
 
 func (c *Client) hello() error {
 	if c.cfg.Dialect != (dotL{}).name() && c.cfg.Dialect != (plain{}).name() {
@@ -38,7 +42,7 @@ func (c *Client) hello() error {
 	case frame[4] != tVersion+1 || tag != noTag || k.end() != nil:
 		return fmt.Errorf("the answer to Tversion, of type %d, is no Rversion", frame[4])
 	case version != c.cfg.Dialect:
-		return fmt.Errorf("the server speaks %q, not %q", version, c.cfg.Dialect)
+		return fmt.Errorf("%w: the server speaks %q, not %q", ErrDialect, version, c.cfg.Dialect)
 	case msize > c.cfg.Msize || msize < MinMsize:
 		return fmt.Errorf("the server wants frames of %d bytes, which is not within %d and %d", msize, MinMsize, c.cfg.Msize)
 	}

@@ -40,10 +40,9 @@ func (plain) decode(frame []byte, r *request) error {
 	case tWrite:
 		r.op, r.fid, r.offset = opWrite, c.u32(), c.u64()
 		r.data = c.take(int(c.u32()))
-	case tAuth: // refused whatever it says, as are the next
-		r.op = opAuth
-		return nil
-	case tCreate:
+	case tAuth:
+		return decodeAuth(&c, r)
+	case tCreate: // refused whatever it says
 		r.op = opChange
 		return nil
 	case tWstat:

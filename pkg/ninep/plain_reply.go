@@ -44,6 +44,8 @@ func (d plain) message(r *request, p *reply) p9p.Message {
 		return p9p.MessageRflush{}
 	case opWrite:
 		return p9p.MessageRwrite{Count: p.count}
+	case opAuth:
+		return p9p.MessageRauth{Qid: p.qids[0].plain()}
 	case opAttach:
 		return p9p.MessageRattach{Qid: p.qids[0].plain()}
 	case opFsync:

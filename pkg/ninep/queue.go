@@ -22,7 +22,7 @@ const linger = time.Millisecond
 func (c *conn) submitLocked(j *job) (ready bool, err error) {
 	r := &j.req
 	switch {
-	case r.op == opAttach:
+	case r.op == opAttach, r.op == opAuth:
 		if j.own, err = c.makeFidLocked(r.fid); err != nil {
 			return false, err
 		}
@@ -187,7 +187,7 @@ func (c *conn) startLocked(j *job) {
 // undoLocked takes back what j did for a client that was told that it failed.
 func (c *conn) undoLocked(j *job) (undo closer) {
 	switch j.req.op {
-	case opAttach, opWalk, opOpen:
+	case opAttach, opAuth, opWalk, opOpen:
 		var pinned pin
 		at := j.own.at
 		undo, pinned = j.own.take()

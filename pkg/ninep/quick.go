@@ -44,6 +44,9 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 			return true, nil
 		}
 	case opAuth:
+		if c.srv.cfg.Auth {
+			return false, nil
+		}
 		c.mu.Unlock()
 		c.refuse(j, errNoAuth)
 		return true, nil

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"sync"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -11,8 +12,19 @@ import (
 // maxEntries bounds how many are asked of the tree at once.
 const (
 	entryGuess = 32
-	maxEntries = 4096
+	maxEntries = 512
 )
+
+// An entryBatch is room for as many.
+type entryBatch struct{ entries []vfs.DirEntry }
+
+var entryBatches = sync.Pool{New: func() any { return new(entryBatch) }}
+
+// free gives the room to the next one, without the names in it.
+func (b *entryBatch) free() {
+	clear(b.entries[:cap(b.entries)])
+	entryBatches.Put(b)
+}
 
 // readdir fills the answer with whole entries. It is as full as it can be unless
 // the directory ends: our client relies on that. "." and ".." are not listed:
@@ -26,25 +38,29 @@ func (c *conn) readdir(ctx context.Context, j *job, f *fid) error {
 	}
 	limit, offset := int(c.limit(&j.req)), j.req.offset
 	buf := j.scratch[:0]
+	batch := entryBatches.Get().(*entryBatch)
+	defer batch.free()
 	for {
 		ask := min(max((limit-len(buf))/entryGuess, 1), maxEntries)
 		var err error
-		if f.entries, err = f.dir.ReadDir(ctx, offset, f.entries[:0], ask); err != nil {
+		if batch.entries, err = f.dir.ReadDir(ctx, offset, batch.entries[:0], ask); err != nil {
 			return err
 		}
-		taken := 0
-		if buf, taken = c.appendEntries(buf, f.entries, limit); taken > 0 {
-			offset = f.entries[taken-1].Next
+		size := 0
+		for i := range batch.entries {
+			size += entryHead + 2 + len(batch.entries[i].Name)
 		}
-		if taken < len(f.entries) && len(buf) == 0 {
+		buf = c.grow(j, buf, min(size, limit-len(buf)+maxEntrySize))
+		taken := 0
+		if buf, taken = c.appendEntries(buf, batch.entries, limit); taken > 0 {
+			offset = batch.entries[taken-1].Next
+		}
+		if taken < len(batch.entries) && len(buf) == 0 {
 			return syscall.EINVAL // no room for even one
 		}
-		if taken < len(f.entries) || taken == 0 {
+		if taken < len(batch.entries) || taken == 0 {
 			break
 		}
-	}
-	if cap(f.entries) > maxEntries/4 {
-		f.entries = nil
 	}
 	j.scratch, j.rep.data = buf, buf
 	return nil

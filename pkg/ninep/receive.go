@@ -129,7 +129,7 @@ func (c *Client) discard(fid uint32) {
 	calls := c.garbageLocked()
 	c.mu.Unlock()
 	if len(calls) > 0 {
-		c.transmit(calls, nil)
+		c.transmit(calls)
 	}
 }
 

@@ -13,7 +13,7 @@ const (
 	opUnknown  op = iota // a message that is none of this dialect's
 	opNever              // a message that only servers send
 	opVersion            // msize, version
-	opAuth               //
+	opAuth               // fid
 	opAttach             // fid, uname, nuname, aname
 	opFlush              // oldtag
 	opWalk               // fid, newfid, names

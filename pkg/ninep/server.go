@@ -21,7 +21,10 @@ type ServerConfig struct {
 	// Audit takes a line for each attach (Info) and each refusal of an attach or
 	// of a connection (Warn), of which one peer gets no more than ten a second
 	// and a count of the others. Nil is Log.
-	Audit  *slog.Logger
+	Audit *slog.Logger
+	// Auth lets clients make fids by Tauth and write a credential to them, which is
+	// then part of their Claim. Otherwise Tauth is refused.
+	Auth   bool
 	Limits Limits
 	// Owners names a user and a group to clients that know them by name (9P2000).
 	// It is asked for every entry of a listing, so it answers soon, from memory

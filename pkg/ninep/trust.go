@@ -30,6 +30,10 @@ type Trust struct {
 	// says it. An attach without a number is nobody's (the overflow ids). It is for
 	// a network that is trusted as a whole.
 	Insecure bool
+	// Munge decodes a MUNGE credential, once: an attach that comes with one is its
+	// user's, over whatever. Nil refuses those. With it plain TCP is believed no more
+	// than that, even if Insecure is set: who comes without a credential is refused.
+	Munge func(ctx context.Context, credential []byte) (uid, gid uint32, err error)
 	// Lookup finds a user by name or number in this machine's user database; nil
 	// asks its files (package os/user). One who has only a number is not an error.
 	// It answers soon and may be called concurrently.
@@ -43,8 +47,14 @@ type Trust struct {
 // groups and cannot be read.
 func (t Trust) Identify(p Peer, c Claim) (vfs.Identity, error) {
 	switch {
+	case c.Credential != nil && t.Munge == nil:
+		return refuse(syscall.EACCES, "no credential is asked for")
+	case c.Credential != nil:
+		return t.byMunge(c)
 	case p.Cert != "":
 		return t.byCertificate(p.Cert, c)
+	case t.Munge != nil && p.Network == "tcp":
+		return refuse(syscall.EACCES, "without a MUNGE credential nobody is let in over tcp")
 	case t.Insecure && p.Network == "tcp":
 		return t.insecure(c)
 	}

@@ -28,9 +28,10 @@ func (c *conn) walk(ctx context.Context, j *job, f *fid) error {
 	at, ok := j.from, false
 	if len(r.names) > 0 && !c.standsIn(at, r.names[0]) {
 		at, qids, ok = walkAtOnce(ctx, at, r.names, qids)
+		ok = ok && !(c.dialect.plan9() && at.node.Type() == vfs.TypeLink)
 	}
 	if !ok {
-		at = j.from
+		at, qids = j.from, j.rep.walked[:0]
 		for i, name := range r.names {
 			next, err := c.enter(ctx, at, name)
 			if err != nil {

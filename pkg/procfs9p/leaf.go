@@ -147,7 +147,7 @@ func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 		return nil, syscall.EACCES
 	}
 	switch aname {
-	case "":
+	case "", "/": // many a client has no other name for a root
 		s := &session{leaf: l, who: who}
 		return dir{node{s: s, id: l.seed, typ: vfs.TypeDir}}, nil
 	case SnapshotName:

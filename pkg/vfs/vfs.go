@@ -90,6 +90,15 @@ type Link interface {
 	Readlink(ctx context.Context) (string, error)
 }
 
+// A StandIn is a link that leads out of the tree, to something of the reader's own
+// machine, and that knows what is nearest to it in the tree: for protocols that
+// have no links.
+type StandIn interface {
+	Link
+	// StandIn returns that node; ENOENT if there is none.
+	StandIn(ctx context.Context) (Node, error)
+}
+
 // A Handle is an open file.
 type Handle interface {
 	// ReadAt fills p with the bytes from off on and says how many there were:

@@ -3,13 +3,23 @@ module github.com/aggrfs/aggrfs/test/peers
 go 1.26.0
 
 require (
+	9fans.net/go v0.0.8-0.20250307142834-96bdba94b63f
 	github.com/aggrfs/aggrfs v0.0.0
+	github.com/docker/go-p9p v0.0.0-20191112112554-37d97cf40d03
 	github.com/maypok86/otter/v2 v2.4.0
+)
+
+require (
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/prometheus/procfs v0.23.0 // indirect
+	github.com/u-root/uio v0.0.0-20230305220412-3e8cd9d6bf63 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 )
 
 require (
 	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/hashicorp/golang-lru/v2 v2.0.7 // indirect
+	github.com/hugelgupf/p9 v0.3.0
 	golang.org/x/sys v0.49.0 // indirect
 )
 

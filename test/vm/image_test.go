@@ -32,8 +32,8 @@ var tools = map[string]string{ // and the Debian package that has them
 
 // files are written.
 var files = map[string]string{
-	"etc/passwd": "root:x:0:0::/:/bin/sh\nann:x:1001:1001::/:/bin/sh\nbob:x:1002:1002::/:/bin/sh\n",
-	"etc/group":  "root:x:0:\nann:x:1001:\nbob:x:1002:\n",
+	"etc/passwd": "root:x:0:0::/:/bin/sh\nann:x:1001:1001::/:/bin/sh\nbob:x:1002:1002::/:/bin/sh\neve:x:1003:1003::/:/bin/sh\n",
+	"etc/group":  "root:x:0:\nann:x:1001:\nbob:x:1002:\neve:x:1003:\n",
 }
 
 // makeImage makes the initramfs and returns its path.

@@ -25,9 +25,9 @@ func (g *guest) listings(d dialect, w way) {
 			}
 			// The leaf of the front end, and one behind another connection. Small
 			// reads leave the client with a part of what it got; reading again
-			// from the middle makes it ask for what it had.
+			// from the middle makes it ask for what it had, which 9P2000 forbids.
 			for path, buffer := range map[string]int{fmt.Sprintf("/%d/fd", g.fds): 32 << 10, fmt.Sprintf("/nodes/n1/%d/fd", g.fds): 512} {
-				got := names(c, dir+path, buffer, buffer > 512)
+				got := names(c, dir+path, buffer, buffer > 512 && d.users)
 				if !slices.Equal(got, want) {
 					c.errorf("%s by reads of %d bytes: %d names, not %d: %s", path, buffer, len(got), len(want), difference(got, want))
 				}

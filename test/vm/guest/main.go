@@ -6,6 +6,7 @@
 //	guest fds N                         a process that has N files open
 //	guest access PATH                   fails unless access(2) and chdir(2) find it
 //	guest roam                          a survey.Roam, from standard input
+//	guest survey                        a survey.Request, from standard input
 //
 // Everything is served from a second procfs, mounted on /native: what the tree is
 // mounted over must not be what it shows.
@@ -47,6 +48,10 @@ func (g *guest) all() {
 	}
 	for _, d := range dialects {
 		for _, w := range ways {
+			if !d.users && w.uid != 0 {
+				g.check(name("nobody in particular", d, w), func(c *check) { nobody(c, d, w) })
+				continue
+			}
 			g.tools(d, w)
 			g.users(d, w)
 			g.listings(d, w)

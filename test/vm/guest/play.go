@@ -27,6 +27,10 @@ func play(args []string) {
 		fail(unix.Chdir(args[1]))
 	case "fds":
 		hold(args[1])
+	case "survey":
+		var r survey.Request
+		fail(json.NewDecoder(os.Stdin).Decode(&r))
+		fail(json.NewEncoder(os.Stdout).Encode(survey.Take(r)))
 	case "roam":
 		var r survey.Roam
 		fail(json.NewDecoder(os.Stdin).Decode(&r))

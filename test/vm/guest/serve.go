@@ -16,6 +16,7 @@ import (
 const (
 	ann = 1001
 	bob = 1002
+	eve = 1003 // who sees all processes, and reads what the kernel lets her read
 )
 
 // mainConfig is the front end of most checks. Its time-outs are long: nothing hangs
@@ -32,6 +33,7 @@ timeouts: {connect: 20s, read: 20s, sweep: 20s}
 views:
   - {users: ann, nodes: "head,n1"}
   - {users: bob, nodes: n1}
+  - {users: eve, nodes: all, processes: all}
 nodes:
   - {nodes: n1, address: "unix:/run/n1.sock"}
 `
@@ -43,10 +45,10 @@ type workload map[int][]int
 // n1 is this machine again: each process is there twice, as PID and as 10000000+PID.
 func (g *guest) serve(c *check) {
 	g.pids = make(workload)
-	for i := range 18 {
-		uid := []int{0, ann, bob}[i%3]
+	for i := range 24 {
+		uid := []int{0, ann, bob, eve}[i%4]
 		cmd := as(c, uid, "/bin/sleep", fmt.Sprint(1000000+i))
-		if i%4 == 3 { // with a child
+		if i%5 == 4 { // with a child
 			cmd = as(c, uid, "/bin/sh", "-c", fmt.Sprintf("sleep %d & wait", 1000000+i))
 		}
 		// Not the check's context, which ends with it.
@@ -94,10 +96,11 @@ type dialect struct {
 	users   bool   // it carries who is asking
 }
 
-// dialects are those that everything is tried with. One without symbolic links,
-// 9P2000, needs a server whose self can be walked to, and none of what users says.
+// dialects are those that everything is tried with. 9P2000 knows neither symbolic
+// links nor numbers of users: to the kernel all files are the default user's.
 var dialects = []dialect{
 	{name: "9P2000.L", options: "version=9p2000.L", users: true},
+	{name: "9P2000", options: "version=9p2000,dfltuid=0,dfltgid=0"},
 }
 
 // A way is how the kernel's client reaches the server.

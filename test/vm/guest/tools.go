@@ -20,13 +20,20 @@ func (g *guest) tools(d dialect, w way) {
 		})
 	}
 	on9p("ps", func(c *check, dir string) {
-		argv := []string{"ps", "-eo", "pid,ppid,pgid,sid,tty,ni,uid,gid,euser,args"}
-		w.compare(c, dir, argv, func(text string) table { return parse(text, 10, []int{0, 1, 2, 3}) })
+		argv, columns := []string{"ps", "-eo", "pid,ppid,pgid,sid,tty,ni,uid,gid,euser,args"}, 10
+		if !d.users { // the owners of files are not those of the processes
+			argv, columns = []string{"ps", "-eo", "pid,ppid,pgid,sid,tty,ni,ruid,rgid,args"}, 9
+		}
+		w.compare(c, dir, argv, func(text string) table { return parse(text, columns, []int{0, 1, 2, 3}) })
 	})
 	on9p("top -b", func(c *check, dir string) {
 		w.compare(c, dir, []string{"top", "-b", "-n1", "-w", "400"}, func(text string) table {
 			_, rows, _ := strings.Cut(text, "\n\n")
-			return parse(rows, 12, []int{0}).columns(0, 1, 2, 3, 11)
+			t := parse(rows, 12, []int{0})
+			if !d.users {
+				return t.columns(0, 2, 3, 11)
+			}
+			return t.columns(0, 1, 2, 3, 11)
 		})
 	})
 	on9p("pgrep", func(c *check, dir string) {

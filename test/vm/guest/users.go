@@ -56,6 +56,7 @@ func (g *guest) users(d dialect, w way) {
 		g.heldByRoot(c, dir)
 	})
 	if w.name == "unix" {
+		g.check(name("rights are the kernel's", d, w), func(c *check) { g.rights(c, d, w) })
 		g.check(name("what docs/mount.md says of access=", d, w), func(c *check) { g.otherAccess(c, d, w) })
 	}
 	g.check(name("access=0", d, w), func(c *check) {
@@ -70,6 +71,25 @@ func (g *guest) users(d dialect, w way) {
 			}
 		}
 	})
+}
+
+// nobody mounts by a way and in a dialect that say nothing of who reads: the mount
+// works, and nobody's processes are there.
+func nobody(c *check, d dialect, w way) {
+	dir, unmount := mount(c, d, w, 0, "msize=65536")
+	defer unmount()
+	entries := names(c, dir, 32<<10, false)
+	if !slices.Contains(entries, "cluster") {
+		c.errorf("no cluster in %v", entries)
+	}
+	for _, name := range entries {
+		if _, err := strconv.Atoi(name); err == nil {
+			c.errorf("process %s", name)
+		}
+	}
+	if _, err := os.ReadFile(dir + "/1/status"); err == nil {
+		c.errorf("process 1 can be read")
+	}
 }
 
 // sees compares what is listed to a user on the tree with what is theirs by the
@@ -95,11 +115,9 @@ func (g *guest) sees(c *check, dir string, uid int) {
 	if !slices.Equal(got, want) || len(want) < 6 {
 		c.errorf("user %d sees %v, not %v", uid, got, want)
 	}
-	if uid == ann {
-		argv := []string{"ps", "-eo", "uid="}
-		if out := output(c, on(c, dir, uid, argv...)); strings.Trim(out, " \n"+strconv.Itoa(uid)) != "" || strings.Count(out, "\n") < len(want) {
-			c.errorf("ps shows processes of %s", out)
-		}
+	argv := []string{"ps", "-eo", "uid="}
+	if out := output(c, on(c, dir, uid, argv...)); strings.Trim(out, " \n"+strconv.Itoa(uid)) != "" || strings.Count(out, "\n") < len(want) {
+		c.errorf("ps shows processes of %s", out)
 	}
 }
 
@@ -170,9 +188,9 @@ func (g *guest) plan(dir string, uid int) survey.Roam {
 				r.Secrets = append(r.Secrets, fmt.Sprintf("/%d/", pid), fmt.Sprintf("/%d/", there))
 			case uid == ann:
 				r.Own = append(append(r.Own, onHead...), onN1...)
-			default: // bob has no view of the head
+			default: // bob has no view of the head, but could be any of his processes there
 				r.Own = append(r.Own, onN1...)
-				r.Others = append(r.Others, onHead...)
+				r.Others = append(r.Others, onHead[1:]...)
 			}
 		}
 	}
@@ -190,7 +208,7 @@ func writes(c *check, d dialect, w way) {
 		}
 		return err
 	}
-	for what, err := range map[string]error{
+	refused := map[string]error{
 		"open for writing":             open(syscall.O_WRONLY, "/1/comm"),
 		"open for reading and writing": open(syscall.O_RDWR, "/10000001/oom_score_adj"),
 		"create":                       open(syscall.O_WRONLY|syscall.O_CREAT, "/new"),
@@ -206,7 +224,13 @@ func writes(c *check, d dialect, w way) {
 		"chown":                        syscall.Chown(dir+"/meminfo", 1, 1),
 		"utimes":                       syscall.Utimes(dir+"/meminfo", []syscall.Timeval{{}, {}}),
 		"setxattr":                     syscall.Setxattr(dir+"/meminfo", "user.x", []byte("y"), 0),
-	} {
+	}
+	if !d.users { // of these 9P2000 has no message
+		for _, what := range []string{"mknod", "symlink", "link", "chown", "setxattr"} {
+			delete(refused, what)
+		}
+	}
+	for what, err := range refused {
 		if !errors.Is(err, syscall.EROFS) {
 			c.errorf("%s: %v, not EROFS", what, err)
 		}

@@ -1,0 +1,110 @@
+// Package munge decodes credentials of MUNGE, by the program unmunge(1) and so by the
+// daemon munged(8) of this machine: it knows the key, and which credentials it has seen.
+package munge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Decoder is how to reach the daemon.
+type Decoder struct {
+	// Program is unmunge; "" is that of the PATH.
+	Program string
+	// Socket is the daemon's; "" is the usual one.
+	Socket string
+}
+
+// maxOutput bounds what is taken from the program, in bytes.
+const maxOutput = 64 << 10
+
+// Decode says who made a credential: the effective user and group of the process that
+// did. A credential is good once, and for some minutes (its maker says how long). It
+// returns soon after ctx ends.
+func (d Decoder) Decode(ctx context.Context, credential []byte) (uid, gid uint32, err error) {
+	// The daemon takes one in text form and no other.
+	text := bytes.TrimRight(credential, "\n\x00")
+	if !bytes.HasPrefix(text, []byte("MUNGE:")) || bytes.IndexByte(text, 0) >= 0 {
+		return 0, 0, errors.New("it is none of MUNGE's")
+	}
+	program := d.Program
+	if program == "" {
+		program = "unmunge"
+	}
+	argv := []string{"--keys=STATUS,UID,GID"}
+	if d.Socket != "" {
+		argv = append(argv, "--socket="+d.Socket)
+	}
+	cmd := exec.CommandContext(ctx, program, argv...)
+	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
+	cmd.WaitDelay = time.Second
+	cmd.Stdin = bytes.NewReader(text)
+	var out, stderr limited
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	ran := cmd.Run()
+	if uid, gid, err = parse(out.String()); err != nil {
+		if why, _, _ := strings.Cut(stderr.String(), "\n"); why != "" {
+			err = fmt.Errorf("%q", why)
+		}
+	}
+	if err == nil {
+		err = ran
+	}
+	if err != nil && out.Len() == 0 && stderr.Len() == 0 {
+		err = ran
+	}
+	return uid, gid, err
+}
+
+// parse reads what unmunge prints: lines of a key and a value, which is a word and a
+// number, "root (0)", up to an empty one; and behind that what else is in the
+// credential.
+func parse(text string) (uid, gid uint32, err error) {
+	values := make(map[string]string)
+	for line := range strings.Lines(text) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), ":")
+		if !ok {
+			break
+		}
+		if _, twice := values[key]; !twice {
+			values[key] = strings.TrimSpace(value)
+		}
+	}
+	if status := values["STATUS"]; number(status) != "0" {
+		return 0, 0, fmt.Errorf("unmunge says %q", status)
+	}
+	ids := [2]uint32{}
+	for i, key := range []string{"UID", "GID"} {
+		n, err := strconv.ParseUint(number(values[key]), 10, 32)
+		if err != nil {
+			return 0, 0, fmt.Errorf("unmunge says that %s is %q", key, values[key])
+		}
+		ids[i] = uint32(n)
+	}
+	return ids[0], ids[1], nil
+}
+
+// number is what is in the brackets at the end of a value.
+func number(value string) string {
+	inside, ok := strings.CutSuffix(value, ")")
+	if !ok {
+		return ""
+	}
+	return inside[strings.LastIndexByte(inside, '(')+1:]
+}
+
+// limited takes what is written up to maxOutput, and forgets the rest.
+type limited struct{ bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := maxOutput - l.Len(); room > 0 {
+		l.Buffer.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}

@@ -1,0 +1,115 @@
+package foreign
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// What is taken for granted where the files do not tell.
+const (
+	defaultHz     = 100 // USER_HZ of all but the oldest machines
+	defaultPage   = 4096
+	defaultPIDMax = 32768
+	hidden        = 2 // hidepid=invisible
+)
+
+// maxFact is the longest file that facts come from, in bytes: stat has a long line
+// for interrupts.
+const maxFact = 1 << 20
+
+// facts is what the server's files tell of its machine, and whether they are those of
+// Linux.
+func (l *Leaf) facts(ctx context.Context, root vfs.Dir) (f snapshot.Facts, linux bool) {
+	f = snapshot.Facts{
+		BootID: l.own, BootTime: l.born, Hz: defaultHz, PageSize: defaultPage, PIDMax: defaultPIDMax,
+		Version: "foreign", HidePID: hidden, PIDGID: vfs.NoID,
+	}
+	version, err := read(ctx, root, maxFact, "version")
+	if err != nil || !bytes.HasPrefix(version, []byte("Linux version ")) {
+		return f, false
+	}
+	text := func(path ...string) string {
+		content, err := read(ctx, root, maxFact, path...)
+		if err != nil {
+			return ""
+		}
+		line, _, _ := strings.Cut(string(content), "\n")
+		return line[:min(len(line), 255)]
+	}
+	if id := text("sys", "kernel", "random", "boot_id"); id != "" {
+		f.BootID = id
+	}
+	f.Release, f.Hostname = text("sys", "kernel", "osrelease"), text("sys", "kernel", "hostname")
+	if n, err := strconv.ParseInt(text("sys", "kernel", "pid_max"), 10, 32); err == nil && n > 0 {
+		f.PIDMax = int(n)
+	}
+	if stat, err := read(ctx, root, maxFact, "stat"); err == nil {
+		_, rest, _ := bytes.Cut(stat, []byte("\nbtime "))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		if n, err := strconv.ParseInt(string(line), 10, 64); err == nil && n > 0 && n < math.MaxInt32*4 {
+			f.BootTime = time.Unix(n, 0)
+		}
+	}
+	return f, true
+}
+
+// pageSize is found where a process's size is told in pages and in kB: in statm and in
+// status.
+func pageSize(found []visited, files []string) int {
+	statm, status := slices.Index(files, "statm"), slices.Index(files, "status")
+	if statm < 0 || status < 0 {
+		return defaultPage
+	}
+	for _, p := range found {
+		first, _, _ := strings.Cut(string(p.files[statm]), " ")
+		pages, err := strconv.ParseInt(first, 10, 64)
+		kb, ok := field(p.files[status], "VmSize:")
+		if err != nil || !ok || pages <= 0 || kb <= 0 || kb > math.MaxInt64>>10 || kb<<10%pages != 0 {
+			continue
+		}
+		switch size := kb << 10 / pages; size {
+		case 4 << 10, 8 << 10, 16 << 10, 64 << 10:
+			return int(size)
+		}
+	}
+	return defaultPage
+}
+
+// field is the first number behind a key in a file like status.
+func field(status []byte, key string) (n int64, ok bool) {
+	_, rest, found := bytes.Cut(status, []byte("\n"+key))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	f := bytes.Fields(line)
+	if !found || len(f) == 0 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(f[0]), 10, 64)
+	return n, err == nil
+}
+
+// owner is the effective user and group of a process, as its status tells them.
+func owner(status []byte) (uid, gid uint32, ok bool) {
+	ids := [2]uint32{}
+	for i, key := range []string{"\nUid:", "\nGid:"} {
+		_, rest, _ := bytes.Cut(status, []byte(key))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		f := bytes.Fields(line)
+		if len(f) < 2 {
+			return 0, 0, false
+		}
+		n, err := strconv.ParseUint(string(f[1]), 10, 32)
+		if err != nil || uint32(n) == vfs.NoID {
+			return 0, 0, false
+		}
+		ids[i] = uint32(n)
+	}
+	return ids[0], ids[1], true
+}

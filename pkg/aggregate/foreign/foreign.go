@@ -1,0 +1,101 @@
+// Package foreign makes a leaf of a 9P server that is none: what it serves is read
+// by walk and read alone, as any client reads it, and its snapshots are made here.
+//
+// A server whose files are those of Linux's /proc, which its version file shows, has
+// processes; of any other, such as Plan 9's own /proc, the snapshots have none, and it
+// is seen as it is, below nodes/.
+//
+// Such a server cannot read as a user, and what it may show to whom is unknown. So it
+// is root's alone: nobody else can attach, and the facts say that processes are
+// hidden from everybody else, whatever a view grants.
+//
+// Nothing that comes from it is believed. What a snapshot may hold, and how long it
+// may take, is bounded; processes beyond that are counted as skipped.
+package foreign
+
+import (
+	"context"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Config says what a foreign server is.
+type Config struct {
+	Aname string // what to attach to: its /proc
+	Log   *slog.Logger
+}
+
+// snapshotName is the attach name of a leaf's snapshots.
+const snapshotName = "snapshot"
+
+// A Leaf is a tree like a leaf's, made of another.
+type Leaf struct {
+	server vfs.Tree
+	cfg    Config
+	born   time.Time
+	turn   chan struct{} // holds one: a sweep at a time
+	own    string        // a boot id for a server without one
+}
+
+// New makes a leaf of what server serves. bootID stands for the boot of a server that
+// tells none; it should differ from one connection to the next.
+func New(server vfs.Tree, cfg Config, bootID string) *Leaf {
+	l := &Leaf{server: server, cfg: cfg, born: time.Now(), turn: make(chan struct{}, 1), own: bootID}
+	l.turn <- struct{}{}
+	return l
+}
+
+// Attach implements vfs.Tree.
+func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	if !who.IsRoot() {
+		return nil, syscall.EACCES
+	}
+	switch aname {
+	case "":
+		return l.server.Attach(ctx, vfs.Root, l.cfg.Aname)
+	case snapshotName:
+		const id = 1<<63 | 1
+		return snapshot.NewDir(id, vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o500, Nlink: 2, Mtime: l.born}, l.sweep), nil
+	}
+	return nil, syscall.ENOENT
+}
+
+// sweep makes one answer, one at a time.
+func (l *Leaf) sweep(ctx context.Context, req snapshot.Request) ([]byte, error) {
+	select {
+	case <-l.turn:
+		defer func() { l.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	n, err := l.Attach(ctx, vfs.Root, "")
+	if err != nil {
+		return nil, err
+	}
+	root, ok := n.(vfs.Dir)
+	if !ok {
+		return nil, syscall.ENOTDIR
+	}
+	facts, linux := l.facts(ctx, root)
+	var b snapshot.Builder
+	if !linux {
+		b.Reset(facts, req.Files)
+		return b.Finish(false)
+	}
+	pids, err := listPIDs(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	found, skipped := visitAll(ctx, root, pids, req.Files)
+	facts.PageSize = pageSize(found, req.Files)
+	b.Reset(facts, req.Files)
+	b.Skip(skipped)
+	for _, p := range found {
+		p.add(&b)
+	}
+	return b.Finish(false)
+}

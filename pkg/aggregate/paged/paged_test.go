@@ -1,0 +1,336 @@
+package paged
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A clock is moved by hand.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.t
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.t = c.t.Add(d)
+}
+
+type key struct {
+	index int
+	pid   int32
+}
+
+// Five thousand nodes with the longest pids there are: a number never names two
+// processes at once, and each leads back to its own.
+func TestOneProcessEach(t *testing.T) {
+	const nodes, each = 5000, 60
+	s := New()
+	random := rand.New(rand.NewPCG(1, 2))
+	by := make(map[int32]key)
+	for index := 1; index <= nodes; index++ {
+		for range each {
+			k := key{index, 1 + random.Int32N(MaxPID)}
+			g := s.GPID(k.index, k.pid)
+			if g < First {
+				t.Fatalf("%v has %d", k, g)
+			}
+			if other, taken := by[g]; taken && other != k {
+				t.Fatalf("%d names %v and %v", g, other, k)
+			}
+			by[g] = k
+		}
+	}
+	for g, k := range by {
+		if index, pid, ok := s.Split(g); !ok || index != k.index || pid != k.pid {
+			t.Fatalf("%d leads to %d of node %d, not to %v", g, pid, index, k)
+		}
+		if again := s.GPID(k.index, k.pid); again != g {
+			t.Fatalf("%v has %d and %d", k, g, again)
+		}
+	}
+	for _, k := range []key{{0, 1}, {1, 0}, {1, -1}, {1, MaxPID + 1}, {MaxIndex + 1, 1}, {-1, 1}} {
+		if g := s.GPID(k.index, k.pid); g != 0 {
+			t.Errorf("%v has %d", k, g)
+		}
+	}
+	for _, g := range []int32{-1, 0, 1, First - 1, 1<<31 - 1} {
+		if index, pid, ok := s.Split(g); ok {
+			t.Errorf("%d leads to %d of node %d", g, pid, index)
+		}
+	}
+}
+
+// A world is a space and the processes that nodes show.
+type world struct {
+	t     *testing.T
+	s     *Space
+	clock *clock
+	procs map[int][]int32
+	held  map[int32]key // numbers of processes that are there
+}
+
+// sweep shows a node's processes and notes their numbers.
+func (w *world) sweep(index int) {
+	w.t.Helper()
+	pids := w.procs[index]
+	slices.Sort(pids)
+	w.s.Seen(index, slices.Values(pids))
+	for _, pid := range pids {
+		k := key{index, pid}
+		g := w.s.GPID(index, pid)
+		if g == 0 {
+			continue // full
+		}
+		if other, taken := w.held[g]; taken && other != k {
+			w.t.Fatalf("%d names %v and %v", g, other, k)
+		}
+		w.held[g] = k
+	}
+}
+
+// kill ends processes: their numbers are free to be used again.
+func (w *world) kill(index int, pid int32) {
+	w.procs[index] = slices.DeleteFunc(w.procs[index], func(p int32) bool { return p == pid })
+	for g, k := range w.held {
+		if k == (key{index, pid}) {
+			delete(w.held, g)
+		}
+	}
+}
+
+// Random births, deaths, sweeps and restarts in a space that is nearly full: while a
+// process lives its number is its own and stays the same, over restarts too.
+func TestChurn(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		path := filepath.Join(t.TempDir(), "pages")
+		c := &clock{t: time.Unix(1e9, 0)}
+		const total = 40
+		s, err := open(path, total, c.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{t: t, s: s, clock: c, procs: map[int][]int32{}, held: map[int32]key{}}
+		for range 400 {
+			index := 1 + random.IntN(6)
+			switch random.IntN(10) {
+			case 0, 1, 2, 3:
+				pid := 1 + random.Int32N(2000)
+				if !slices.Contains(w.procs[index], pid) {
+					w.procs[index] = append(w.procs[index], pid)
+				}
+			case 4, 5:
+				if all := w.procs[index]; len(all) > 0 {
+					w.kill(index, all[random.IntN(len(all))])
+				}
+			case 6:
+				c.pass(Rest / 2)
+			case 7:
+				if err := w.s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if w.s, err = open(path, total, c.now); err != nil {
+					t.Fatal(err)
+				}
+				for g, k := range w.held {
+					if got := w.s.GPID(k.index, k.pid); got != g {
+						t.Fatalf("seed %d: %v had %d and has %d after a restart", seed, k, g, got)
+					}
+				}
+			default:
+				w.sweep(index)
+			}
+		}
+		for g, k := range w.held {
+			if index, pid, ok := w.s.Split(g); !ok || (key{index, pid}) != k {
+				t.Fatalf("seed %d: %d leads to %d of node %d, not to %v", seed, g, pid, index, k)
+			}
+		}
+		w.s.Close()
+	}
+}
+
+// A full space is an error and never a number that somebody else has; and it is none
+// any more when pages have been given back.
+func TestFull(t *testing.T) {
+	c := &clock{t: time.Unix(1e9, 0)}
+	s := newSpace(3, c.now)
+	var first [3]int32
+	for i := range first {
+		first[i] = s.GPID(1, int32(i*PageSize+1))
+	}
+	if g := s.GPID(2, 1); g != 0 || s.Err() == nil || !strings.Contains(s.Err().Error(), "in use") || s.Full() != 1 {
+		t.Errorf("one too many has %d, %v", g, s.Err())
+	}
+	alive := slices.Values([]int32{1})
+	s.Seen(1, alive) // what was asked for counts as seen once
+	s.Seen(1, alive)
+	c.pass(Rest)
+	s.Seen(1, alive)
+	g := s.GPID(2, 1)
+	if g == 0 || s.Err() != nil {
+		t.Errorf("after pages were given back: %d, %v", g, s.Err())
+	}
+	if got := s.GPID(1, 1); got != first[0] {
+		t.Errorf("a process that lives has %d, not %d", got, first[0])
+	}
+	if _, _, ok := s.Split(first[1]); ok && first[1]/PageSize != g/PageSize && first[2]/PageSize != g/PageSize {
+		t.Errorf("%d, which was given back, leads somewhere", first[1])
+	}
+}
+
+// What was given back is dealt last.
+func TestReusedLast(t *testing.T) {
+	c := &clock{t: time.Unix(1e9, 0)}
+	s := newSpace(10, c.now)
+	old := s.GPID(1, 1)
+	none := slices.Values([]int32{})
+	s.Seen(1, none)
+	s.Seen(1, none)
+	c.pass(Rest)
+	s.Seen(1, none)
+	for i := range int32(9) {
+		if g := s.GPID(2, i*PageSize+1); g == old {
+			t.Fatalf("%d is dealt again as number %d", old, i)
+		}
+	}
+	if g := s.GPID(2, 20*PageSize+1); g != old {
+		t.Errorf("the last one has %d, not %d", g, old)
+	}
+}
+
+// The journal: a torn end is cut off, anything else that is wrong is refused, and only
+// one process has it.
+func TestJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dir", "pages")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := s.GPID(3, 4_000_000)
+	other := s.GPID(4, 5)
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "another aggrfs") {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(raw []byte) (*Space, error) {
+		if err := os.WriteFile(path, raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return Open(path)
+	}
+	for cut := range recordSize {
+		s, err := try(good[:len(good)-cut])
+		if err != nil {
+			t.Fatalf("cut by %d: %v", cut, err)
+		}
+		if g := s.GPID(3, 4_000_000); g != want {
+			t.Errorf("cut by %d: %d, not %d", cut, g, want)
+		}
+		if g := s.GPID(4, 5); g == 0 || cut == 0 && g != other {
+			t.Errorf("cut by %d: %d", cut, g)
+		}
+		s.Close()
+	}
+	record := func(i int) []byte { return good[len(magic)+i*recordSize:][:recordSize] }
+	damaged := slices.Clone(good)
+	damaged[len(magic)+3] ^= 1
+	for what, raw := range map[string][]byte{
+		"no journal":   []byte("some text that is none"),
+		"a bad record": damaged,
+		"dealt twice":  slices.Concat(good, record(0)),
+	} {
+		if s, err := try(raw); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", what, err)
+			s.Close()
+		}
+	}
+}
+
+// A journal that is mostly about the past is written anew.
+func TestRewrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pages")
+	c := &clock{t: time.Unix(1e9, 0)}
+	s, err := open(path, Pages, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := s.GPID(1, 1)
+	for round := range int32(2000) {
+		s.GPID(2, 1+round*PageSize)
+	}
+	none := slices.Values([]int32{})
+	for range 3 {
+		s.Seen(2, none)
+		c.pass(Rest)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.Stat(path)
+	if s, err = open(path, Pages, c.now); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	after, _ := os.Stat(path)
+	t.Logf("%d bytes, then %d", before.Size(), after.Size())
+	if g := s.GPID(1, 1); g != keep {
+		t.Errorf("%d, not %d", g, keep)
+	}
+	if g := s.GPID(5, 1); g <= keep {
+		t.Errorf("a fresh one has %d", g)
+	}
+}
+
+// Lookups go on while pages are dealt and given back.
+func TestConcurrent(t *testing.T) {
+	c := &clock{t: time.Unix(1e9, 0)}
+	s := newSpace(Pages, c.now)
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(9, uint64(worker)))
+			for range 5000 {
+				k := key{1 + random.IntN(20), 1 + random.Int32N(100_000)}
+				g := s.GPID(k.index, k.pid)
+				if index, pid, ok := s.Split(g); ok && (key{index, pid}) != k {
+					t.Errorf("%v has %d, which leads to %d of node %d", k, g, pid, index)
+				}
+				if random.IntN(50) == 0 {
+					s.Seen(k.index, slices.Values([]int32{k.pid}))
+					c.pass(Rest / 4)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func BenchmarkGPID(b *testing.B) {
+	s := New()
+	s.GPID(7, 12345)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.GPID(7, 12345)
+	}
+}
