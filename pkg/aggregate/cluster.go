@@ -28,6 +28,7 @@ type Cluster struct {
 	access  *access.Authority
 	numbers numbering
 	store   *cachepolicy.Store
+	streaks *streaks
 	notes   notes
 	stop    context.CancelFunc
 	work    sync.WaitGroup
@@ -44,7 +45,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, users: cfg.Names, access: cfg.Access, numbers: cfg.numbering(), stop: stop,
+		cfg: cfg, host: host, streaks: newStreaks(), users: cfg.Names, access: cfg.Access, numbers: cfg.numbering(), stop: stop,
 		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
 		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
@@ -100,7 +101,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 }
 
 func (c *Cluster) addNode(n *node) {
-	n.store, n.policy = c.store, c.store.Policy
+	n.store, n.policy, n.streaks = c.store, c.store.Policy, c.streaks
 	c.nodes = append(c.nodes, n)
 	c.byName[n.name], c.byIndex[n.index] = n, n
 }

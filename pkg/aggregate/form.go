@@ -63,7 +63,7 @@ func mask(name string, raw []byte) (bytes []byte, ok bool) {
 	switch name {
 	case "stat":
 		return snapshot.MaskStat(nil, raw)
-	case "statm", "status", "cmdline", "comm":
+	case "statm", "status", "cmdline", "comm", "cgroup":
 		return raw, true // the same for all
 	}
 	return nil, false

@@ -36,9 +36,20 @@ func (p *process) kept(boot string) cachepolicy.Process {
 	return cachepolicy.Process{Node: string(p.n.name), Boot: boot, PID: int(p.pid), Start: p.leaf}
 }
 
+// readKept is what is held under that key. What is not held comes with that of all
+// other processes, if r is one in a row, or is what one brings.
+func (r *remote) readKept(ctx context.Context, key cachepolicy.Key, one cachepolicy.Fetch) (cachepolicy.Value, error) {
+	return r.n.store.Read(ctx, key, func(ctx context.Context) ([]byte, error) {
+		if content, err, ok := r.brought(r.readAhead(ctx)); ok {
+			return content, err
+		}
+		return one(ctx)
+	})
+}
+
 // openKept opens a file of that key: as it is held, or as the node gives it now.
 func (f *remoteFile) openKept(ctx context.Context, key cachepolicy.Key) (vfs.Handle, error) {
-	v, err := f.n.store.Read(ctx, key, func(ctx context.Context) (raw []byte, err error) {
+	v, err := f.readKept(ctx, key, func(ctx context.Context) (raw []byte, err error) {
 		err = f.exchange(ctx, func(ctx context.Context, h vfs.Handle) error {
 			defer h.Close()
 			raw, err = vfs.ReadAll(ctx, h, maxRewrite)

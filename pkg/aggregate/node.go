@@ -28,6 +28,7 @@ type node struct {
 	dial    Dialer
 	policy  func() *cachepolicy.Policy // in force now
 	store   *cachepolicy.Store         // what is held of it besides the table; nil is nothing
+	streaks *streaks                   // who reads what process after process, of all nodes of the cluster
 	limits  atomic.Pointer[Timeouts]
 	log     *slog.Logger
 	now     func() time.Time
@@ -42,13 +43,15 @@ type node struct {
 	cluster   bool
 	sameNames atomic.Bool
 
+	aheads aheads // what is brought ahead of who reads process after process
+
 	stale   atomic.Int64 // when an old value was shown last, since the node did not answer, ns since 1970
 	late    atomic.Int32 // processes read one by one since the table expired, see renew
 	latePID atomic.Int32 // the last of them
 
 	suspect chan struct{} // holds a token when somebody wants the node probed
 	ctx     context.Context
-	wg      sync.WaitGroup // run, and the sweep under way
+	wg      sync.WaitGroup // run, the sweep under way, and what is brought ahead
 
 	mu     sync.Mutex
 	health health              // guarded by mu
@@ -65,7 +68,7 @@ const maxRoots = 4096
 func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 	n := &node{
 		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
-		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now,
+		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(),
 		log:     cfg.Log.With("node", string(nc.Name)),
 		numbers: cfg.numbering(),
 		suspect: make(chan struct{}, 1),

@@ -197,6 +197,22 @@ func (f *remoteFile) exchange(ctx context.Context, use func(context.Context, vfs
 
 // Readlink implements vfs.Link.
 func (l *remoteLink) Readlink(ctx context.Context) (string, error) {
+	if err := l.exists(l.path); err != nil {
+		return "", err
+	}
+	key, ok := l.kept()
+	if !ok {
+		return l.readlinkNow(ctx)
+	}
+	v, err := l.readKept(ctx, key, func(ctx context.Context) ([]byte, error) {
+		text, err := l.readlinkNow(ctx)
+		return []byte(text), err
+	})
+	return string(v.Content), err
+}
+
+// readlinkNow is the text of the link as the node gives it.
+func (l *remoteLink) readlinkNow(ctx context.Context) (string, error) {
 	found, _, err := l.walk(ctx)
 	if err != nil {
 		return "", err

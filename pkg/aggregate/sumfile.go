@@ -27,10 +27,22 @@ func newSumFile(v *view, name string, id uint64) vfs.Node {
 func (v *view) gather(ctx context.Context, name string) []sums.Part {
 	nodes := v.nodes()
 	texts := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) (text []byte) {
-		_ = n.call(ctx, v.who, func(ctx context.Context, root vfs.Dir) (err error) {
-			text, err = vfs.ReadFile(ctx, root, maxSumPart, name)
-			return err
-		})
+		r := remote{n: n, v: v, path: []string{name}}
+		one := func(ctx context.Context) (text []byte, err error) {
+			err = n.call(ctx, v.who, func(ctx context.Context, root vfs.Dir) error {
+				text, err = vfs.ReadFile(ctx, root, maxSumPart, name)
+				return err
+			})
+			return text, err
+		}
+		if key, ok := r.kept(); ok {
+			held, err := n.store.Read(ctx, key, one)
+			if err == nil {
+				text = held.Content
+			}
+		} else {
+			text, _ = one(ctx) // why not is in the node's health
+		}
 		if text != nil {
 			text = n.limit(ctx, v, name, text)
 		}

@@ -103,19 +103,10 @@ func (n *node) startFetch() *fetch {
 // takeSnapshot makes the exchange.
 func (n *node) takeSnapshot() (*table, error) {
 	began := n.now()
-	var t *snapshot.Table
 	policy := n.policy()
-	err := n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
-		h, err := openRPC(ctx, dir, snapshot.SweepFile)
-		if err != nil {
-			return err
-		}
-		defer h.Close()
-		t, err = snapshot.Fetch(ctx, h, snapshot.Request{Files: policy.Prefetch()}, snapshot.Limits{})
-		return err
-	})
+	t, err := n.exchangeSnapshot(snapshot.Request{Files: policy.Prefetch()})
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+		return nil, err
 	}
 	keep := policy.Table()
 	if k := t.Facts().Keep; k > 0 {
@@ -125,6 +116,23 @@ func (n *node) takeSnapshot() (*table, error) {
 	// reads on from it: it is good for as long as it took, at least.
 	keep = max(keep, 2*n.now().Sub(began))
 	return &table{Table: t, expires: began.Add(keep)}, nil
+}
+
+// exchangeSnapshot asks the node for a snapshot.
+func (n *node) exchangeSnapshot(req snapshot.Request) (t *snapshot.Table, err error) {
+	err = n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
+		h, err := openRPC(ctx, dir, snapshot.SweepFile)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		t, err = snapshot.Fetch(ctx, h, req, snapshot.Limits{})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return t, nil
 }
 
 // A writeOpener is a file that must be told when it is opened for writing too.

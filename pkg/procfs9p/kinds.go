@@ -28,6 +28,10 @@ var onceFiles = map[string]bool{
 // quickDirs are the directories whose listing and links take no such lock.
 var quickDirs = map[string]bool{"": true, "task": true, "fd": true, "fdinfo": true, "ns": true, "attr": true}
 
+// processLinks are the links of a process directory. Their texts are found
+// without a lock that may be held for long.
+var processLinks = map[string]bool{"exe": true, "cwd": true, "root": true}
+
 // mayBlockFile tells whether reading the file may block; rel is relative to a
 // process directory, or to the root where process is false.
 func mayBlockFile(process bool, rel string) bool {

@@ -41,13 +41,14 @@ type wanted struct {
 	quick bool // see quickFiles
 	once  bool // see onceFiles
 	gone  bool // never exported
+	link  bool // see processLinks
 }
 
 func wantedFiles(names []string) []wanted {
 	files := make([]wanted, len(names))
 	for i, name := range names {
 		inside := inThread(name)
-		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(true, name)}
+		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(true, name), link: processLinks[name]}
 	}
 	return files
 }
@@ -188,6 +189,8 @@ func (k *worker) add(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {
 	switch {
 	case f.gone:
 		return syscall.ENOENT, true
+	case f.link:
+		return k.addLink(dirfd, f), true
 	case f.quick:
 		return k.addQuick(dirfd, f), true
 	}

@@ -52,6 +52,21 @@ func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
 	return 0
 }
 
+// addLink adds the text of a link.
+func (k *worker) addLink(dirfd int, f *wanted) syscall.Errno {
+	fd, err := openAt(dirfd, f.name, openPath)
+	if err != nil {
+		return vfs.Errno(err)
+	}
+	defer unix.Close(fd)
+	text, err := readlink(fd)
+	if err != nil {
+		return vfs.Errno(err)
+	}
+	k.b.Add([]byte(text))
+	return 0
+}
+
 // addCareful reads a file that may block into the worker's own buffer, so that
 // it can be left behind: owned is false when it was.
 func (k *worker) addCareful(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {

@@ -24,6 +24,8 @@
 // All numbers are little endian, as in 9P. "str" is one byte of length and as
 // many bytes.
 //
+// The content of a link, exe say, is its text.
+//
 // Request:
 //
 //	offset size

@@ -1,0 +1,240 @@
+package aggregate
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/fusefs"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A counted leaf counts the exchanges that begin at its roots.
+type counted struct {
+	*leafUpstream
+	exchanges *atomic.Int64
+}
+
+type countedDir struct {
+	vfs.Dir // without what it can do in one exchange: the steps below it are not counted
+	n       *atomic.Int64
+}
+
+func (u counted) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	root, err := u.leafUpstream.Attach(ctx, who, aname)
+	if err != nil {
+		return nil, err
+	}
+	return countedDir{root.(vfs.Dir), u.exchanges}, nil
+}
+
+func (d countedDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	d.n.Add(1)
+	return d.Dir.Walk(ctx, name)
+}
+
+func (d countedDir) List(ctx context.Context) (vfs.DirHandle, error) {
+	d.n.Add(1)
+	return d.Dir.List(ctx)
+}
+
+// manyProcesses starts a pid namespace of its own with a shell and that many
+// processes, and returns the path of its procfs. Every second process is user 1's.
+func manyProcesses(t *testing.T, many int) string {
+	t.Helper()
+	cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
+		`for i in $(seq `+strconv.Itoa(many/2)+`); do sleep 1000 & setpriv --reuid 1 --regid 1 --clear-groups sleep 1000 & done
+		until [ $(cat /proc/*/comm | grep -c sleep) = `+strconv.Itoa(many)+` ]; do :; done; echo ready; read end`)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatal(line, err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/proc/" + strings.TrimSpace(string(children)) + "/root/proc"
+}
+
+// newCountedCluster has nodes that share one procfs and count their exchanges, and
+// knows the names that their processes have.
+func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Cluster, map[NodeName]*atomic.Int64) {
+	t.Helper()
+	counts := map[NodeName]*atomic.Int64{}
+	for i := range nodes {
+		name := NodeName(fmt.Sprint("n", i+1))
+		counts[name] = new(atomic.Int64)
+		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: name, Dial: func(context.Context) (Upstream, error) {
+			leaf, err := procfs9p.New(procfs9p.Config{Root: proc, Version: "test"})
+			if err != nil {
+				return nil, err
+			}
+			return counted{&leafUpstream{Leaf: leaf, done: make(chan struct{})}, counts[name]}, nil
+		}})
+	}
+	cfg.Head = NodeConfig{Name: "head", Dial: dialLeaf}
+	cfg.Timeouts = Timeouts{Read: 20 * time.Second, Sweep: 20 * time.Second}
+	c := startCluster(t, cfg)
+	names(t, rootOf(t, c, vfs.Root, ""))
+	waitFor(t, "the names of all nodes", func() bool {
+		for _, n := range c.nodes {
+			if n.names.Load() == nil {
+				return false
+			}
+		}
+		return true
+	})
+	return c, counts
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for until := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("waited in vain for ", what)
+		}
+	}
+}
+
+const keepLong = swept + "- {match: \"<pid>/{environ,cgroup,exe}\", cache: 1h, negative: 1h}\n- {match: \"{stat,meminfo,vmstat,loadavg}\", cache: 1h}\n"
+
+// The programs that read a file of process after process make few exchanges with a
+// node, with nothing held and with all of it.
+func TestExchanges(t *testing.T) {
+	const nodes, procs, most = 20, 100, 4
+	proc := manyProcesses(t, procs)
+	dir := t.TempDir()
+	mnt, native := filepath.Join(dir, "mnt"), filepath.Join(dir, "native")
+	for _, d := range []string{mnt, native} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Native: native}, proc, nodes)
+	s, err := fusefs.Mount(mnt, fusefs.Config{
+		Attach: func(ctx context.Context, who vfs.Identity) (vfs.Node, error) { return c.Attach(ctx, who, "") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for command, found := range map[string]func(out string) int{
+		"ps -ef":                func(out string) int { return strings.Count(out, "sleep 1000") },
+		"pgrep -f 'sleep 1000'": func(out string) int { return strings.Count(out, "\n") },
+		"pidof sleep":           func(out string) int { return len(strings.Fields(out)) },
+	} {
+		for _, held := range []bool{false, true} {
+			for _, n := range c.nodes {
+				if !held {
+					n.table.Store(nil)
+					c.store.DropNode(string(n.name), "")
+					n.aheads.mu.Lock()
+					clear(n.aheads.next)
+					n.aheads.mu.Unlock()
+				}
+			}
+			for _, n := range counts {
+				n.Store(0)
+			}
+			if got := found(inProc(t, mnt, native, command)); got < nodes*procs {
+				t.Errorf("%s, held %v: %d processes of %d", command, held, got, nodes*procs)
+			}
+			worst := int64(0)
+			for _, n := range counts {
+				worst = max(worst, n.Load())
+			}
+			if t.Logf("%s, held %v: at most %d exchanges with a node", command, held, worst); worst > most || worst == 0 && !held {
+				t.Errorf("%s, held %v: %d exchanges with a node", command, held, worst)
+			}
+		}
+	}
+}
+
+// inProc runs a shell command where mnt is at /proc and the native procfs at
+// native.
+func inProc(t *testing.T, mnt, native, command string) string {
+	t.Helper()
+	cmd := exec.Command("unshare", "-m", "sh", "-c", `mount --rbind /proc "$2" && mount --bind "$1" /proc && eval "$3"`, "sh", mnt, native, command)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", command, err, out)
+	}
+	return string(out)
+}
+
+// What is brought ahead is what the node's kernel gives to who reads, errors too.
+func TestAheadIsTheKernels(t *testing.T) {
+	proc := manyProcesses(t, 10)
+	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Access: authority(everybodyEverywhere)}, proc, 1)
+	n := c.byName["n1"]
+	tab, err := n.fresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []vfs.Identity{vfs.Root, uid(1), uid(2)} {
+		root := rootOf(t, c, who, "")
+		plain := rootOf(t, n.up.(counted).leafUpstream, who, "")
+		for _, name := range []string{"environ", "cgroup", "exe"} {
+			before := counts["n1"].Load()
+			for i := range tab.Len() {
+				pid := int(tab.PID(i))
+				got, gotErr := content(t, root, strconv.Itoa(gpidStride+pid), name)
+				want, wantErr := content(t, plain, strconv.Itoa(pid), name)
+				if vfs.Errno(gotErr) != vfs.Errno(wantErr) || got != want {
+					t.Errorf("%s of %d as user %d: %q, %v; the kernel: %q, %v", name, pid, who.UID, got, gotErr, want, wantErr)
+				}
+			}
+			if made := counts["n1"].Load() - before; made > 4 && (who.IsRoot() || who.UID == 2 && name != "exe") {
+				t.Errorf("%s as user %d took %d exchanges", name, who.UID, made)
+			}
+		}
+	}
+}
+
+// content is a file's content or a link's text.
+func content(t *testing.T, root vfs.Dir, path ...string) (string, error) {
+	t.Helper()
+	found, _, err := vfs.WalkPath(t.Context(), root, path...)
+	if err != nil {
+		return "", err
+	}
+	switch f := found.(type) {
+	case vfs.Link:
+		return f.Readlink(t.Context())
+	case vfs.File:
+		h, err := f.Open(t.Context())
+		if err != nil {
+			return "", err
+		}
+		defer h.Close()
+		b, err := vfs.ReadAll(t.Context(), h, 1<<20)
+		return string(b), err
+	}
+	return "", syscall.EISDIR
+}
