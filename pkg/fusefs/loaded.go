@@ -1,0 +1,85 @@
+package fusefs
+
+import (
+	"context"
+	"sync"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// A loaded is what the kernel was told of a file, or will be when it asks.
+type loaded struct {
+	mu      sync.Mutex
+	there   bool
+	content []byte
+	attr    vfs.Attr
+}
+
+// load reads a file for the kernel.
+func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
+	h, err := file.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	content, err := vfs.ReadAll(ctx, h, maxPrefetched)
+	if err != nil {
+		return err
+	}
+	a, err := attrOf(ctx, file)
+	if err != nil {
+		return err
+	}
+	a.Size = uint64(len(content))
+	i.loaded.mu.Lock()
+	i.loaded.there, i.loaded.content, i.loaded.attr = true, content, a
+	i.loaded.mu.Unlock()
+	return nil
+}
+
+func attrOf(ctx context.Context, n vfs.Node) (vfs.Attr, error) {
+	if p, ok := n.(vfs.Previewer); ok {
+		return p.Preview(), nil
+	}
+	return n.Attr(ctx)
+}
+
+func (l *loaded) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.there, l.content, l.attr = false, nil, vfs.Attr{}
+}
+
+// get is what the kernel was told, loading it if need be.
+func (p *prefetched) get(ctx context.Context, i *inode, n vfs.Node) (content []byte, a vfs.Attr, err error) {
+	for range 2 {
+		i.loaded.mu.Lock()
+		there := i.loaded.there
+		content, a = i.loaded.content, i.loaded.attr
+		i.loaded.mu.Unlock()
+		if there {
+			return content, a, nil
+		}
+		file, ok := n.(vfs.File)
+		if !ok {
+			break
+		}
+		if err := p.load(ctx, i, file); err != nil {
+			p.fs.dropEnded(i, err)
+			return nil, a, err
+		}
+	}
+	return nil, a, vfs.Missing{}
+}
+
+// attr fills in the answer about a file.
+func (p *prefetched) attr(out *fuse.Attr, a vfs.Attr) {
+	*out = fuse.Attr{
+		Ino: a.ID, Size: a.Size, Mode: a.Mode, Nlink: a.Nlink,
+		Owner: fuse.Owner{Uid: a.UID, Gid: a.GID},
+	}
+	if !a.Mtime.IsZero() {
+		out.SetTimes(&a.Atime, &a.Mtime, &a.Ctime)
+	}
+}
