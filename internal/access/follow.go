@@ -21,7 +21,7 @@ type Source struct {
 	Command []string // run without a shell; prints the table
 
 	Interval time.Duration // between two looks; 0 is a second for a file, 30 s for a command
-	Timeout  time.Duration // for the command; 0 is 10 s
+	Timeout  time.Duration // for one look; 0 is 10 s
 	// MaxAge is how long the last good table is used while no newer one can be
 	// had; then nothing is allocated. 0 is 10 minutes.
 	MaxAge time.Duration
@@ -104,8 +104,9 @@ func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 	known := false  // have is what is in force; before that it is another source's
 	last := a.now() // when there was a good table last, or the source began
 	failed := ""
+	var reading reading
 	for {
-		all, err := src.Read(ctx)
+		all, err := reading.of(ctx, src)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -135,6 +136,45 @@ func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 			timer.Stop()
 			return
 		case <-timer.C:
+		}
+	}
+}
+
+// A reading is a look at a source that may not end: a file can be on a file server that
+// does not answer, and read(2) of it cannot be ended.
+type reading struct {
+	done chan read // nil while none is under way
+}
+
+type read struct {
+	all []Allocation
+	err error
+}
+
+// of looks at the source, for no longer than its time and some more. While a look
+// goes on there is no other; what comes of one that was too late is not looked at.
+func (r *reading) of(ctx context.Context, src Source) ([]Allocation, error) {
+	timer := time.NewTimer(src.Timeout + 2*killGrace)
+	defer timer.Stop()
+	for late := r.done != nil; ; late = false {
+		if r.done == nil {
+			done := make(chan read, 1)
+			r.done = done
+			go func() {
+				all, err := src.Read(ctx)
+				done <- read{all, err}
+			}()
+		}
+		select {
+		case got := <-r.done:
+			r.done = nil
+			if !late {
+				return got.all, got.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timer.C:
+			return nil, fmt.Errorf("%s%s: no answer after %v", src.File, strings.Join(src.Command, " "), src.Timeout)
 		}
 	}
 }

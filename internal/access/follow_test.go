@@ -125,3 +125,26 @@ func TestFollowAnother(t *testing.T) {
 		<-ended
 	}
 }
+
+// A file that cannot be read to its end, as on a file server that does not answer, is
+// given up after its time, and looked at again when it can be.
+func TestFollowStuckFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "allocations")
+	good := filepath.Join(dir, "good")
+	if err := os.WriteFile(good, []byte("ann n1 -\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	src := Source{File: path, Timeout: 50 * time.Millisecond}.withDefaults()
+	stuck := make(chan read)
+	r := reading{done: stuck} // as if a look had been made that does not end
+	if all, err := r.of(t.Context(), src); err == nil || !strings.Contains(err.Error(), "no answer after") {
+		t.Errorf("%v, %v", all, err)
+	}
+	src.File = good
+	go func() { stuck <- read{all: []Allocation{{User: "old"}}} }()
+	all, err := r.of(t.Context(), src)
+	if err != nil || len(all) != 1 || all[0].User != "ann" {
+		t.Errorf("afterwards: %v, %v", all, err)
+	}
+}
