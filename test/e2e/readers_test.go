@@ -250,7 +250,9 @@ func TestNodeExporter(t *testing.T) {
 			return all
 		}
 	}
-	here := func(ctx context.Context, argv ...string) *exec.Cmd { return exec.CommandContext(ctx, argv[0], argv[1:]...) }
+	here := func(ctx context.Context, argv ...string) *exec.Cmd {
+		return exec.CommandContext(ctx, argv[0], argv[1:]...)
+	}
 	want, got := scrape(n.Command, "/proc"), scrape(here, filepath.Join(dir, "nodes", "n1"))
 	if len(want) < 100 {
 		t.Fatalf("only %d metrics on the node", len(want))
