@@ -64,7 +64,7 @@ into one /proc that unmodified ps and top run on.`,
 			return nil
 		},
 	}
-	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.whereCommand(), a.whoamiCommand(), a.certsCommand(), a.policyCommand())
+	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.psCommand(), a.whereCommand(), a.whoamiCommand(), a.certsCommand(), a.policyCommand())
 	return cmd
 }
 

@@ -15,6 +15,7 @@ import (
 // newClusterDir makes cluster/: tables about the cluster.
 //
 //	nodes     a row a node
+//	ps        a row a process, see psFile
 //	whoami    who the reader is, and what they may see
 //	policy    what is held by which rule of the cache policy, for who sees everything
 //	status    how the front end itself is, for them
@@ -40,6 +41,8 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			return nodes(), nil
 		case "where":
 			return where(), nil
+		case "ps":
+			return &psFile{made: v.c.made, v: v, id: childID(id, name)}, nil
 		case "policy", "status", "explain":
 			if !v.seesAll() {
 				return nil, syscall.ENOENT
@@ -57,7 +60,7 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 		return nil, syscall.ENOENT
 	}, list: func(context.Context) ([]vfs.DirEntry, error) {
 		all := []vfs.DirEntry{
-			namedEntry(id, "nodes", vfs.TypeFile), namedEntry(id, "where", vfs.TypeDir), namedEntry(id, "whoami", vfs.TypeFile),
+			namedEntry(id, "nodes", vfs.TypeFile), namedEntry(id, "ps", vfs.TypeFile), namedEntry(id, "where", vfs.TypeDir), namedEntry(id, "whoami", vfs.TypeFile),
 		}
 		if v.seesAll() {
 			all = append(all, namedEntry(id, "policy", vfs.TypeFile), namedEntry(id, "status", vfs.TypeFile), namedEntry(id, "explain", vfs.TypeDir))

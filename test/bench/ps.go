@@ -69,6 +69,9 @@ func psMount(ctx context.Context) (err error) {
 	if err := psFigures(ctx, "ps-mount", native, "--config", config); err != nil {
 		return err
 	}
+	if err := psNative(ctx, native, config); err != nil {
+		return err
+	}
 	if err := psFigures(ctx, "ps-fast", native, "--prefetched", "--config", config); err != nil {
 		return err
 	}
@@ -90,6 +93,33 @@ func psMount(ctx context.Context) (err error) {
 		}
 	}
 	return psFigures(ctx, "ps-server", native, "--server", server)
+}
+
+// psNative compares "aggrfs ps" of the node with ps -ef there. The ratio is theirs /
+// ours.
+func psNative(ctx context.Context, native func() (time.Duration, error), config string) error {
+	var ours, natives []time.Duration
+	for range psRounds {
+		n, err := native()
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		cmd := exec.CommandContext(ctx, "bin/aggrfs", "ps", "-ef", "--config", config, "--nodes", "n1")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		took := time.Since(start)
+		if err != nil {
+			return err
+		}
+		if lines := bytes.Count(out, []byte("\n")); lines < psProcesses {
+			return fmt.Errorf("aggrfs ps shows %d lines", lines)
+		}
+		ours, natives = append(ours, took), append(natives, n)
+	}
+	a, b := median(ours), median(natives)
+	fmt.Printf("ps-native ours=%s against=%s ratio=%.2f\n", readable(a), readable(b), b.Seconds()/a.Seconds())
+	return nil
 }
 
 // psFigures prints NAME-cold and NAME-warm for aggrfs exec with those flags.

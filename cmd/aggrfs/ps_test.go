@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+const psTable = `NODE     PID       GPID       PPID USER     S        CPU        RSS START                COMMAND
+n1         1   10000001          0 root     S       1.50       2048 2026-11-25T08:00:00Z /sbin/init splash
+n1        70   10000070   10000001 ann      R     100.25      99999 2026-11-25T09:00:00Z ./solver  --steps 10
+n2        70   20000070   20000001 ann      S       9.00        100 2026-11-24T09:00:00Z [kthread]
+`
+
+// What is asked for is picked out of cluster/ps and printed.
+func TestPSOutput(t *testing.T) {
+	for _, tc := range []struct {
+		o    psOptions
+		want string
+	}{
+		{psOptions{columns: "node,pid,args"}, "NODE      PID COMMAND\nn1   10000001 /sbin/init splash\nn1   10000070 ./solver  --steps 10\nn2   20000070 [kthread]\n"},
+		{psOptions{columns: "pid,time", sort: "-time", noHeaders: true}, "10000070 100.25\n20000070   9.00\n10000001   1.50\n"},
+		{psOptions{columns: "pid,rss", sort: "user,-rss", noHeaders: true}, "10000070 99999\n20000070   100\n10000001  2048\n"},
+		{psOptions{columns: "npid,node", users: []string{"ann"}, noHeaders: true}, "70 n1\n70 n2\n"},
+		{psOptions{columns: "cmd", pids: []string{"20000070"}, noHeaders: true}, "[kthread]\n"},
+		{psOptions{columns: "pid,stat", users: []string{"nobody"}}, "PID S\n"},
+	} {
+		columns, err := tc.o.shown()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := tc.o.keys()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &tc.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sortPS(rows, keys)
+		var out strings.Builder
+		if err := writePS(&out, rows, columns, !tc.o.noHeaders); err != nil || out.String() != tc.want {
+			t.Errorf("%+v: %v\n%s\nwant\n%s", tc.o, err, out.String(), tc.want)
+		}
+	}
+	o := psOptions{json: true}
+	columns, _ := o.shown()
+	rows, _ := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &o)
+	var out strings.Builder
+	if err := writePSJSON(&out, rows, columns); err != nil {
+		t.Fatal(err)
+	}
+	var all []map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &all); err != nil || len(all) != 3 || all[1]["time"] != 100.25 || all[1]["args"] != "./solver  --steps 10" || all[0]["ppid"] != 0.0 {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// What is no column and no option says so, and what there is.
+func TestPSRefused(t *testing.T) {
+	for _, args := range []string{"-o nodes", "-o pid,,args", "--sort cpu", "axu -z", "xyz", "aux more", "-p"} {
+		if out, err := output(t, append([]string{"ps"}, strings.Fields(args)...)...); err == nil {
+			t.Errorf("ps %s: %s", args, out)
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/test/cluster"
+)
+
+// aggrfs ps shows of each node's processes what ps shows there.
+func TestAggrfsPS(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 2}, "views: [{users: \"1001\", nodes: n1}]\n")
+	fields := func(text string) (rows []string) {
+		for line := range strings.Lines(text) {
+			rows = append(rows, strings.Join(strings.Fields(line), " "))
+		}
+		slices.Sort(rows)
+		return rows
+	}
+	got, err := s.aggrfs("ps", "--nodes", "n[1-2]", "--no-headers", "-o", "npid,ppid,user,stat,args,node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := fields(got)
+	compared := 0
+	for i, n := range s.cluster.Nodes {
+		for line := range strings.Lines(s.onNode(n, "ps", "-eo", "pid=,ppid=,user:20=,s=,args=")) {
+			f := strings.Fields(line)
+			// Those that ps is, and one whose arguments ps shows in its own way.
+			if strings.Contains(line, "ps -eo") || strings.Contains(line, "nasty") || strings.Contains(line, "procsrv") {
+				continue
+			}
+			if ppid, _ := strconv.Atoi(f[1]); ppid != 0 {
+				f[1] = strconv.Itoa((i+1)*10_000_000 + ppid)
+			}
+			want := strings.Join(append(f, n.Name), " ")
+			if !slices.Contains(have, want) {
+				t.Errorf("%q is not in\n%s", want, got)
+			}
+			compared++
+		}
+	}
+	if compared < 14 {
+		t.Errorf("only %d rows", compared)
+	}
+	if out, err := s.aggrfs("ps", "aux", "--sort", "-rss", "-u", "1002"); err != nil || strings.Count(out, "solver --user bob") < 2 || strings.Contains(out, "job of alice") {
+		t.Errorf("ps aux -u 1002: %v\n%s", err, out)
+	}
+	s.openToAll()
+	out, err := s.asUser(alice, "ps", "--server", s.server, "--no-headers", "-o", "node,user,args")
+	if err != nil || !strings.Contains(out, "job of alice on n1") {
+		t.Errorf("alice: %v\n%s", err, out)
+	}
+	for row := range strings.Lines(out) {
+		if f := strings.Fields(row); f[0] != "n1" || f[1] != fmt.Sprint(cluster.Alice) {
+			t.Errorf("alice sees %s", row)
+		}
+	}
+}
