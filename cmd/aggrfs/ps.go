@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -64,82 +61,6 @@ Columns for -o and --sort (with "-" in front for the largest first): node, pid, 
 	f.BoolVar(&o.noHeaders, "no-headers", false, "without the line of column names")
 	f.BoolVar(&o.json, "json", false, "an array of objects, with all columns or those of -o")
 	return a.withLogLevel(cmd, "error")
-}
-
-// The columns of cluster/ps, in its order, and what they are called here.
-var psColumns = []struct {
-	name, title string
-	number      bool
-}{
-	{"node", "NODE", false}, {"npid", "NPID", true}, {"pid", "PID", true}, {"ppid", "PPID", true}, {"user", "USER", false},
-	{"stat", "S", false}, {"time", "TIME", true}, {"rss", "RSS", true}, {"start", "START", false}, {"args", "COMMAND", false},
-}
-
-// psNames are other names of columns, that ps has.
-var psNames = map[string]string{
-	"tgid": "pid", "uname": "user", "euser": "user", "s": "stat", "state": "stat", "cputime": "time", "rssize": "rss",
-	"lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
-}
-
-// psColumn finds a column.
-func psColumn(name string) (int, error) {
-	name = strings.ToLower(strings.TrimSpace(name))
-	if other, ok := psNames[name]; ok {
-		name = other
-	}
-	var known []string
-	for i, c := range psColumns {
-		if c.name == name {
-			return i, nil
-		}
-		known = append(known, c.name)
-	}
-	return 0, fmt.Errorf("there is no column %q; there are %s", name, strings.Join(known, ", "))
-}
-
-// shown are the columns to show.
-func (o *psOptions) shown() ([]int, error) {
-	text := o.columns
-	switch {
-	case text != "":
-	case o.json:
-		text = "node,npid,pid,ppid,user,stat,time,rss,start,args"
-	case o.full:
-		text = "user,pid,ppid,node,npid,rss,stat,start,time,args"
-	default:
-		text = "node,pid,user,time,args"
-	}
-	var all []int
-	for name := range strings.SplitSeq(text, ",") {
-		i, err := psColumn(name)
-		if err != nil {
-			return nil, fmt.Errorf("-o: %w", err)
-		}
-		all = append(all, i)
-	}
-	return all, nil
-}
-
-// A psKey is a column to sort by.
-type psKey struct {
-	column int
-	down   bool
-}
-
-func (o *psOptions) keys() (keys []psKey, err error) {
-	if o.sort == "" {
-		return nil, nil
-	}
-	for name := range strings.SplitSeq(o.sort, ",") {
-		name = strings.TrimPrefix(name, "+")
-		name, down := strings.CutPrefix(name, "-")
-		i, err := psColumn(name)
-		if err != nil {
-			return nil, fmt.Errorf("--sort: %w", err)
-		}
-		keys = append(keys, psKey{i, down})
-	}
-	return keys, nil
 }
 
 // ps prints the table.
@@ -229,98 +150,4 @@ func (r *handleReader) Read(p []byte) (int, error) {
 		err = io.EOF
 	}
 	return n, err
-}
-
-// sortPS sorts rows, which otherwise come by node and pid.
-func sortPS(rows [][]string, keys []psKey) {
-	if len(keys) > 0 {
-		slices.SortStableFunc(rows, func(x, y []string) int { return comparePS(x, y, keys) })
-	}
-}
-
-func comparePS(x, y []string, keys []psKey) int {
-	for _, k := range keys {
-		c := strings.Compare(x[k.column], y[k.column])
-		if psColumns[k.column].number {
-			a, _ := strconv.ParseFloat(x[k.column], 64)
-			b, _ := strconv.ParseFloat(y[k.column], 64)
-			c = 0
-			if a < b {
-				c = -1
-			} else if a > b {
-				c = 1
-			}
-		}
-		if k.down {
-			c = -c
-		}
-		if c != 0 {
-			return c
-		}
-	}
-	return 0
-}
-
-// writePS prints the columns, numbers to the right.
-func writePS(out io.Writer, rows [][]string, columns []int, header bool) error {
-	widths := make([]int, len(columns))
-	for k, c := range columns {
-		if header {
-			widths[k] = len(psColumns[c].title)
-		}
-		for _, row := range rows {
-			widths[k] = max(widths[k], utf8.RuneCountInString(row[c]))
-		}
-	}
-	w := bufio.NewWriter(out)
-	line := func(cell func(c int) string) {
-		for k, c := range columns {
-			text := cell(c)
-			pad := strings.Repeat(" ", widths[k]-utf8.RuneCountInString(text))
-			switch {
-			case psColumns[c].number:
-				text = pad + text
-			case k < len(columns)-1:
-				text += pad
-			}
-			if k > 0 {
-				w.WriteByte(' ')
-			}
-			w.WriteString(text)
-		}
-		w.WriteByte('\n')
-	}
-	if header {
-		line(func(c int) string { return psColumns[c].title })
-	}
-	for _, row := range rows {
-		line(func(c int) string { return row[c] })
-	}
-	return w.Flush()
-}
-
-// writePSJSON prints an array of objects.
-func writePSJSON(out io.Writer, rows [][]string, columns []int) error {
-	w := bufio.NewWriter(out)
-	w.WriteString("[")
-	for i, row := range rows {
-		object := make(map[string]any, len(columns))
-		for _, c := range columns {
-			object[psColumns[c].name] = row[c]
-			if psColumns[c].number {
-				object[psColumns[c].name] = json.Number(row[c])
-			}
-		}
-		text, err := json.Marshal(object)
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		w.WriteByte('\n')
-		w.Write(text)
-	}
-	w.WriteString("\n]\n")
-	return w.Flush()
 }
