@@ -95,7 +95,7 @@ func (s *suite) read(h vfs.Handle, off int64, piece, most int) ([]byte, error) {
 
 // checkHeld checks what a handle in memory says of itself.
 func (s *suite) checkHeld(v *visit, h vfs.Held, whole []byte, complete bool, versions map[uint64]string) {
-	content := h.Content()
+	content := bytes.Clone(h.Content())
 	if complete && !bytes.Equal(content, whole) || !bytes.HasPrefix(content, whole) {
 		s.Errorf("%q: the held content has %d bytes, reading gives %d others", v.path, len(content), len(whole))
 	}

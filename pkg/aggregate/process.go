@@ -170,13 +170,19 @@ func (r *remote) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error
 		return &remoteHandle{n: r.n, Handle: h}, nil
 	}
 	defer h.Close()
-	raw, err := vfs.ReadAll(ctx, h, maxRewrite)
-	if err != nil {
-		return nil, err
+	var raw []byte
+	if held, ok := h.(vfs.Held); ok && len(held.Content()) <= maxRewrite {
+		raw = held.Content() // for as long as h is open
+	} else {
+		var err error
+		if raw, err = vfs.ReadAll(ctx, h, maxRewrite); err != nil {
+			return nil, err
+		}
+		defer clear(raw)
 	}
 	out, err := r.proc.rewrite(r.path[1:], raw)
 	if err != nil {
 		return nil, err
 	}
-	return vfs.NewBytes(out, 0), nil
+	return vfs.NewOnce(out), nil
 }

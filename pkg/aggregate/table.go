@@ -66,6 +66,9 @@ func (r *remote) noteEnd(path []string, err error) {
 	if t, _, _ := r.n.row(r.proc.pid, r.proc.leaf); t != nil {
 		t.gone.Store(r.proc.leaf, true)
 	}
+	if k := r.n.clock.Load(); k != nil && r.n.store != nil {
+		r.n.store.DropProcess(r.proc.kept(k.bootID))
+	}
 }
 
 // lateReads is how many different processes are read one by one after a table

@@ -95,7 +95,7 @@ func TestNoOlderThanItsTime(t *testing.T) {
 
 // TestReadersAtOnce wants no more fetches than the time that passes allows.
 func TestReadersAtOnce(t *testing.T) {
-	const readers, cache, rounds = 200, 100 * time.Millisecond, 8
+	const readers, cache, rounds = 1000, 100 * time.Millisecond, 8
 	s := NewStore(StoreConfig{Policy: policy(t, `{match: "<pid>/status", cache: 100ms}`)})
 	defer s.Close()
 	var node counter

@@ -99,7 +99,8 @@ func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse
 	if c.isHeld {
 		from := min(in.Offset, uint64(len(c.held)))
 		to := min(from+uint64(len(buf)), uint64(len(c.held)))
-		return fuse.ReadResultData(c.held[from:to]), fuse.OK
+		n := copy(buf, c.held[from:to]) // which may be cleared when it is left
+		return fuse.ReadResultData(buf[:n]), fuse.OK
 	}
 	n, err := readFull(ctx, c.handle, buf, int64(in.Offset))
 	if err != nil && n == 0 {

@@ -177,14 +177,20 @@ func (f *frameReader) makeRoom(want int) {
 	}
 	n := copy(b.b, f.buf.b[f.start:f.end])
 	if b != f.buf {
+		clear(f.buf.b[:f.end])
 		f.pool.put(f.buf)
 		f.buf = b
+	} else {
+		clear(b.b[n:max(n, f.end)])
 	}
 	f.start, f.end = 0, n
 }
 
 // release gives the buffer back. What next returned is no longer good.
 func (f *frameReader) release() {
+	if f.buf != nil {
+		clear(f.buf.b[:f.end]) // what a file says is in no buffer longer than it must
+	}
 	f.pool.put(f.buf)
 	f.buf, f.start, f.end = nil, 0, 0
 }

@@ -72,6 +72,7 @@ func (c *conn) newJob() *job {
 
 // recycle keeps j for another request.
 func (c *conn) recycle(j *job) {
+	clear(j.scratch) // what a file says is in no buffer longer than it must
 	if j.lent != nil {
 		c.srv.buffers.put(j.lent)
 		j.lent, j.scratch = nil, nil

@@ -72,7 +72,9 @@ func (o *outbox) reserve(n int) {
 		return
 	}
 	b := o.pool.get(need)
-	o.buf = append(b.b[:0], o.buf...)
+	before := o.buf
+	o.buf = append(b.b[:0], before...)
+	clear(before)
 	o.pool.put(o.lent)
 	o.lent = b
 }
@@ -102,11 +104,12 @@ func (o *outbox) flush() {
 		n, err := o.try(out)
 		o.mu.Lock()
 		if n < len(out) && err == nil && o.err == nil {
+			clear(out[:n])
 			o.drains.Add(1)
 			go o.drain(out[n:], lent) // which is the one writing from here on
 			return
 		}
-		o.wroteLocked(lent, err)
+		o.wroteLocked(out, lent, err)
 	}
 	o.dropIdleLocked()
 	o.writing = false
@@ -124,7 +127,7 @@ func (o *outbox) drain(out []byte, lent *buffer) {
 			_, err = o.conn.Write(out)
 		}
 		o.mu.Lock()
-		o.wroteLocked(lent, err)
+		o.wroteLocked(out, lent, err)
 		if len(o.buf) == 0 || o.err != nil {
 			break
 		}
@@ -175,7 +178,8 @@ func (o *outbox) takeLocked() ([]byte, *buffer) {
 }
 
 // wroteLocked notes the end of a write.
-func (o *outbox) wroteLocked(lent *buffer, err error) {
+func (o *outbox) wroteLocked(out []byte, lent *buffer, err error) {
+	clear(out) // what a file says is in no buffer longer than it must
 	o.pool.put(lent)
 	if err != nil && o.err == nil {
 		o.err = err
@@ -202,6 +206,7 @@ func (o *outbox) fail(err error) {
 func (o *outbox) stop() { o.drains.Wait() }
 
 func (o *outbox) dropLocked() {
+	clear(o.buf)
 	o.buf = o.buf[:0]
 	o.dropIdleLocked()
 }

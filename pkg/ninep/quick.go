@@ -25,6 +25,9 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 		}
 		delete(c.fids, r.fid)
 		c.mu.Unlock()
+		if f.file != nil {
+			c.close(f.file)
+		}
 		c.unpin(f.pinned)
 	case opFlush:
 		if c.flushLocked(r) {

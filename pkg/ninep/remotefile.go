@@ -94,9 +94,10 @@ func (n *node) open(ctx context.Context, names []string) (vfs.Handle, []uint64, 
 		return nil, nil, n.explain(ctx, names, err)
 	}
 	if full {
+		clear(content)
 		return handleOf(n.openKeep(ctx, names, flagRead))
 	}
-	return vfs.NewBytes(content, 0), idsOf(qids), nil
+	return vfs.NewOnce(content), idsOf(qids), nil
 }
 
 // fileAt refuses a walk that has ended at anything but a file: 9P2000 opens and

@@ -25,7 +25,7 @@ func (f file) Open(ctx context.Context) (vfs.Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return vfs.NewBytes(content, 0), nil
+	return vfs.NewOnce(content), nil
 }
 
 // read reads the whole file n, below base, of the process proc; it runs within

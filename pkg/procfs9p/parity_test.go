@@ -103,7 +103,7 @@ func compareContent(t *testing.T, n vfs.File, where, rel string) {
 		var got []byte
 		h, err := n.Open(t.Context())
 		if err == nil {
-			got = h.(vfs.Held).Content()
+			got = bytes.Clone(h.(vfs.Held).Content())
 			h.Close()
 		}
 		if vfs.Errno(err) == vfs.Errno(wantErr) && bytes.Equal(got, want) {

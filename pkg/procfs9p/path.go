@@ -74,7 +74,7 @@ func (d dir) OpenPath(ctx context.Context, names ...string) (vfs.Handle, []uint6
 	if err != nil {
 		return nil, nil, err
 	}
-	return vfs.NewBytes(o.content, 0), d.idsOf(o.proc, names), nil
+	return vfs.NewOnce(o.content), d.idsOf(o.proc, names), nil
 }
 
 // openWalked is OpenPath of what is no file.

@@ -110,6 +110,7 @@ func (l *Leaf) readWhole(fd int, once bool) ([]byte, error) {
 	pooled := l.bufs.Get().(*[]byte)
 	defer l.bufs.Put(pooled)
 	content, err := l.readInto(fd, (*pooled)[:0], once, l.cfg.MaxFile)
+	defer clear(content) // it is in no buffer longer than it must
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +124,9 @@ func (l *Leaf) readWhole(fd int, once bool) ([]byte, error) {
 func (l *Leaf) readInto(fd int, buf []byte, once bool, most int) ([]byte, error) {
 	for {
 		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, max(cap(buf), readBuffer))...)[:len(buf)]
+			longer := append(buf, make([]byte, max(cap(buf), readBuffer))...)[:len(buf)]
+			clear(buf)
+			buf = longer
 		}
 		room := buf[len(buf):cap(buf)]
 		n, err := l.read(fd, room)

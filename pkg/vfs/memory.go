@@ -11,6 +11,7 @@ type Bytes struct {
 	content []byte
 	version uint64
 	keep    time.Duration
+	once    bool
 }
 
 var versionSeed = maphash.MakeSeed()
@@ -25,6 +26,10 @@ func NewBytes(content []byte, keep time.Duration) *Bytes {
 	return b
 }
 
+// NewOnce returns an open file with that content, which is its own: it is cleared when
+// the file is closed, so that bytes that nobody may keep are nowhere then.
+func NewOnce(content []byte) *Bytes { return &Bytes{content: content, once: true} }
+
 // ReadAt implements Handle.
 func (b *Bytes) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	if off < 0 || off >= int64(len(b.content)) {
@@ -33,8 +38,13 @@ func (b *Bytes) ReadAt(_ context.Context, p []byte, off int64) (int, error) {
 	return copy(p, b.content[off:]), nil
 }
 
-// Close implements Handle; it releases nothing.
-func (b *Bytes) Close() error { return nil }
+// Close implements Handle; of what NewOnce has made it clears the content.
+func (b *Bytes) Close() error {
+	if b.once {
+		clear(b.content)
+	}
+	return nil
+}
 
 // Content implements Held.
 func (b *Bytes) Content() []byte { return b.content }

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"syscall"
@@ -88,6 +89,9 @@ func ReadFile(ctx context.Context, dir Dir, max int, names ...string) ([]byte, e
 func ReadAll(ctx context.Context, h Handle, max int) ([]byte, error) {
 	if held, ok := h.(Held); ok {
 		if c := held.Content(); len(c) <= max {
+			if b, ok := h.(*Bytes); ok && b.once { // it is gone when h is closed
+				c = bytes.Clone(c)
+			}
 			return c, nil
 		}
 		return nil, syscall.EFBIG

@@ -117,7 +117,8 @@ type Writer interface {
 // Held is a handle whose whole content is in memory.
 type Held interface {
 	Handle
-	// Content is the file, never to be changed by whoever gets it.
+	// Content is the file, never to be changed by whoever gets it, and not to be looked
+	// at after Close.
 	Content() []byte
 	// Version tells contents of one file apart: two opens with the same
 	// version have the same bytes. Zero means unknown.
