@@ -142,7 +142,7 @@ func (n *native) mayBeCaller(ctx context.Context, who vfs.Identity, pid PID) boo
 	if _, known := vfs.CallerOf(ctx); known {
 		return n.callerPID(ctx) == pid
 	}
-	if who.Cert != "" || who.UID == vfs.NoID {
+	if who.Cert != "" || who.UID == vfs.NoID || who.UID == vfs.OverflowID {
 		return false
 	}
 	info, err := os.Lstat(n.proc + "/" + strconv.Itoa(int(pid)))
