@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -160,6 +161,12 @@ func TestHostileDirectory(t *testing.T) {
 			slices.Sort(got[min(len(got), 2):]) // the rest is where their hash says
 			if !errors.Is(err, tt.want) || !slices.Equal(got, tt.names) {
 				t.Errorf("%q, %v, want %q, %v", got, err, tt.names, tt.want)
+			}
+			if tt.ends { // soon after the call has its error
+				select {
+				case <-c.Done():
+				case <-time.After(patience):
+				}
 			}
 			if ended := c.Err() != nil; ended != tt.ends {
 				t.Errorf("the connection has ended: %v", c.Err())
