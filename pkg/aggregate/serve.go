@@ -23,7 +23,7 @@ func newSnapshotDir(v *view) vfs.Node {
 // may have.
 func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, error) {
 	nodes := v.nodes()
-	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) })
+	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
 	var b snapshot.Builder
 	b.Reset(v.facts(rosters), req.Files)
 	rows := v.rows(nodes, rosters)
