@@ -124,7 +124,7 @@ func TestThroughTheSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := snap.(vfs.Dir).Walk(ctx, procfs9p.SweepName)
+	file, err := snap.(vfs.Dir).Walk(ctx, snapshot.SweepFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestThroughTheSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	table, err := snapshot.Fetch(ctx, h.(snapshot.RPC), snapshot.Request{Files: []string{"stat", "cmdline"}}, snapshot.Limits{})
+	table, err := snapshot.Fetch(ctx, h.(snapshot.RPC), snapshot.Request{Files: []string{"stat", "cmdline"}}, nil, snapshot.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

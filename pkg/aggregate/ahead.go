@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
-	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -179,7 +178,7 @@ func (n *node) takeAhead(who vfs.Identity, name string) (*table, error) {
 		}
 	}
 	asked := n.store.Now()
-	got, err := n.exchangeSnapshot(snapshot.Request{Files: files})
+	got, err := n.exchangeSnapshot(files...)
 	if err != nil {
 		return nil, err
 	}

@@ -97,14 +97,6 @@ func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Clust
 	cfg.Timeouts = Timeouts{Read: 20 * time.Second, Sweep: 20 * time.Second}
 	c := startCluster(t, cfg)
 	names(t, rootOf(t, c, vfs.Root, ""))
-	waitFor(t, "the names of all nodes", func() bool {
-		for _, n := range c.nodes {
-			if n.names.Load() == nil {
-				return false
-			}
-		}
-		return true
-	})
 	return c, counts
 }
 

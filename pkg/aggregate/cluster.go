@@ -17,21 +17,23 @@ import (
 
 // A Cluster is the merged tree of a set of nodes.
 type Cluster struct {
-	cfg     Config
-	nodes   []*node // by index; the head node first
-	byName  map[NodeName]*node
-	byIndex map[int]*node
-	host    host
-	made    made
-	native  *native
-	users   access.Names
-	access  *access.Authority
-	numbers numbering
-	store   *cachepolicy.Store
-	streaks *streaks
-	notes   notes
-	stop    context.CancelFunc
-	work    sync.WaitGroup
+	cfg        Config
+	nodes      []*node // by index; the head node first
+	byName     map[NodeName]*node
+	byIndex    map[int]*node
+	host       host
+	made       made
+	native     *native
+	users      access.Names
+	access     *access.Authority
+	numbers    numbering
+	store      *cachepolicy.Store
+	streaks    *streaks
+	nameTables *nameTables
+	room       func(context.Context, int) (func(), error)
+	notes      notes
+	stop       context.CancelFunc
+	work       sync.WaitGroup
 }
 
 // New starts to connect to all nodes and returns at once. Close ends it.
@@ -45,7 +47,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, streaks: newStreaks(), users: cfg.Names, access: cfg.Access, numbers: cfg.numbering(), stop: stop,
+		cfg: cfg, host: host, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(), users: cfg.Names, access: cfg.Access, numbers: cfg.numbering(), stop: stop,
 		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
 		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
@@ -101,7 +103,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 }
 
 func (c *Cluster) addNode(n *node) {
-	n.store, n.policy, n.streaks = c.store, c.store.Policy, c.streaks
+	n.store, n.policy, n.streaks, n.nameTables, n.room = c.store, c.store.Policy, c.streaks, c.nameTables, c.room
 	c.nodes = append(c.nodes, n)
 	c.byName[n.name], c.byIndex[n.index] = n, n
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
@@ -14,8 +13,7 @@ import (
 // Hints are what a cluster tells those who mirror it, in the file cluster/hints: a
 // line a hint, its name and its value. Lines that are not known are passed over.
 type hints struct {
-	timeouts  Timeouts // that an exchange of the cluster's with a node may take
-	sameNames bool     // the process directories of all nodes have the same names
+	timeouts Timeouts // that an exchange of the cluster's with a node may take
 }
 
 const hintsFile = "hints"
@@ -23,32 +21,9 @@ const hintsFile = "hints"
 // hintsTable is cluster/hints.
 func (v *view) hintsTable() []byte {
 	t := v.c.cfg.Timeouts
-	same := "no"
-	if v.sameNames() {
-		same = "yes"
-	}
 	return plaintext.Table([][]string{
-		{"connect", t.Connect.String()}, {"read", t.Read.String()}, {"sweep", t.Sweep.String()}, {"same-names", same},
+		{"connect", t.Connect.String()}, {"read", t.Read.String()}, {"sweep", t.Sweep.String()},
 	})
-}
-
-// sameNames tells whether the process directories of all nodes of the view are
-// known to have the same names, as they have where the kernels are the same.
-func (v *view) sameNames() bool {
-	var first *nameTable
-	for _, n := range v.nodes() {
-		names := n.names.Load()
-		if names == nil {
-			return false
-		}
-		if first == nil {
-			first = names
-		}
-		if !maps.Equal(names.process, first.process) || !maps.Equal(names.thread, first.thread) {
-			return false
-		}
-	}
-	return first != nil
 }
 
 // maxHints bounds the file, in bytes.
@@ -81,8 +56,6 @@ func parseHints(text []byte) (h hints) {
 			h.timeouts.Read = span
 		case "sweep":
 			h.timeouts.Sweep = span
-		case "same-names":
-			h.sameNames = value == "yes"
 		}
 	}
 	return h
@@ -94,7 +67,6 @@ const maxPatience = time.Minute
 // follow makes the node that is a cluster be waited for as long as that itself may
 // wait for a node, and some more.
 func (n *node) follow(h hints) {
-	n.sameNames.Store(h.sameNames)
 	if t := h.timeouts; t.Read > 0 {
 		n.limits.Store(&Timeouts{Connect: n.timeouts().Connect, Read: t.Read + t.Sweep + time.Second, Sweep: t.Sweep + time.Second})
 	}

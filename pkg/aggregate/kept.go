@@ -87,12 +87,12 @@ func (n *node) dropEnded(before, after *table) {
 	}
 	at := 0
 	for i := range before.Len() {
-		old := before.Proc(i)
-		for at < after.Len() && after.PID(at) < old.PID {
+		pid, id := before.PID(i), before.ID(i)
+		for at < after.Len() && after.PID(at) < pid {
 			at++
 		}
-		if at == after.Len() || after.PID(at) != old.PID || after.Proc(at).ID != old.ID {
-			n.store.DropProcess(newProcess(n, PID(old.PID), old.ID, old.UID).kept(k.bootID))
+		if at == after.Len() || after.PID(at) != pid || after.ID(at) != id {
+			n.store.DropProcess(newProcess(n, PID(pid), id, before.UID(i)).kept(k.bootID))
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -132,46 +134,76 @@ func (f *knownFile) Preview() vfs.Attr {
 // long that may be kept.
 func (d *processDir) missing(name string) (keep time.Duration, ok bool) {
 	names := d.n.names.Load()
-	if names == nil || names.process[name] != 0 || !d.n.sameNames.Load() {
+	if names == nil || names.process[name] != 0 {
 		return 0, false
 	}
 	t, _, keep, _ := d.held()
 	return keep, t != nil
 }
 
-// learnNames reads which names a process directory and a thread directory of
-// the node have, and with which permissions, from the process given.
-func (n *node) learnNames(ctx context.Context, up Upstream, p *process) error {
-	dir := newProcessDir(everything{n.reader}, 0, p, vfs.Attr{Mode: uint32(vfs.TypeDir)})
-	names := &nameTable{}
-	for _, at := range []struct {
-		into *map[string]uint32
-		path []string
-	}{{&names.process, dir.path}, {&names.thread, []string{dir.path[0], "task", dir.path[0]}}} {
-		r := dir.remote
-		r.path = at.path
-		r.leaf = 0
-		all, err := r.list(ctx)
-		if err != nil {
-			return err
-		}
-		*at.into = make(map[string]uint32, len(all))
-		for _, e := range all {
-			found, _, err := r.walk(ctx, e.Name)
-			if err != nil {
-				return err
-			}
-			a, err := r.attrOf(ctx, found)
-			if err != nil {
-				return err
-			}
-			(*at.into)[e.Name] = a.Mode
-		}
+// nameTables are those of all nodes, of which most are equal.
+type nameTables struct {
+	mu  sync.Mutex
+	all map[snapshot.Names]*nameTable // guarded by mu
+}
+
+// maxNameTables is how many different ones are remembered.
+const maxNameTables = 256
+
+func newNameTables() *nameTables { return &nameTables{all: make(map[snapshot.Names]*nameTable)} }
+
+// of is the table of those names; nil where they are not known.
+func (n *nameTables) of(names snapshot.Names) *nameTable {
+	if !names.Known() {
+		return nil
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.up == up { // not of a leaf that has gone meanwhile
-		n.names.Store(names)
+	if t := n.all[names]; t != nil {
+		return t
 	}
-	return nil
+	if len(n.all) >= maxNameTables {
+		clear(n.all)
+	}
+	process, thread := names.Lists()
+	t := &nameTable{process: modes(process), thread: modes(thread)}
+	n.all[names] = t
+	return t
+}
+
+func modes(list []snapshot.Name) map[string]uint32 {
+	m := make(map[string]uint32, len(list))
+	for _, n := range list {
+		m[n.Name] = n.Mode
+	}
+	return m
+}
+
+// names are those that all processes of the view have, if that is known and the same
+// for all of its nodes; what the view denies is not among them.
+func (v *view) names(rosters []roster) snapshot.Names {
+	var all snapshot.Names
+	for _, r := range rosters {
+		if r.t == nil {
+			continue
+		}
+		names := r.t.Names()
+		if !names.Known() || all.Known() && names != all {
+			return snapshot.Names{}
+		}
+		all = names
+	}
+	process, thread := all.Lists()
+	return snapshot.NewNames(v.shownNames(process, "0"), v.shownNames(thread, "0", "task", "0"))
+}
+
+// shownNames are those of list that the view has in such a directory.
+func (v *view) shownNames(list []snapshot.Name, dir ...string) (shown []snapshot.Name) {
+	for _, n := range list {
+		path := append(slices.Clip(dir), n.Name)
+		if !v.denies(path...) && !(v.limited() && (ofNetwork(path) || countsOthers(path))) {
+			shown = append(shown, n)
+		}
+	}
+	return shown
 }

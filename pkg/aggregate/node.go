@@ -38,10 +38,11 @@ type node struct {
 	clock atomic.Pointer[clock]     // how its files are rewritten; nil is not known yet
 	names atomic.Pointer[nameTable] // which names a process directory of this node has; nil is not known yet
 
-	// cluster: the node is a whole cluster, which a mirror shows. sameNames is
-	// whether the processes of all its nodes have the same names in their directories.
-	cluster   bool
-	sameNames atomic.Bool
+	// cluster: the node is a whole cluster, which a mirror shows.
+	cluster bool
+	// nameTables and room are shared with the other nodes of the cluster.
+	nameTables *nameTables
+	room       func(context.Context, int) (func(), error)
 
 	aheads aheads // what is brought ahead of who reads process after process
 
@@ -58,6 +59,7 @@ type node struct {
 	up     Upstream            // guarded by mu; nil while there is no connection
 	roots  map[string]vfs.Node // guarded by mu; what up gave to each attach, by attach name and identity
 	fetch  *fetch              // guarded by mu; the sweep under way, if any
+	rpc    *openRPC            // guarded by mu; for the next; nil is none
 	over   bool                // guarded by mu; nothing is started any more
 }
 
@@ -68,7 +70,7 @@ const maxRoots = 4096
 func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 	n := &node{
 		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
-		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(),
+		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
 		log:     cfg.Log.With("node", string(nc.Name)),
 		numbers: cfg.numbering(),
 		suspect: make(chan struct{}, 1),
@@ -76,7 +78,6 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		health:  health{state: stateConnecting, since: cfg.Now()},
 	}
 	n.limits.Store(&cfg.Timeouts)
-	n.sameNames.Store(true)
 	return n
 }
 

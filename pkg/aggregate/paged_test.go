@@ -111,11 +111,11 @@ func TestPagedCluster(t *testing.T) {
 	}
 	// What mirrors get.
 	dir := rootOf(t, c, vfs.Root, "snapshot")
-	h, err := openRPC(t.Context(), dir, snapshot.SweepFile)
+	h, err := openSweepFile(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: []string{"stat"}}, snapshot.Limits{})
+	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: []string{"stat"}}, nil, snapshot.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func (n *node) roster(ctx context.Context, who vfs.Identity) roster {
 		return roster{}
 	}
 	for pid, leaf := range live {
-		if i, ok := t.Find(int32(pid)); !ok || t.Proc(i).ID != leaf {
+		if i, ok := t.Find(int32(pid)); !ok || t.ID(i) != leaf {
 			t, _ = n.newer(ctx, began)
 			return n.shown(ctx, t, who)
 		}
@@ -81,6 +81,5 @@ func (r roster) has(i int) bool {
 	if r.live == nil {
 		return true
 	}
-	p := r.t.Proc(i)
-	return r.live[PID(p.PID)] == p.ID
+	return r.live[PID(r.t.PID(i))] == r.t.ID(i)
 }

@@ -16,7 +16,7 @@ import (
 // mount) that shows them as they are.
 func newSnapshotDir(v *view) vfs.Node {
 	id := childID(v.id, snapshotName)
-	return snapshot.NewDir(id, v.c.made.attr(id, vfs.TypeDir), v.snapshot)
+	return snapshot.NewDir(v.c.made.attr(id, vfs.TypeDir), v.c.cfg.Log, v.snapshot)
 }
 
 // snapshot makes one answer, with the files in the form that the view's identity
@@ -25,7 +25,8 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 	nodes := v.nodes()
 	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
 	var b snapshot.Builder
-	b.Reset(v.facts(rosters), req.Files)
+	b.Reset(nil, v.facts(rosters), req.Files)
+	b.Name(v.names(rosters))
 	rows := v.rows(nodes, rosters)
 	if !v.c.numbers.rising() {
 		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.gpid, b.gpid) })
@@ -43,7 +44,12 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 			b.Skip(r.t.Skipped())
 		}
 	}
-	return b.Finish(req.Compress)
+	t, err := b.Table()
+	if err != nil {
+		return nil, err
+	}
+	req.Remember = false
+	return t.Answer(req, 0), nil
 }
 
 // A row is one process of the view in a node's table.

@@ -16,6 +16,7 @@ import (
 // since is noted.
 type table struct {
 	*snapshot.Table
+	moment  time.Time // the sweep began then, or later
 	expires time.Time // from then on it is not used any more
 	gone    sync.Map  // of the processes that have ended, by leaf number
 }
@@ -36,7 +37,7 @@ func (n *node) row(pid PID, leaf uint64) (t *table, i int, keep time.Duration) {
 		return nil, 0, 0
 	}
 	i, ok := t.Find(int32(pid))
-	if !ok || t.Proc(i).ID != leaf {
+	if !ok || t.ID(i) != leaf {
 		return nil, 0, 0
 	}
 	if _, ended := t.gone.Load(leaf); ended {
@@ -84,7 +85,7 @@ func (n *node) renew(pid PID) {
 		return
 	}
 	if n.latePID.Swap(int32(pid)) != int32(pid) && n.late.Add(1) > lateReads {
-		n.startFetch() // until it comes processes are read by themselves
+		n.startFetch(n.policy().Table() / 2) // until it comes processes are read by themselves
 	}
 }
 

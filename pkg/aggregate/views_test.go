@@ -137,12 +137,12 @@ type fetched struct{ files map[string]map[string]string }
 
 func fetchAll(t *testing.T, c *Cluster, who vfs.Identity, path string) fetched {
 	t.Helper()
-	h, err := openRPC(t.Context(), rootOf(t, c, who, snapshotName+path), snapshot.SweepFile)
+	h, err := openSweepFile(t.Context(), rootOf(t, c, who, snapshotName+path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: c.cfg.Policy.Prefetch()}, snapshot.Limits{})
+	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: c.cfg.Policy.Prefetch()}, nil, snapshot.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,10 +290,7 @@ func TestEnded(t *testing.T) {
 	}
 	g := strconv.Itoa(gpidStride + cmd.Process.Pid)
 	root := rootOf(t, c, vfs.Root, "")
-	eventually(t, "the names are known", func() bool {
-		names(t, root)
-		return parseHints([]byte(read(t, root, "cluster", "hints"))).sameNames
-	})
+	names(t, root)
 	dir := walkDir(t, root, g)
 	read(t, dir, "stat")
 	cmd.Process.Kill()
@@ -314,15 +311,11 @@ func TestEnded(t *testing.T) {
 func TestHints(t *testing.T) {
 	c := newTestCluster(t, Config{Timeouts: Timeouts{Connect: time.Second, Read: 3 * time.Second, Sweep: 4 * time.Second}})
 	root := rootOf(t, c, vfs.Root, "")
-	eventually(t, "the names are known", func() bool {
-		names(t, root)
-		return parseHints([]byte(read(t, root, "cluster", "hints"))).sameNames
-	})
-	want := hints{timeouts: c.cfg.Timeouts, sameNames: true}
+	want := hints{timeouts: c.cfg.Timeouts}
 	if got := parseHints([]byte(read(t, root, "cluster", "hints"))); got != want {
 		t.Errorf("%+v", got)
 	}
-	if got := parseHints([]byte("read 1h\nsweep -1s\nsame-names maybe\nfuture 1\nx\n")); got != (hints{timeouts: Timeouts{Read: maxPatience}}) {
+	if got := parseHints([]byte("read 1h\nsweep -1s\nfuture 1\nx\n")); got != (hints{timeouts: Timeouts{Read: maxPatience}}) {
 		t.Errorf("odd hints are %+v", got)
 	}
 }

@@ -59,6 +59,7 @@ func BenchmarkSweep(b *testing.B) {
 	l := newLeaf(b, Config{})
 	buf := make([]byte, readBuffer)
 	var builder snapshot.Builder
+	var table *snapshot.Table
 	var ours, bare time.Duration
 	visited := 0
 	b.ReportAllocs()
@@ -70,7 +71,10 @@ func BenchmarkSweep(b *testing.B) {
 		t0 := time.Now()
 		bareLoop(b, pids, sweepFiles, buf)
 		t1 := time.Now()
-		if _, err := l.produce(b.Context(), &builder, snapshot.Request{Files: sweepFiles}); err != nil {
+		if err := l.produce(b.Context(), &builder, table, sweepFiles); err != nil {
+			b.Fatal(err)
+		}
+		if table, err = builder.Table(); err != nil {
 			b.Fatal(err)
 		}
 		bare, ours = bare+t1.Sub(t0), ours+time.Since(t1)

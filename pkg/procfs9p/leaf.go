@@ -7,18 +7,17 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
 
-// SnapshotName is the attach name of the snapshot tree, SweepName its rpc file.
-const (
-	SnapshotName = "snapshot"
-	SweepName    = "sweep"
-)
+// SnapshotName is the attach name of the snapshot tree.
+const SnapshotName = "snapshot"
 
 // Config says what a leaf exports and how long it waits. Zero fields stand for
 // the defaults.
@@ -74,12 +73,15 @@ type Leaf struct {
 	itself *session
 	guard  *guard
 	procs  *registry
-	sweep  *sweeps
+	dirs   *heldDirs
+	sweeps *snapshot.Server
+	born   time.Time // of the snapshot tree
 	bufs   sync.Pool // of *[]byte, readBuffer long
 	// entries are the names seen in process directories: string to vfs.Type.
 	// There are as many as the kernel has.
-	entries sync.Map
-	read    readFunc // read(2), unless a test puts something else in its place
+	entries   sync.Map
+	entryList atomic.Pointer[snapshot.Names] // see entryNames
+	read      readFunc                       // read(2), unless a test puts something else in its place
 }
 
 // New opens the procfs. It refuses a directory that is not one.
@@ -97,8 +99,8 @@ func New(cfg Config) (*Leaf, error) {
 	l.seed = maphash.String(l.names, "") | 1
 	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
 	l.guard = newGuard(cfg.ReadTimeout, cfg.MaxAbandoned)
-	l.procs = newRegistry(l.seed)
-	l.sweep = newSweeps(l)
+	l.procs, l.dirs = newRegistry(l.seed), newHeldDirs()
+	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
 	return l, nil
 }
 
@@ -124,7 +126,8 @@ func openRoot(dir string) (*os.File, error) {
 // waited for no longer than Config.ReadTimeout; it keeps the procfs open until
 // it ends by itself. Nodes and handles answer ESHUTDOWN from now on.
 func (l *Leaf) Close() error {
-	l.sweep.close()
+	l.sweeps.Close()
+	l.dirs.close()
 	if left := l.guard.close(); left > 0 {
 		// The descriptor may still be used: it is closed when the last of them
 		// lets go of l.
@@ -154,9 +157,17 @@ func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 		if !who.IsRoot() {
 			return nil, syscall.EACCES
 		}
-		return newSweepDir(l), nil
+		return l.snapshots(), nil
 	}
 	return nil, syscall.ENOENT
+}
+
+// snapshots is the root of the snapshot tree.
+func (l *Leaf) snapshots() vfs.Dir {
+	return snapshot.NewDir(vfs.Attr{
+		ID:   l.childID(l.seed, "\x00"+SnapshotName), // no name in procfs
+		Mode: uint32(vfs.TypeDir) | 0o500, Nlink: 1, Atime: l.born, Mtime: l.born, Ctime: l.born,
+	}, l.cfg.Log, l.sweeps.Answer)
 }
 
 // session is what all nodes of one attach share.

@@ -10,34 +10,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// produce makes the answer to req in b. After an error b may still be written
-// to and must not be used again.
+// produce is a [snapshot.Producer].
 //
 // One worker goes through the processes; produce watches it. Where the worker
 // is stuck in one file for longer than Config.StallTimeout it is left behind, the
-// file is ETIMEDOUT in the answer, and another worker goes on behind it. When ctx
+// file is ETIMEDOUT in the table, and another worker goes on behind it. When ctx
 // ends, the processes not yet visited are counted as skipped and what there is
 // is delivered.
-func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, req snapshot.Request) ([]byte, error) {
+func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.Table, files []string) error {
 	if err := l.guard.enter(); err != nil {
-		return nil, err
+		return err
 	}
 	defer l.guard.leave()
 	facts, err := l.facts()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	pids, err := l.pids()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	b.Reset(facts, req.Files)
-	w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(req.Files), asksStat: slices.Contains(req.Files, "stat")}
-	if err := w.watch(ctx); err != nil {
-		return nil, err
+	b.Reset(base, facts, files)
+	b.Name(l.entryNames(ctx, pids))
+	w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(files), asksStat: slices.Contains(files, "stat")}
+	if err := w.watchHolding(ctx); err != nil {
+		return err
 	}
 	b.Skip(len(w.pids) - w.at)
-	return b.Finish(req.Compress)
+	return nil
+}
+
+// watchHolding is watch with the directories that are kept open, if they are free.
+func (w *sweeper) watchHolding(ctx context.Context) error {
+	held := w.leaf.dirs
+	dirs, ok := held.take(w.pids)
+	if !ok {
+		return w.watch(ctx)
+	}
+	w.dirs = dirs
+	err := w.watch(ctx)
+	if err == nil {
+		held.give(dirs)
+		return nil
+	}
+	// A worker has them still.
+	held.give(make(map[int32]heldDir))
+	go func() {
+		<-w.last
+		closeDirs(dirs)
+	}()
+	return err
 }
 
 // pids lists the processes, by rising pid.

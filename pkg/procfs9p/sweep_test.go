@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +17,7 @@ import (
 
 func openSweep(t testing.TB, l *Leaf) snapshot.RPC {
 	t.Helper()
-	h, _, err := vfs.OpenPath(t.Context(), attach(t, l, vfs.Root, SnapshotName), SweepName)
+	h, _, err := vfs.OpenPath(t.Context(), attach(t, l, vfs.Root, SnapshotName), snapshot.SweepFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func sweep(t testing.TB, l *Leaf, req snapshot.Request) *snapshot.Table {
 	t.Helper()
 	h := openSweep(t, l)
 	defer h.Close()
-	table, err := snapshot.Fetch(t.Context(), h, req, snapshot.Limits{})
+	table, err := snapshot.Fetch(t.Context(), h, req, nil, snapshot.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,46 +117,6 @@ func TestFacts(t *testing.T) {
 	}
 }
 
-// TestSweepsAreShared counts what two who ask at once cost.
-func TestSweepsAreShared(t *testing.T) {
-	l := newLeaf(t, Config{})
-	pid := quiet(t, nil)
-	pit := newTarpit(t, l, "/"+strconv.Itoa(pid)+"/cmdline")
-	req := snapshot.Request{Files: []string{"cmdline"}}
-	answers := make([]*answer, 4)
-	var wg sync.WaitGroup
-	for i := range answers {
-		wg.Go(func() {
-			var err error
-			if answers[i], err = l.sweep.join(t.Context(), req); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	waitFor(t, "everyone waiting", func() bool {
-		l.sweep.mu.Lock()
-		defer l.sweep.mu.Unlock()
-		f := l.sweep.running["cmdline"]
-		return f != nil && f.waiters == len(answers)
-	})
-	pit.release()
-	wg.Wait()
-	for _, a := range answers {
-		if a == nil || a != answers[0] {
-			t.Fatal("not the same answer")
-		}
-	}
-	for i, a := range answers {
-		if spare := len(l.sweep.spare); spare != 0 {
-			t.Errorf("buffer given up after %d of %d", i, len(answers))
-		}
-		a.release()
-	}
-	if spare := len(l.sweep.spare); spare != 1 {
-		t.Errorf("%d buffers kept", spare)
-	}
-}
-
 // TestSweepCancelled leaves a sweep that nobody else waits for.
 func TestSweepCancelled(t *testing.T) {
 	l := newLeaf(t, Config{StallTimeout: 20 * time.Millisecond})
@@ -164,7 +124,7 @@ func TestSweepCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	time.AfterFunc(5*time.Millisecond, cancel)
-	if _, err := l.sweep.join(ctx, snapshot.Request{Files: []string{"cmdline"}}); vfs.Errno(err) != syscall.EINTR {
+	if _, err := l.sweeps.Answer(ctx, snapshot.Request{Files: []string{"cmdline"}}); vfs.Errno(err) != syscall.EINTR {
 		t.Errorf("%v", err)
 	}
 	pit.release()
@@ -215,6 +175,91 @@ func TestSweepHandle(t *testing.T) {
 	}
 	if _, err := h.ReadAt(ctx, buf, 0); vfs.Errno(err) != syscall.EINVAL {
 		t.Errorf("answer to garbage: %v", err)
+	}
+}
+
+// TestSweepFollows asks for what changed.
+func TestSweepFollows(t *testing.T) {
+	pid := quiet(t, nil)
+	l := newLeaf(t, Config{})
+	h := openSweep(t, l)
+	defer h.Close()
+	req := snapshot.Request{Files: []string{"comm", "cmdline", "status"}, Remember: true}
+	var table *snapshot.Table
+	follow := func() *snapshot.Table {
+		t.Helper()
+		next, err := snapshot.Fetch(t.Context(), h, req, table, snapshot.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next
+	}
+	table = follow()
+	answer, err := l.sweeps.Answer(t.Context(), snapshot.Request{Files: req.Files, Remember: true, Held: table.Generation()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answer) > table.Size()/2 {
+		t.Errorf("%d bytes have changed of %d", len(answer), table.Size())
+	}
+	other := exec.Command("sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	next := follow()
+	if i, ok := next.Find(int32(other.Process.Pid)); !ok {
+		t.Error("the new process is missing")
+	} else if name, _ := next.File(i, 0); string(name) != "sleep\n" {
+		t.Errorf("comm is %q", name)
+	}
+	if i, ok := next.Find(int32(pid)); !ok {
+		t.Error("the old process is missing")
+	} else {
+		want, err := os.ReadFile(procPath(pid, "status"))
+		if got, errno := next.File(i, 2); err != nil || errno != 0 || !bytes.Equal(ownLines(got), ownLines(want)) {
+			t.Errorf("status is %q, want %q", got, want)
+		}
+	}
+	if next.Generation() <= table.Generation() {
+		t.Errorf("generation %d after %d", next.Generation(), table.Generation())
+	}
+	table = next
+	_ = other.Process.Kill()
+	_ = other.Wait()
+	if next = follow(); next.Generation() <= table.Generation() {
+		t.Errorf("generation %d after %d", next.Generation(), table.Generation())
+	}
+	if _, ok := next.Find(int32(other.Process.Pid)); ok {
+		t.Error("a process that has ended is there")
+	}
+}
+
+// TestEntryNames holds the names in a snapshot against those of a process.
+func TestEntryNames(t *testing.T) {
+	l := newLeaf(t, Config{})
+	pid := strconv.Itoa(quiet(t, nil))
+	process, thread := sweep(t, l, snapshot.Request{Files: []string{"stat"}}).Names().Lists()
+	for _, c := range []struct {
+		names []snapshot.Name
+		path  []string
+	}{{process, []string{pid}}, {thread, []string{pid, "task", pid}}} {
+		n, _, err := vfs.WalkPath(t.Context(), attach(t, l, vfs.Root, "").(vfs.Dir), c.path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := n.(dir).load(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) != len(c.names) || len(entries) < 20 {
+			t.Fatalf("%d names, want %d", len(c.names), len(entries))
+		}
+		for i, e := range entries {
+			a, err := n.(dir).child(e.Name, e.Type).Attr(t.Context())
+			if want := (snapshot.Name{Name: e.Name, Mode: a.Mode}); err != nil || c.names[i] != want {
+				t.Errorf("%+v, want %+v (%v)", c.names[i], want, err)
+			}
+		}
 	}
 }
 

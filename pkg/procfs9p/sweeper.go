@@ -25,10 +25,13 @@ type sweeper struct {
 	files []wanted
 	// asksStat: "stat" is among the files.
 	asksStat bool
-	at       int    // the process that comes next, or whose record is begun
-	file     int    // the file of it that comes next; 0: nothing is begun
-	proc     uint64 // the id of the process whose record is begun
-	owner    ownership
+	// dirs are the directories kept open, nil if another sweep has them.
+	dirs  map[int32]heldDir
+	last  <-chan struct{} // is closed when the last worker has ended
+	at    int             // the process that comes next, or whose record is begun
+	file  int             // the file of it that comes next; 0: nothing is begun
+	proc  uint64          // the id of the process whose record is begun
+	owner ownership
 
 	place   atomic.Uint64
 	waitsOn atomic.Uint64 // proc, as of the last move to an odd place
@@ -56,6 +59,7 @@ func wantedFiles(names []string) []wanted {
 // start runs a worker from the place that the sweep has come to.
 func (w *sweeper) start() <-chan struct{} {
 	done := make(chan struct{})
+	w.last = done
 	w.leaf.guard.hold()
 	go func() {
 		defer w.leaf.guard.leave()
@@ -109,7 +113,7 @@ func (w *sweeper) run(k *worker) bool {
 // visit makes the record of one process, or the rest of it; of one that is
 // gone it makes none. It says whether the sweep is still the worker's.
 func (k *worker) visit(pid int32) (owned bool) {
-	dirfd, id, err := k.enterProcess(pid)
+	dirfd, id, err := k.enterProcess(k.pids[k.at])
 	begun := k.file > 0
 	if err != nil || begun && id != k.proc {
 		if begun {
@@ -117,7 +121,9 @@ func (k *worker) visit(pid int32) (owned bool) {
 		}
 		return true
 	}
-	defer unix.Close(dirfd)
+	if k.dirs[pid].fd != dirfd {
+		defer unix.Close(dirfd)
+	}
 	if !begun {
 		st := &k.st
 		k.proc, k.owner = id, ownership{uid: st.Uid, gid: st.Gid}
@@ -147,14 +153,20 @@ func (k *worker) visit(pid int32) (owned bool) {
 	return true
 }
 
-// enterProcess opens the directory of the process of that pid.
-func (k *worker) enterProcess(pid int32) (dirfd int, id uint64, err error) {
-	l := k.leaf
-	if dirfd, err = openAt(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err != nil {
-		return -1, 0, err
+// enterProcess opens the directory of a process, or finds it open.
+func (k *worker) enterProcess(p pidIno) (dirfd int, id uint64, err error) {
+	l, pid := k.leaf, p.pid
+	if d, ok := k.dirs[pid]; ok {
+		dirfd = d.fd
+		err = unix.Fstat(dirfd, &k.st)
+	} else if dirfd, err = openAt(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err == nil {
+		if err = unix.Fstat(dirfd, &k.st); err != nil {
+			unix.Close(dirfd)
+		} else if k.dirs != nil && len(k.dirs) < l.dirs.most {
+			k.dirs[pid] = heldDir{dirfd, k.st.Ino}
+		}
 	}
-	if err = unix.Fstat(dirfd, &k.st); err != nil {
-		unix.Close(dirfd)
+	if err != nil {
 		return -1, 0, err
 	}
 	k.unsettled = false

@@ -1,56 +1,64 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"syscall"
-
-	"github.com/klauspost/compress/zstd"
 )
 
-// Builder makes an answer in one buffer, which it uses again for the next one.
-// The order of calls is Reset, then for each process by rising pid Begin and one
-// of Put, Add and Fail for each file, then Finish. It is not for concurrent use.
+// Builder makes tables, in one buffer that it uses again for the next one. The order
+// of calls is Reset, then for each process by rising pid Begin and one of Put, Add
+// and Fail for each file, then Table. It is not for concurrent use.
 type Builder struct {
-	buf     []byte // header and body
-	packed  []byte // the answer where it is compressed
-	encoder *zstd.Encoder
+	base  *Table // the state before; nil is none
+	facts Facts
+	files []string
+	forms []formSet
+	names Names
 
-	files   int
-	counts  int // offset of the two counts, in buf
+	buf     []byte // the records that are not base's
+	packed  []byte // a file as it differs from a form
+	refs    []ref
+	gens    []uint32 // 1: the record is new; 0: it is base's
+	gone    []int32
+	at      int // the record of base that comes next
+	live    int // bytes of the records
+	changed bool
+
 	skipped int
-	records int
-	begun   int // offset of the record begun, in buf
+	begun   int // offset of the record begun, in buf; -1 is none
 	missing int // files that the record begun still lacks
 	lastPID int32
-	err     error // the first misuse, told by Finish
+	err     error // the first misuse, told by Table
 }
 
-// Reset starts an answer about a node for these files.
-func (b *Builder) Reset(f Facts, files []string) {
-	b.files, b.skipped, b.records, b.missing, b.lastPID, b.err = len(files), 0, 0, 0, 0, nil
-	b.buf = append(b.buf[:0], make([]byte, headerFixed)...)
-	b.buf = appendFacts(b.buf, f)
-	b.buf = binary.LittleEndian.AppendUint16(b.buf, uint16(len(files)))
-	for _, name := range files {
-		b.buf = appendStr(b.buf, name)
+// Reset starts a table about a node for these files. base is the node's table before,
+// of which the new one shares what has not changed; nil where there is none.
+func (b *Builder) Reset(base *Table, f Facts, files []string) {
+	if base != nil && (base.generation == 0 || !slices.Equal(base.files, files)) {
+		base = nil
 	}
-	b.counts = len(b.buf)
-	b.buf = append(b.buf, make([]byte, 8)...)
+	*b = Builder{base: base, facts: f, files: files, forms: make([]formSet, len(files)), begun: -1,
+		buf: b.buf[:0], packed: b.packed[:0], refs: b.refs[:0], gens: b.gens[:0], gone: b.gone[:0]}
+	if base != nil {
+		copy(b.forms, base.forms)
+		b.names = base.names
+	}
 }
+
+// Name says which names the node's processes have in their directories.
+func (b *Builder) Name(names Names) { b.names = names }
 
 // Begin starts the record of a process.
 func (b *Builder) Begin(p Proc) {
-	if b.missing != 0 {
-		b.misused("pid %d begun while pid %d lacks files", p.PID, b.lastPID)
-	}
+	b.end()
 	if p.PID <= b.lastPID {
 		b.misused("pid %d after pid %d", p.PID, b.lastPID)
 	}
-	b.begun, b.missing, b.lastPID = len(b.buf), b.files, p.PID
-	b.records++
+	b.begun, b.missing, b.lastPID = len(b.buf), len(b.files), p.PID
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, uint32(p.PID))
 	b.buf = binary.LittleEndian.AppendUint64(b.buf, p.ID)
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.UID)
@@ -65,6 +73,41 @@ func (b *Builder) Begin(p Proc) {
 		flags = flagOwnerReads
 	}
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, flags)
+}
+
+// end ends the record begun, if any: one that base has too is not kept twice.
+func (b *Builder) end() {
+	if b.begun < 0 {
+		return
+	}
+	if b.missing != 0 {
+		b.misused("pid %d lacks files", b.lastPID)
+	}
+	record := b.buf[b.begun:]
+	b.live += len(record)
+	if b.base != nil {
+		b.skipTo(b.lastPID)
+		if t := b.base; b.at < t.Len() && t.PID(b.at) == b.lastPID {
+			r := t.record(b.at)
+			b.at++
+			if bytes.HasPrefix(r, record) { // it ends where the record does: their lengths are in them
+				b.refs, b.gens = append(b.refs, t.refs[b.at-1]), append(b.gens, 0)
+				b.buf = b.buf[:b.begun]
+				b.begun = -1
+				return
+			}
+		}
+	}
+	b.changed = true
+	b.refs, b.gens = append(b.refs, ref(b.begun)), append(b.gens, 1)
+	b.begun = -1
+}
+
+// skipTo notes that the processes of base before that pid are gone.
+func (b *Builder) skipTo(pid int32) {
+	for ; b.at < b.base.Len() && b.base.PID(b.at) < pid; b.at++ {
+		b.gone = append(b.gone, b.base.PID(b.at))
+	}
 }
 
 // Owner sets FileUID and FileGID of the record begun, for who learns them only
@@ -84,8 +127,7 @@ func (b *Builder) OwnerReads() {
 // Drop forgets the record begun: its process is gone.
 func (b *Builder) Drop() {
 	b.buf = b.buf[:b.begun]
-	b.missing = 0
-	b.records--
+	b.begun, b.missing = -1, 0
 }
 
 // Room is at least n spare bytes in which the next file's content can be read,
@@ -97,14 +139,47 @@ func (b *Builder) Room(n int) []byte {
 
 // Put makes the first n bytes of what Room returned the next file.
 func (b *Builder) Put(n int) {
+	if at := len(b.buf) + 4; b.form(b.buf[at : at+n]) {
+		return
+	}
 	b.next(uint32(n))
 	b.buf = b.buf[:len(b.buf)+n]
 }
 
 // Add makes content the next file.
 func (b *Builder) Add(content []byte) {
+	if b.form(content) {
+		return
+	}
 	b.next(uint32(len(content)))
 	b.buf = append(b.buf, content...)
+}
+
+// form makes content the next file as it differs from a form, if there is one, or
+// it can be one.
+func (b *Builder) form(content []byte) bool {
+	if b.missing == 0 {
+		return false
+	}
+	k := len(b.files) - b.missing
+	if !formedFiles[b.files[k]] {
+		return false
+	}
+	set := b.forms[k]
+	lines := bytes.Count(content, newline)
+	packed, ok := set.pack(b.packed[:0], content, lines)
+	if !ok && len(set) < maxForms && !slices.ContainsFunc(set, func(f form) bool { return f.count() == lines }) {
+		if f, good := newForm(bytes.Clone(content)); good {
+			b.forms[k] = append(slices.Clip(set), f)
+			packed, ok = b.forms[k].pack(packed[:0], content, lines)
+		}
+	}
+	if b.packed = packed; !ok {
+		return false
+	}
+	b.next(formedBit | uint32(len(packed)))
+	b.buf = append(b.buf, packed...)
+	return true
 }
 
 // Fail says that the next file cannot be read, and why.
@@ -127,65 +202,66 @@ func (b *Builder) next(word uint32) {
 // Missing is how many files the record begun still lacks.
 func (b *Builder) Missing() int { return b.missing }
 
-// Len is the size of the answer so far, in bytes.
-func (b *Builder) Len() int { return len(b.buf) }
+// Len is the size of the table so far, in bytes.
+func (b *Builder) Len() int { return b.live }
 
 // Cap is the memory that the builder holds, in bytes.
-func (b *Builder) Cap() int { return cap(b.buf) + cap(b.packed) }
+func (b *Builder) Cap() int { return cap(b.buf) + 8*cap(b.refs) }
 
 // Skip counts n processes that exist but were not visited.
 func (b *Builder) Skip(n int) { b.skipped += n }
 
-// Finish returns the answer, compressed if that is wanted and pays. The answer
-// is good until the next Reset.
-func (b *Builder) Finish(compress bool) ([]byte, error) {
-	if b.missing != 0 {
-		b.misused("pid %d lacks files", b.lastPID)
-	}
+// Table is the table that was built. It shares nothing with the builder.
+func (b *Builder) Table() (*Table, error) {
+	b.end()
 	if b.err != nil {
 		return nil, b.err
 	}
-	body := len(b.buf) - headerFixed
-	if body > maxAnswer {
+	if b.live >= maxAnswer {
 		return nil, syscall.EFBIG
 	}
-	binary.LittleEndian.PutUint32(b.buf[b.counts:], uint32(b.skipped))
-	binary.LittleEndian.PutUint32(b.buf[b.counts+4:], uint32(b.records))
-	if compress && body >= CompressFrom {
-		if err := b.pack(); err != nil {
-			return nil, err
-		}
-		// Less than an eighth saved is not worth the other side's time.
-		if sent := len(b.packed) - headerFixed; sent < body-body/8 {
-			putHeader(b.packed, flagCompressed, sent, body)
-			return b.packed, nil
-		}
+	t := &Table{
+		refs: slices.Clone(b.refs), gens: slices.Clone(b.gens), live: b.live,
+		files: b.files, forms: b.forms, names: b.names, facts: b.facts, skipped: b.skipped,
 	}
-	putHeader(b.buf, 0, body, body)
-	return b.buf, nil
+	if b.base == nil {
+		t.segments = [][]byte{bytes.Clone(b.buf)}
+		t.begin(newGeneration())
+		return t, nil
+	}
+	b.skipTo(maxPID)
+	b.follow(t)
+	return t, nil
 }
 
-func (b *Builder) pack() error {
-	if b.encoder == nil {
-		var err error
-		b.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true))
-		if err != nil {
-			return err
+// follow makes t the state after base.
+func (b *Builder) follow(t *Table) {
+	base, generation := b.base, b.base.generation
+	if b.changed || len(b.gone) > 0 {
+		generation++
+	}
+	segment := len(base.segments)
+	old := 0
+	for i, fresh := range t.gens {
+		if fresh == 1 {
+			t.refs[i] = makeRef(segment, int(t.refs[i]))
+			t.gens[i] = uint32(generation - base.epoch)
+			continue
+		}
+		for base.refs[old] != t.refs[i] {
+			old++
+		}
+		t.gens[i] = base.gens[old]
+	}
+	for k := range t.forms {
+		for j := range t.forms[k] {
+			if f := &t.forms[k][j]; f.since == 0 {
+				f.since = generation
+			}
 		}
 	}
-	b.packed = append(b.packed[:0], make([]byte, headerFixed)...)
-	b.packed = b.encoder.EncodeAll(b.buf[headerFixed:], b.packed)
-	return nil
-}
-
-func putHeader(b []byte, flags uint16, sent, decoded int) {
-	copy(b, answerMagic)
-	binary.LittleEndian.PutUint16(b[4:], formatVersion)
-	binary.LittleEndian.PutUint16(b[6:], flags)
-	binary.LittleEndian.PutUint32(b[8:], uint32(sent))
-	binary.LittleEndian.PutUint32(b[12:], uint32(decoded))
-	binary.LittleEndian.PutUint64(b[16:], 0)
+	t.follow(base, generation, b.gone)
+	t.overlay(base, bytes.Clone(b.buf))
 }
 
 var errMisused = errors.New("snapshot builder misused")

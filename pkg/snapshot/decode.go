@@ -1,9 +1,7 @@
 package snapshot
 
 import (
-	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -16,6 +14,7 @@ type header struct {
 	sent       int // bytes of the body as sent
 	decoded    int // bytes of the body decompressed
 	generation uint64
+	held       uint64 // the generation that it is the difference to; 0 is none
 }
 
 // decodeHeader reads the first headerFixed bytes of an answer and holds its
@@ -35,7 +34,7 @@ func decodeHeader(b []byte, l Limits) (header, error) {
 	}
 	h.compressed = flags&flagCompressed != 0
 	sent, decoded := r.u32(), r.u32()
-	h.generation = r.u64()
+	h.generation, h.held = r.u64(), r.u64()
 	if most := uint32(l.Answer); sent > most || decoded > most {
 		r.fail("%d bytes, %d decompressed, at most %d are allowed", sent, decoded, most)
 	}
@@ -43,12 +42,16 @@ func decodeHeader(b []byte, l Limits) (header, error) {
 	if !h.compressed && h.sent != h.decoded {
 		r.fail("%d bytes sent, %d said, and not compressed", h.sent, h.decoded)
 	}
+	if h.held != 0 && h.generation < h.held {
+		r.fail("generation %d, the difference to %d", h.generation, h.held)
+	}
 	return h, r.err
 }
 
 // Decode makes a table of an answer, which it keeps and which must not change
-// afterwards.
-func Decode(answer []byte, l Limits) (*Table, error) {
+// afterwards. base is what is held, to which the answer may be the difference; nil
+// is nothing.
+func Decode(base *Table, answer []byte, l Limits) (*Table, error) {
 	l = l.withDefaults()
 	h, err := decodeHeader(answer, l)
 	if err != nil {
@@ -63,7 +66,14 @@ func Decode(answer []byte, l Limits) (*Table, error) {
 			return nil, err
 		}
 	}
-	return index(body, h.generation, l)
+	d := &decoder{reader: reader{what: "answer", b: body}, limits: l}
+	if h.held == 0 {
+		return d.whole(h.generation)
+	}
+	if base == nil || base.generation != h.held {
+		return nil, &ErrFormat{"answer", 24, fmt.Sprintf("the difference to generation %d, which is not held", h.held)}
+	}
+	return d.difference(base, h.generation)
 }
 
 // unpack decompresses a body that must come out at exactly size bytes.
@@ -87,69 +97,4 @@ func unpack(body []byte, size int) ([]byte, error) {
 		return nil, &ErrFormat{"answer", headerFixed, fmt.Sprintf("body decompresses to %d bytes, header says %d", len(out), size)}
 	}
 	return out, nil
-}
-
-// index checks a body from end to end, so that Table need not, and notes where
-// its records start.
-func index(body []byte, generation uint64, l Limits) (*Table, error) {
-	r := &reader{what: "answer", b: body}
-	t := &Table{body: body, generation: generation, facts: r.facts()}
-	n := r.u16()
-	if n == 0 || n > MaxFiles {
-		r.fail("%d files, must be 1 to %d", n, MaxFiles)
-	}
-	for i := 0; i < n && r.err == nil; i++ {
-		name := r.str()
-		if !validFile(name) || slices.Contains(t.files, name) {
-			r.fail("bad or repeated file name %q", name)
-		}
-		t.files = append(t.files, name)
-	}
-	skipped, records := r.u32(), r.u32()
-	t.skipped = int(min(skipped, maxPID))
-	smallest := recordFixed + 4*n
-	if r.err == nil && (int64(records) > int64(l.Procs) || int64(records)*int64(smallest) > int64(len(body)-r.off)) {
-		r.fail("%d records in %d bytes, at most %d are allowed", records, len(body)-r.off, l.Procs)
-	}
-	if r.err != nil {
-		return nil, r.err
-	}
-	t.offs = make([]uint32, 0, records)
-	last := uint32(0)
-	for range records {
-		t.offs = append(t.offs, uint32(r.off))
-		if last = r.record(last, n); r.err != nil {
-			return nil, r.err
-		}
-	}
-	if r.off != len(body) {
-		r.fail("%d bytes too many", len(body)-r.off)
-		return nil, r.err
-	}
-	return t, nil
-}
-
-// record passes over one record of n files, whose pid must be above last, and
-// returns the pid.
-func (r *reader) record(last uint32, n int) uint32 {
-	fixed := r.take(recordFixed)
-	if fixed == nil {
-		return 0
-	}
-	pid := binary.LittleEndian.Uint32(fixed)
-	if pid <= last || pid > maxPID {
-		r.fail("pid %d after pid %d", pid, last)
-	}
-	if flags := binary.LittleEndian.Uint32(fixed[flagsAt:]); flags&^flagOwnerReads != 0 {
-		r.fail("pid %d: unknown flags %#x", pid, flags)
-	}
-	for range n {
-		word := r.u32()
-		if word&errnoBit == 0 {
-			r.take(int(word))
-		} else if e := word &^ errnoBit; e == 0 || e > maxErrno {
-			r.fail("pid %d: errno %d", pid, e)
-		}
-	}
-	return pid
 }

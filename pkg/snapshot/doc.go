@@ -1,16 +1,29 @@
 // Package snapshot is the batch format between a leaf and a front end: the
-// files wanted of every process of one node, in one answer.
+// files wanted of every process of one node, in one answer, and then what changed.
 //
 // # Model
 //
 // A front end writes a [Request] into the leaf's rpc file and reads the answer
-// to its end ([Fetch] does both). The leaf builds the answer in one buffer
-// ([Builder]); the front end turns it into a [Table], which keeps the bytes as
-// they came, one arena, and an index of four bytes a process. Nothing else is
-// allocated per process or file, and what a Table hands out aliases the arena.
+// to its end ([Fetch] does both). A [Server] makes the answers: it has a sweep of
+// the node made by a [Producer], which puts the processes into a [Builder], and
+// shares it among all who ask in time.
 //
-// A Table never changes. It is a statement of one moment of one node: native
-// pids, the node's own clock, nothing rebased.
+// Both sides hold the same thing, a [Table]: one moment of one node, with native
+// pids and the node's own clock, nothing rebased. A Table never changes. It keeps
+// the records as they were on the wire, in a few large pieces that it shares with
+// the table before it, and an index of eight bytes a process; nothing is allocated
+// for a process or a file.
+//
+// Each state of a node has a number, its generation. A table knows of each record
+// in which generation it became what it is, and which pids went in which. So it can
+// answer anybody who names the generation they hold with what is new; a front end
+// passes on what it holds by the same means.
+//
+// # Forms
+//
+// Files such as status have the same lines in every process, and most of their
+// bytes are the names in them. The first such file of a node becomes a form; all
+// others with as many lines are kept, and sent, as what differs from it.
 //
 // # Hostile bytes
 //
@@ -22,33 +35,34 @@
 // # Format
 //
 // All numbers are little endian, as in 9P. "str" is one byte of length and as
-// many bytes.
-//
-// The content of a link, exe say, is its text.
+// many bytes. The content of a link, exe say, is its text.
 //
 // Request:
 //
 //	offset size
 //	0      4    "agrq"
-//	4      2    version, 2
-//	6      2    flags; bit 0: the answer may be compressed; the rest 0
-//	8      4    length of the request in bytes, these 24 included
+//	4      2    version, 3
+//	6      2    flags; bit 0: the answer may be compressed; bit 1: remember what is
+//	            answered; the rest 0
+//	8      4    length of the request in bytes, these 32 included
 //	12     8    generation held; 0 is none
-//	20     2    number of files, 1 to MaxFiles
-//	22     2    0
-//	24          as many str: the names, relative to a process directory
+//	20     8    how old the answer may be, ns
+//	28     2    number of files, 1 to MaxFiles
+//	30     2    0
+//	32          as many str: the names, relative to a process directory
 //
 // Answer, header:
 //
 //	offset size
 //	0      4    "agsn"
-//	4      2    version, 2
+//	4      2    version, 3
 //	6      2    flags; bit 0: the body is one zstd frame (RFC 8878); the rest 0
 //	8      4    length of the body as sent, in bytes
 //	12     4    length of the body decompressed; equal to the one before
 //	            where bit 0 is not set
-//	16     8    generation; 0 is none
-//	24          the body
+//	16     8    generation; 0 is one that cannot be asked about
+//	24     8    generation that the answer is the difference to; 0: it is the whole
+//	32          the body
 //
 // Answer, body:
 //
@@ -61,11 +75,21 @@
 //	       8   how long the answer may be kept, ns; 0: as its reader sees fit
 //	       4   hidepid= of the procfs: 0, 1, 2 or 4; see proc(5)
 //	       4   gid= of the procfs
+//	       8   age: how long before it was sent the sweep began, ns
+//	     in the whole alone:
 //	2    number of files, then as many str: the names as in the request
+//	2    number of names in a process directory, then for each 4 mode, see inode(7),
+//	     and str; the same for a thread's directory
+//	     in both:
+//	     for each file, 1 number of forms that are new, and for each 2 its length and
+//	     its bytes
 //	4    number of processes that exist but could not be visited in time
+//	4    number of processes that are gone; in the whole 0
 //	4    number of records
+//	     the pids gone, 4 each, rising
 //
-// Then the records, by rising pid, and nothing behind them:
+// Then the records, by rising pid, and nothing behind them. In a difference they
+// are those of processes that are new or have changed:
 //
 //	4    pid, 1 to 2147483647
 //	8    ID of /<pid> in the leaf's main tree
@@ -78,5 +102,15 @@
 //	     the rest 0
 //	     then for each file, in the order of the names:
 //	4    length of the content in bytes, and then the content;
-//	     or with bit 31 set an errno (1 to 4095) in place of the content
+//	     with bit 30 set, the length of the content as it differs from a form;
+//	     with bit 31 set an errno (1 to 4095) in place of the content
+//
+// Content that differs from a form:
+//
+//	1    which form of the file
+//	     a bit for each line of the form, the lowest of the first byte first, set
+//	     where the line differs; then for each of these lines
+//	1    bytes at its start that are the form's line's
+//	1    bytes at its end that are the form's line's
+//	1    bytes between, and then those bytes
 package snapshot

@@ -28,6 +28,9 @@ type Facts struct {
 	// than its reader, as one does that made it of what it held itself; 0 is
 	// "as the reader sees fit".
 	Keep time.Duration
+
+	// Age is how long before the answer was sent the sweep began that it is of.
+	Age time.Duration
 }
 
 func appendFacts(b []byte, f Facts) []byte {
@@ -43,6 +46,7 @@ func appendFacts(b []byte, f Facts) []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.Keep))
 	b = binary.LittleEndian.AppendUint32(b, uint32(f.HidePID))
 	b = binary.LittleEndian.AppendUint32(b, f.PIDGID)
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.Age))
 	binary.LittleEndian.PutUint16(b[start:], uint16(len(b)-start-2))
 	return b
 }
@@ -66,6 +70,9 @@ func (r *reader) facts() Facts {
 		sub.fail("hidepid is %d, must be 0, 1, 2 or 4", f.HidePID)
 	}
 	f.PIDGID = sub.u32()
+	if f.Age = time.Duration(sub.u64()); f.Age < 0 {
+		sub.fail("age is negative")
+	}
 	if sub.err != nil {
 		r.fail("facts: %v", sub.err)
 	}

@@ -45,7 +45,7 @@ func TestFetch(t *testing.T) {
 			rows := testRows(n, 2)
 			h := &rpc{answer: build(t, new(Builder), files, rows, compress), accept: 10}
 			req := Request{Files: files, Compress: compress}
-			table, err := Fetch(t.Context(), h, req, Limits{})
+			table, err := Fetch(t.Context(), h, req, nil, Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,13 +73,13 @@ func TestFetchFailures(t *testing.T) {
 		"cut in the header": {accept: 100, answer: good[:10]},
 		"announces more":    {accept: 100, answer: huge},
 	} {
-		if table, err := Fetch(t.Context(), h, Request{Files: files}, Limits{}); err == nil {
+		if table, err := Fetch(t.Context(), h, Request{Files: files}, nil, Limits{}); err == nil {
 			t.Errorf("%s: table of %d", name, table.Len())
 		} else if h.err != nil && !errors.Is(err, h.err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Fetch(t.Context(), &rpc{accept: 100}, Request{}, Limits{}); err == nil {
+	if _, err := Fetch(t.Context(), &rpc{accept: 100}, Request{}, nil, Limits{}); err == nil {
 		t.Error("empty request")
 	}
 }
@@ -92,7 +92,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(len(answer)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := Decode(answer, Limits{}); err != nil {
+				if _, err := Decode(nil, answer, Limits{}); err != nil {
 					b.Fatal(err)
 				}
 			}

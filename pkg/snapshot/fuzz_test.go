@@ -4,44 +4,67 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
+// FuzzDecode decodes an answer, and a second one that may be the difference to it.
 func FuzzDecode(f *testing.F) {
-	files := []string{"stat", "cmdline"}
-	f.Add(build(f, new(Builder), files, testRows(3, 2), false))
+	files := []string{"stat", "status"}
+	plain := build(f, new(Builder), files, testRows(3, 2), false)
 	large := []row{{Proc{PID: 1, ID: 7}, []cell{{Content: strings.Repeat("\x00", CompressFrom)}, {Content: "x"}}}}
-	f.Add(build(f, new(Builder), files, large, true))
-	f.Add([]byte(answerMagic))
-	f.Fuzz(func(t *testing.T, answer []byte) {
-		table, err := Decode(answer, Limits{Answer: 1 << 20, Procs: 1000})
+	f.Add(plain, plain)
+	f.Add(build(f, new(Builder), files, large, true), plain)
+	f.Add([]byte(answerMagic), []byte(answerMagic))
+	m := newModel(1, files)
+	var b Builder
+	one := m.table(f, &b, nil)
+	m.change(30)
+	two := m.table(f, &b, one)
+	f.Add(one.Answer(Request{Remember: true}, 0), two.Answer(Request{Remember: true, Held: one.Generation()}, 0))
+	limits := Limits{Answer: 1 << 20, Procs: 1000}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		base, err := Decode(nil, first, limits)
 		if err != nil {
 			return
 		}
-		// What was accepted can be read all over, and built again to the same.
-		rows := rowsOf(table)
-		var b Builder
-		b.Reset(table.Facts(), table.Files())
-		for i, r := range rows {
-			if j, ok := table.Find(r.Proc.PID); !ok || j != i {
-				t.Fatalf("Find(%d) = %d, %v", r.Proc.PID, j, ok)
-			}
-			b.Begin(r.Proc)
-			for k := range r.Files {
-				if content, errno := table.File(i, k); errno != 0 {
-					b.Fail(errno)
-				} else {
-					b.Add(content)
-				}
-			}
-		}
-		again, err := b.Finish(false)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Decode(again, Limits{}); err != nil {
-			t.Fatal(err)
+		checkTable(t, base)
+		if table, err := Decode(base, second, limits); err == nil {
+			checkTable(t, table)
 		}
 	})
+}
+
+// checkTable reads a table all over, and passes it on.
+func checkTable(t *testing.T, table *Table) {
+	rows := rowsOf(table)
+	for i, r := range rows {
+		if j, ok := table.Find(r.Proc.PID); !ok || j != i {
+			t.Fatalf("Find(%d) = %d, %v", r.Proc.PID, j, ok)
+		}
+	}
+	again, err := Decode(nil, table.Answer(Request{Remember: true}, table.Facts().Age), Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(rows, rowsOf(again)); d != "" {
+		t.Fatal(d)
+	}
+	var b Builder
+	b.Reset(nil, table.Facts(), table.Files())
+	for _, r := range rows {
+		b.Begin(r.Proc)
+		for _, c := range r.Files {
+			if c.Errno != 0 {
+				b.Fail(c.Errno)
+			} else {
+				b.Add([]byte(c.Content))
+			}
+		}
+	}
+	if _, err := b.Table(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func FuzzDecodeRequest(f *testing.F) {

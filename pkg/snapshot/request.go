@@ -3,15 +3,17 @@ package snapshot
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 const (
 	requestMagic  = "agrq"
-	formatVersion = 2
+	formatVersion = 3
 )
 
 // Request says what a front end wants of a leaf.
@@ -19,8 +21,15 @@ type Request struct {
 	// Files are names relative to a process directory, each once: "stat",
 	// "attr/current". There is at least one.
 	Files []string
-	// Held is the generation that the front end holds; zero is none.
+	// Held is the generation that the front end holds of the same files; zero is
+	// none. The answer is what changed since, or the whole if the leaf cannot tell.
 	Held uint64
+	// Remember asks the leaf to keep what it answers for a while, so that the next
+	// answer can be what changed since.
+	Remember bool
+	// MaxAge is how old the answer may be: a leaf that swept not longer ago than
+	// that, for whomever, need not do it again.
+	MaxAge time.Duration
 	// Compress allows a compressed answer. It pays where the wire is slower
 	// than about 300 MB/s, so not on a unix socket.
 	Compress bool
@@ -38,6 +47,9 @@ func (r Request) Check() error {
 		if slices.Contains(r.Files[:i], f) {
 			return fmt.Errorf("snapshot request: %q is named twice", f)
 		}
+	}
+	if r.MaxAge < 0 {
+		return fmt.Errorf("snapshot request: an age of %v", r.MaxAge)
 	}
 	return nil
 }
@@ -61,11 +73,15 @@ func (r Request) Append(b []byte) []byte {
 	if r.Compress {
 		flags |= flagCompressed
 	}
+	if r.Remember {
+		flags |= flagRemember
+	}
 	b = append(b, requestMagic...)
 	b = binary.LittleEndian.AppendUint16(b, formatVersion)
 	b = binary.LittleEndian.AppendUint16(b, flags)
 	b = binary.LittleEndian.AppendUint32(b, 0)
 	b = binary.LittleEndian.AppendUint64(b, r.Held)
+	b = binary.LittleEndian.AppendUint64(b, uint64(r.MaxAge))
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(r.Files)))
 	b = binary.LittleEndian.AppendUint16(b, 0)
 	for _, f := range r.Files {
@@ -89,14 +105,19 @@ func DecodeRequest(b []byte) (Request, error) {
 		r.fail("version %d, this side speaks %d", v, formatVersion)
 	}
 	flags := r.u16()
-	if flags&^flagCompressed != 0 {
+	if flags&^(flagCompressed|flagRemember) != 0 {
 		r.fail("unknown flags %#x", flags)
 	}
-	req.Compress = flags&flagCompressed != 0
+	req.Compress, req.Remember = flags&flagCompressed != 0, flags&flagRemember != 0
 	if n := r.u32(); int64(n) != int64(len(b)) {
 		r.fail("says that it is %d bytes long and is %d", n, len(b))
 	}
 	req.Held = r.u64()
+	age := r.u64()
+	if age > math.MaxInt64 {
+		r.fail("an age of %d ns", age)
+	}
+	req.MaxAge = time.Duration(age)
 	n := r.u16()
 	if z := r.u16(); z != 0 {
 		r.fail("reserved field is %d", z)

@@ -2,6 +2,8 @@ package snapshot
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -14,59 +16,73 @@ const SweepFile = "sweep"
 // must not change afterwards.
 type Source func(ctx context.Context, req Request) ([]byte, error)
 
-// NewDir makes the root of a snapshot tree: a directory with one rpc file, for
-// which each open is one exchange. A request is written, from offset 0 on; the
-// first read has take make the answer, and the answer stays the same until the
-// file is closed or another request is written. attr is the directory's.
-func NewDir(id uint64, attr vfs.Attr, take Source) vfs.Dir {
-	attr.ID = id
-	return &dir{attr: attr, take: take}
+// NewDir makes the root of a snapshot tree: a directory with one rpc file. A request
+// is written, from offset 0 on; the first read has take make the answer, and the
+// answer stays the same until the file is closed or another request is written.
+// attr is the directory's. Requests that are refused are logged.
+func NewDir(attr vfs.Attr, log *slog.Logger, take Source) vfs.Dir {
+	return &dir{attr: attr, log: log, take: take}
 }
 
 type dir struct {
 	attr vfs.Attr
+	log  *slog.Logger
 	take Source
 }
 
-func (d *dir) ID() uint64     { return d.attr.ID }
+// ID implements vfs.Node.
+func (d *dir) ID() uint64 { return d.attr.ID }
+
+// Type implements vfs.Node.
 func (d *dir) Type() vfs.Type { return vfs.TypeDir }
 
-func (d *dir) Attr(context.Context) (vfs.Attr, error) { return d.attr, nil }
+// Attr implements vfs.Node.
+func (d *dir) Attr(ctx context.Context) (vfs.Attr, error) { return d.attr, ctx.Err() }
 
-func (d *dir) Walk(_ context.Context, name string) (vfs.Node, error) {
+// Walk implements vfs.Dir.
+func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if name != SweepFile {
 		return nil, syscall.ENOENT
 	}
 	return &file{d}, nil
 }
 
-func (d *dir) List(context.Context) (vfs.DirHandle, error) {
-	return vfs.NewListing(func(context.Context) ([]vfs.DirEntry, error) {
+// List implements vfs.Dir.
+func (d *dir) List(ctx context.Context) (vfs.DirHandle, error) {
+	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
 		f := file{d}
-		return []vfs.DirEntry{{Name: SweepFile, ID: f.ID(), Type: vfs.TypeFile, Next: 1}}, nil
-	}), nil
+		return []vfs.DirEntry{{Name: SweepFile, ID: f.ID(), Type: vfs.TypeFile, Next: 1}}, ctx.Err()
+	}), ctx.Err()
 }
 
 type file struct{ d *dir }
 
-func (f *file) ID() uint64     { return f.d.attr.ID ^ 1<<63 }
+// ID implements vfs.Node.
+func (f *file) ID() uint64 { return f.d.attr.ID ^ 1<<63 }
+
+// Type implements vfs.Node.
 func (f *file) Type() vfs.Type { return vfs.TypeFile }
 
-func (f *file) Attr(context.Context) (vfs.Attr, error) {
+// Attr implements vfs.Node.
+func (f *file) Attr(ctx context.Context) (vfs.Attr, error) {
 	a := f.d.attr
 	a.ID, a.Mode, a.Nlink, a.Size = f.ID(), uint32(vfs.TypeFile)|0o600, 1, 0
-	return a, nil
+	return a, ctx.Err()
 }
 
-func (f *file) Open(context.Context) (vfs.Handle, error) {
-	c := &exchange{take: f.d.take, turn: make(chan struct{}, 1)}
+// Open implements vfs.File.
+func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
+	c := &exchange{d: f.d, turn: make(chan struct{}, 1)}
 	c.turn <- struct{}{}
-	return c, nil
+	return c, ctx.Err()
 }
 
 // exchange is one open rpc file.
 type exchange struct {
-	take Source
+	d *dir
 
 	turn    chan struct{} // holds a token: the lock on what follows
 	request []byte
@@ -75,7 +91,12 @@ type exchange struct {
 	asked   bool // answer and err are those to request
 }
 
+var _ RPC = (*exchange)(nil)
+
 func (c *exchange) lock(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	select {
 	case <-c.turn:
 		return nil
@@ -86,14 +107,15 @@ func (c *exchange) lock(ctx context.Context) error {
 
 func (c *exchange) unlock() { c.turn <- struct{}{} }
 
-// WriteAt implements vfs.Writer. Writing at 0 begins another request.
+// WriteAt implements vfs.Writer: a request is written from its start on, without
+// gaps. Writing at 0 begins another one.
 func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if err := c.lock(ctx); err != nil {
 		return 0, err
 	}
 	defer c.unlock()
 	if off == 0 {
-		c.request, c.answer, c.err, c.asked = nil, nil, nil, false
+		c.request, c.answer, c.err, c.asked = c.request[:0], nil, nil, false
 	}
 	if off != int64(len(c.request)) || c.asked {
 		return 0, syscall.EINVAL
@@ -105,18 +127,22 @@ func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error
 	return len(p), nil
 }
 
-// ReadAt implements vfs.Handle.
+// ReadAt implements vfs.Handle. Before anything was written the file is empty.
 func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if err := c.lock(ctx); err != nil {
 		return 0, err
 	}
 	defer c.unlock()
+	if len(c.request) == 0 {
+		return 0, nil
+	}
 	if !c.asked {
 		req, err := DecodeRequest(c.request)
 		if err != nil {
-			return 0, syscall.EINVAL
+			c.d.log.Warn("snapshot request refused", "err", err)
+			return 0, fmt.Errorf("%w: %w", syscall.EINVAL, err)
 		}
-		c.answer, c.err = c.take(ctx, req)
+		c.answer, c.err = c.d.take(ctx, req)
 		c.asked = true
 	}
 	if c.err != nil {

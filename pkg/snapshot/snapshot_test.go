@@ -28,7 +28,7 @@ type cell struct {
 var testFacts = Facts{
 	BootID: "2b9f4c2e-6c2b-4c0e-9f0e-0a4b6f0e1d2c", BootTime: time.Unix(1700000000, 123456789), Hz: 100,
 	PageSize: 4096, PIDMax: 4194304, Release: "6.1.0-13-amd64", Hostname: "n001", Version: "v1",
-	HidePID: 2, PIDGID: 26, Keep: time.Second,
+	HidePID: 2, PIDGID: 26, Keep: time.Second, Age: time.Millisecond,
 }
 
 func testRows(n, files int) []row {
@@ -49,7 +49,13 @@ func testRows(n, files int) []row {
 
 func build(t testing.TB, b *Builder, files []string, rows []row, compress bool) []byte {
 	t.Helper()
-	b.Reset(testFacts, files)
+	return tableOf(t, b, nil, files, rows).Answer(Request{Files: files, Compress: compress}, time.Millisecond)
+}
+
+func tableOf(t testing.TB, b *Builder, base *Table, files []string, rows []row) *Table {
+	t.Helper()
+	b.Reset(base, testFacts, files)
+	b.Name(testNames)
 	for i, r := range rows {
 		late := r.Proc
 		late.OwnerReads = late.OwnerReads && i%2 == 0
@@ -69,12 +75,14 @@ func build(t testing.TB, b *Builder, files []string, rows []row, compress bool) 
 		}
 	}
 	b.Skip(3)
-	answer, err := b.Finish(compress)
+	table, err := b.Table()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Clone(answer)
+	return table
 }
+
+var testNames = NewNames([]Name{{"stat", 0o100444}, {"fd", 0o40500}}, []Name{{"comm", 0o100644}})
 
 func rowsOf(t *Table) []row {
 	rows := make([]row, t.Len())
@@ -98,7 +106,7 @@ func TestRoundTrip(t *testing.T) {
 			if packed := answer[6]&flagCompressed != 0; packed != (compress && n == 1000) {
 				t.Errorf("%d rows, compress %v: compressed is %v", n, compress, packed)
 			}
-			table, err := Decode(answer, Limits{})
+			table, err := Decode(nil, answer, Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -111,6 +119,9 @@ func TestRoundTrip(t *testing.T) {
 			if d := cmp.Diff(files, table.Files()); d != "" {
 				t.Error(d)
 			}
+			if table.Names() != testNames {
+				t.Error(table.Names().Lists())
+			}
 			if table.Skipped() != 3 || table.Generation() != 0 {
 				t.Errorf("skipped %d, generation %d", table.Skipped(), table.Generation())
 			}
@@ -121,7 +132,7 @@ func TestRoundTrip(t *testing.T) {
 func TestFind(t *testing.T) {
 	files := []string{"stat"}
 	rows := testRows(100, 1)
-	table, err := Decode(build(t, new(Builder), files, rows, false), Limits{})
+	table, err := Decode(nil, build(t, new(Builder), files, rows, false), Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +152,7 @@ func TestFind(t *testing.T) {
 func TestDrop(t *testing.T) {
 	rows := testRows(3, 1)
 	var b Builder
-	b.Reset(testFacts, []string{"stat"})
+	b.Reset(nil, testFacts, []string{"stat"})
 	for i, r := range rows {
 		b.Begin(r.Proc)
 		if i == 1 {
@@ -150,11 +161,7 @@ func TestDrop(t *testing.T) {
 		}
 		b.Add([]byte("x"))
 	}
-	answer, err := b.Finish(false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := Decode(answer, Limits{})
+	table, err := b.Table()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,9 +179,9 @@ func TestBuilderMisuse(t *testing.T) {
 		"too many": func(b *Builder) { b.Begin(p(2)); b.Add(nil); b.Add(nil) },
 	} {
 		var b Builder
-		b.Reset(testFacts, []string{"stat"})
+		b.Reset(nil, testFacts, []string{"stat"})
 		use(&b)
-		if _, err := b.Finish(false); !errors.Is(err, errMisused) {
+		if _, err := b.Table(); !errors.Is(err, errMisused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -191,7 +198,7 @@ func TestDecodeRefuses(t *testing.T) {
 	le := binary.LittleEndian
 	second := len(good) - (recordFixed + 4 + 4 + 4)
 	first := second - (recordFixed + 4 + 3 + 4)
-	counts := first - 8
+	counts := first - 12
 	facts := headerFixed + 2 + int(le.Uint16(good[headerFixed:])) // their end
 	set := func(off int, v uint32) func([]byte) []byte {
 		return func(b []byte) []byte { le.PutUint32(b[off:], v); return b }
@@ -212,11 +219,16 @@ func TestDecodeRefuses(t *testing.T) {
 		"facts too long":    func(b []byte) []byte { le.PutUint16(b[headerFixed:], 60000); return b },
 		"no clock ticks":    set(headerFixed+2+8, 0),
 		"no page size":      set(headerFixed+2+12, 0),
-		"hidepid 3":         set(facts-8, 3),
+		"hidepid 3":         set(facts-16, 3),
 		"unknown flags":     set(first+flagsAt, 2),
-		"records huge":      set(counts+4, 1<<32-1),
-		"a record too many": set(counts+4, 3),
-		"a record too few":  set(counts+4, 1),
+		"records huge":      set(counts+8, 1<<32-1),
+		"a record too many": set(counts+8, 3),
+		"a record too few":  set(counts+8, 1),
+		"gone":              set(counts+4, 1),
+		"gone huge":         set(counts+4, 1<<32-1),
+		"forms":             func(b []byte) []byte { b[counts-1] = 255; return b },
+		"a difference":      set(24, 1),
+		"not in a form":     set(first+recordFixed, formedBit|3),
 		"pid 0":             set(first, 0),
 		"pid negative":      set(second, 1<<31),
 		"pid twice":         set(second, 1),
@@ -225,16 +237,16 @@ func TestDecodeRefuses(t *testing.T) {
 		"errno 0":           set(first+recordFixed+7, errnoBit),
 		"errno too large":   set(first+recordFixed+7, errnoBit|4096),
 	} {
-		table, err := Decode(damage(bytes.Clone(good)), Limits{})
+		table, err := Decode(nil, damage(bytes.Clone(good)), Limits{})
 		var format *ErrFormat
 		if table != nil || !errors.As(err, &format) {
 			t.Errorf("%s: %v, %v", name, table, err)
 		}
 	}
-	if _, err := Decode(good, Limits{Procs: 1}); err == nil {
+	if _, err := Decode(nil, good, Limits{Procs: 1}); err == nil {
 		t.Error("more processes than allowed")
 	}
-	if _, err := Decode(good, Limits{Answer: 100}); err == nil {
+	if _, err := Decode(nil, good, Limits{Answer: 100}); err == nil {
 		t.Error("more bytes than allowed")
 	}
 }
@@ -248,23 +260,23 @@ func TestCompressedBomb(t *testing.T) {
 	if answer[6]&flagCompressed == 0 {
 		t.Fatal("not compressed")
 	}
-	if _, err := Decode(answer, Limits{}); err != nil {
+	if _, err := Decode(nil, answer, Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, claim := range []uint32{1, 1 << 20, 9 << 20, 64 << 20} {
 		b := bytes.Clone(answer)
 		binary.LittleEndian.PutUint32(b[12:], claim)
-		if _, err := Decode(b, Limits{}); err == nil {
+		if _, err := Decode(nil, b, Limits{}); err == nil {
 			t.Errorf("claim of %d bytes accepted", claim)
 		}
 	}
-	if _, err := Decode(answer, Limits{Answer: 1 << 20}); err == nil {
+	if _, err := Decode(nil, answer, Limits{Answer: 1 << 20}); err == nil {
 		t.Error("limit not held")
 	}
 }
 
 func TestRequest(t *testing.T) {
-	good := Request{Files: []string{"stat", "attr/current"}, Held: 42, Compress: true}
+	good := Request{Files: []string{"stat", "attr/current"}, Held: 42, Remember: true, MaxAge: time.Second, Compress: true}
 	wire := good.Append(nil)
 	got, err := DecodeRequest(wire)
 	if err != nil {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/binary"
+	"slices"
 	"sort"
 	"syscall"
 )
@@ -29,19 +30,41 @@ type Proc struct {
 	OwnerReads bool
 }
 
-// Table is a decoded answer. It never changes and may be used concurrently.
+// Table is the processes of a node at one moment. It never changes and may be used
+// concurrently.
 type Table struct {
-	body  []byte   // the arena
-	offs  []uint32 // where each record starts in body, by rising pid
+	segments [][]byte // the records, those of earlier generations first
+	refs     []ref    // where each record is, by rising pid
+	gens     []uint32 // the generation that brought each record, less epoch
+	live     int      // bytes of the records in refs; segments may hold more
+
 	files []string
+	forms []formSet // of each file
+	names Names
 	facts Facts
 
-	skipped    int
-	generation uint64
+	skipped int
+	history
+}
+
+// A ref is where a record is: the segment, and the offset in it.
+type ref uint32
+
+const (
+	refBits     = 28 // of the offset
+	maxSegments = 1 << (32 - refBits)
+)
+
+func makeRef(segment, offset int) ref { return ref(segment<<refBits | offset) }
+
+// record is the segment from where record i starts.
+func (t *Table) record(i int) []byte {
+	r := t.refs[i]
+	return t.segments[r>>refBits][r&(1<<refBits-1):]
 }
 
 // Len is the number of processes.
-func (t *Table) Len() int { return len(t.offs) }
+func (t *Table) Len() int { return len(t.refs) }
 
 // Facts is what the answer says of the node.
 func (t *Table) Facts() Facts { return t.facts }
@@ -50,24 +73,40 @@ func (t *Table) Facts() Facts { return t.facts }
 // request. The caller must not change them.
 func (t *Table) Files() []string { return t.files }
 
+// Names are the names in the directories of the node's processes, if the leaf tells.
+func (t *Table) Names() Names { return t.names }
+
 // Skipped is how many processes exist on the node but are not in the table,
 // because the leaf ran out of time.
 func (t *Table) Skipped() int { return t.skipped }
 
-// Generation names this state of the node; zero where the leaf keeps none.
-func (t *Table) Generation() uint64 { return t.generation }
-
-// Size is the memory that the table holds, in bytes.
-func (t *Table) Size() int { return cap(t.body) + 4*cap(t.offs) }
+// Size is the memory that the table holds, in bytes. What it shares with the table
+// that it was made of is counted for both.
+func (t *Table) Size() int {
+	n := 4*cap(t.refs) + 4*cap(t.gens) + 8*cap(t.gone)
+	for _, s := range t.segments {
+		n += cap(s)
+	}
+	for _, set := range t.forms {
+		for i := range set {
+			n += cap(set[i].text) + 2*cap(set[i].lines)
+		}
+	}
+	return n
+}
 
 // PID is the pid of process i, 0 <= i < Len().
-func (t *Table) PID(i int) int32 {
-	return int32(binary.LittleEndian.Uint32(t.body[t.offs[i]:]))
-}
+func (t *Table) PID(i int) int32 { return int32(binary.LittleEndian.Uint32(t.record(i))) }
+
+// ID is Proc(i).ID.
+func (t *Table) ID(i int) uint64 { return binary.LittleEndian.Uint64(t.record(i)[4:]) }
+
+// UID is Proc(i).UID.
+func (t *Table) UID(i int) uint32 { return binary.LittleEndian.Uint32(t.record(i)[12:]) }
 
 // Proc is process i, 0 <= i < Len().
 func (t *Table) Proc(i int) Proc {
-	r := t.body[t.offs[i]:][:recordFixed]
+	r := t.record(i)[:recordFixed]
 	return Proc{
 		PID:   int32(binary.LittleEndian.Uint32(r)),
 		ID:    binary.LittleEndian.Uint64(r[4:]),
@@ -86,29 +125,70 @@ func (t *Table) Proc(i int) Proc {
 
 // Find is the index of the process of that pid.
 func (t *Table) Find(pid int32) (i int, ok bool) {
-	i = sort.Search(len(t.offs), func(i int) bool { return t.PID(i) >= pid })
-	return i, i < len(t.offs) && t.PID(i) == pid
+	i = sort.Search(len(t.refs), func(i int) bool { return t.PID(i) >= pid })
+	return i, i < len(t.refs) && t.PID(i) == pid
 }
 
 // File is file k of process i, where k is the file's index in Files: its
-// content, or the error that reading it gave. The content is part of the
-// arena, must not be changed, and keeps the whole table in memory.
+// content, or the error that reading it gave. The content must not be changed, and
+// keeps a part of the table in memory.
 func (t *Table) File(i, k int) (content []byte, errno syscall.Errno) {
+	raw, f, errno := t.find(i, k)
+	if f == nil || errno != 0 {
+		return raw, errno
+	}
+	return f.unpack(make([]byte, 0, f.size(raw)), raw), 0
+}
+
+// AppendFile appends what File returns to dst.
+func (t *Table) AppendFile(dst []byte, i, k int) (content []byte, errno syscall.Errno) {
+	raw, f, errno := t.find(i, k)
+	switch {
+	case errno != 0:
+		return dst, errno
+	case f == nil:
+		return append(dst, raw...), 0
+	}
+	return f.unpack(slices.Grow(dst, f.size(raw)), raw), 0
+}
+
+// find is file k of process i as it is held, and the form it differs from, nil for
+// none.
+func (t *Table) find(i, k int) (raw []byte, f *form, errno syscall.Errno) {
 	if k < 0 || k >= len(t.files) {
-		return nil, syscall.ENOENT
+		return nil, nil, syscall.ENOENT
 	}
-	off := t.offs[i] + recordFixed
-	for {
-		word := binary.LittleEndian.Uint32(t.body[off:])
-		off += 4
-		switch {
-		case k > 0 && word&errnoBit == 0:
-			off += word
-		case k == 0 && word&errnoBit != 0:
-			return nil, syscall.Errno(word &^ errnoBit)
-		case k == 0:
-			return t.body[off : off+word : off+word], 0
+	rest := t.record(i)[recordFixed:]
+	for j := 0; ; j++ {
+		word := binary.LittleEndian.Uint32(rest)
+		rest = rest[4:]
+		n := 0
+		if word&errnoBit == 0 {
+			n = int(word & lengthMask)
 		}
-		k--
+		if j < k {
+			rest = rest[n:]
+			continue
+		}
+		switch {
+		case word&errnoBit != 0:
+			return nil, nil, syscall.Errno(word &^ errnoBit)
+		case word&formedBit != 0:
+			f, raw = t.forms[k].of(rest[:n])
+			return raw, f, 0
+		}
+		return rest[:n:n], nil, 0
 	}
+}
+
+// recordLen is the length of the record that b begins with, of n files.
+func recordLen(b []byte, n int) int {
+	at := recordFixed
+	for range n {
+		word := binary.LittleEndian.Uint32(b[at:])
+		if at += 4; word&errnoBit == 0 {
+			at += int(word & lengthMask)
+		}
+	}
+	return at
 }

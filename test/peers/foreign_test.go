@@ -57,7 +57,7 @@ func TestForeignDiod(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	table, err := snapshot.Fetch(ctx, h.(snapshot.RPC), snapshot.Request{Files: []string{"stat", "statm", "status", "cmdline"}}, snapshot.Limits{})
+	table, err := snapshot.Fetch(ctx, h.(snapshot.RPC), snapshot.Request{Files: []string{"stat", "statm", "status", "cmdline"}}, nil, snapshot.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,14 +58,23 @@ func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 	case "":
 		return l.server.Attach(ctx, vfs.Root, l.cfg.Aname)
 	case snapshotName:
-		const id = 1<<63 | 1
-		return snapshot.NewDir(id, vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o500, Nlink: 2, Mtime: l.born}, l.sweep), nil
+		return snapshot.NewDir(vfs.Attr{ID: 1<<63 | 1, Mode: uint32(vfs.TypeDir) | 0o500, Nlink: 2, Mtime: l.born}, l.cfg.Log, l.answer), nil
 	}
 	return nil, syscall.ENOENT
 }
 
-// sweep makes one answer, one at a time.
-func (l *Leaf) sweep(ctx context.Context, req snapshot.Request) ([]byte, error) {
+// answer is a [snapshot.Source]. It remembers nothing: each answer is the whole.
+func (l *Leaf) answer(ctx context.Context, req snapshot.Request) ([]byte, error) {
+	t, err := l.sweep(ctx, req.Files)
+	if err != nil {
+		return nil, err
+	}
+	req.Remember = false
+	return t.Answer(req, 0), nil
+}
+
+// sweep makes a table, one at a time.
+func (l *Leaf) sweep(ctx context.Context, files []string) (*snapshot.Table, error) {
 	select {
 	case <-l.turn:
 		defer func() { l.turn <- struct{}{} }()
@@ -83,19 +92,19 @@ func (l *Leaf) sweep(ctx context.Context, req snapshot.Request) ([]byte, error) 
 	facts, linux := l.facts(ctx, root)
 	var b snapshot.Builder
 	if !linux {
-		b.Reset(facts, req.Files)
-		return b.Finish(false)
+		b.Reset(nil, facts, files)
+		return b.Table()
 	}
 	pids, err := listPIDs(ctx, root)
 	if err != nil {
 		return nil, err
 	}
-	found, skipped := visitAll(ctx, root, pids, req.Files)
-	facts.PageSize = pageSize(found, req.Files)
-	b.Reset(facts, req.Files)
+	found, skipped := visitAll(ctx, root, pids, files)
+	facts.PageSize = pageSize(found, files)
+	b.Reset(nil, facts, files)
 	b.Skip(skipped)
 	for _, p := range found {
 		p.add(&b)
 	}
-	return b.Finish(false)
+	return b.Table()
 }

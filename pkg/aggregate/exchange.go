@@ -1,0 +1,146 @@
+package aggregate
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// maxKeep bounds how long an upstream can have its answer kept.
+const maxKeep = time.Minute
+
+// snapshotName is the attach name of a leaf's snapshots. A subtree's are at
+// snapshotName + its own attach name.
+const snapshotName = "snapshot"
+
+// An openRPC is a leaf's rpc file, kept open from one snapshot to the next.
+type openRPC struct {
+	snapshot.RPC
+	dir vfs.Dir // that it was found in: another one after each connection
+}
+
+// takeSnapshot has the node say what its processes are, as they were at most maxAge
+// ago, or what has changed since the table that is held.
+func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
+	asked := n.now()
+	policy := n.policy()
+	var base *snapshot.Table
+	if t := n.table.Load(); t != nil {
+		base = t.Table
+	}
+	req := snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}
+	var t *snapshot.Table
+	err := n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
+		h, err := n.takeRPC(ctx, dir)
+		if err != nil {
+			return err
+		}
+		limits := n.limitsNow()
+		if t, err = snapshot.Fetch(ctx, h, req, base, limits); err != nil {
+			h.Close()
+			return err
+		}
+		n.giveRPC(h)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	facts := t.Facts()
+	keep := policy.Table()
+	if facts.Keep > 0 {
+		keep = min(facts.Keep, maxKeep)
+	}
+	// One that took longer to get than it may be kept would be of no use to whoever
+	// reads on from it: it is good for as long as it took, at least.
+	took := n.now().Sub(asked)
+	moment := asked.Add(-min(facts.Age, maxAge))
+	return &table{Table: t, moment: moment, expires: moment.Add(max(keep, 2*took))}, nil
+}
+
+// exchangeSnapshot has the node say what certain files of its processes are.
+func (n *node) exchangeSnapshot(files ...string) (t *snapshot.Table, err error) {
+	err = n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
+		h, err := openSweepFile(ctx, dir)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		t, err = snapshot.Fetch(ctx, h, snapshot.Request{Files: files}, nil, n.limitsNow())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return t, nil
+}
+
+// limitsNow bounds what an answer of the node may hold. It is expected to be as long
+// as the last.
+func (n *node) limitsNow() snapshot.Limits { return snapshot.Limits{Room: n.room} }
+
+// takeRPC returns the rpc file that was kept open, or opens it.
+func (n *node) takeRPC(ctx context.Context, dir vfs.Dir) (*openRPC, error) {
+	n.mu.Lock()
+	h := n.rpc
+	n.rpc = nil
+	n.mu.Unlock()
+	if h != nil {
+		if h.dir == dir {
+			return h, nil
+		}
+		h.Close() // of a connection that has ended
+	}
+	rpc, err := openSweepFile(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &openRPC{rpc, dir}, nil
+}
+
+// giveRPC keeps the rpc file open for the next snapshot.
+func (n *node) giveRPC(h *openRPC) {
+	n.mu.Lock()
+	old := n.rpc
+	n.rpc = h
+	n.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+}
+
+// A writeOpener is a file that must be told when it is opened for writing too.
+// A 9P client's are; in-process files return a handle that takes writes anyway.
+type writeOpener interface {
+	OpenRW(ctx context.Context) (vfs.Handle, error)
+}
+
+// openSweepFile opens the rpc file of a snapshot tree.
+func openSweepFile(ctx context.Context, dir vfs.Dir) (snapshot.RPC, error) {
+	file, err := dir.Walk(ctx, snapshot.SweepFile)
+	if err != nil {
+		return nil, err
+	}
+	var h vfs.Handle
+	switch f := file.(type) {
+	case writeOpener:
+		h, err = f.OpenRW(ctx)
+	case vfs.File:
+		h, err = f.Open(ctx)
+	default:
+		err = syscall.EISDIR
+	}
+	if err != nil {
+		return nil, err
+	}
+	rpc, ok := h.(snapshot.RPC)
+	if !ok {
+		h.Close()
+		return nil, syscall.EROFS
+	}
+	return rpc, nil
+}

@@ -1,0 +1,126 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// Answer is the answer to req that says what t says: as what changed since the
+// generation held, if that is known. age is how long ago the sweep began that t is of.
+func (t *Table) Answer(req Request, age time.Duration) []byte {
+	var held, generation uint64
+	if req.Remember {
+		generation = t.generation
+	}
+	if t.since(req.Held) {
+		held = req.Held
+	}
+	b := make([]byte, headerFixed, headerFixed+t.sizeSince(held))
+	b = t.appendBody(b, held, age)
+	body := len(b) - headerFixed
+	if req.Compress && body >= CompressFrom {
+		packed := pack(b[headerFixed:])
+		// Less than an eighth saved is not worth the other side's time.
+		if sent := len(packed) - headerFixed; sent < body-body/8 {
+			putHeader(packed, flagCompressed, sent, body, generation, held)
+			return packed
+		}
+	}
+	putHeader(b, 0, body, body, generation, held)
+	return b
+}
+
+// sizeSince is about how long the body of an answer is, in bytes; never less for the
+// whole.
+func (t *Table) sizeSince(held uint64) int {
+	n := 1024 + len(t.names.wire())
+	for _, name := range t.files {
+		n += 2 + len(name)
+	}
+	if held == 0 {
+		n += t.live
+		for _, set := range t.forms {
+			for i := range set {
+				n += 2 + len(set[i].text)
+			}
+		}
+	}
+	return n
+}
+
+// appendBody appends the body of the answer to who holds that generation, 0 for none.
+func (t *Table) appendBody(b []byte, held uint64, age time.Duration) []byte {
+	f := t.facts
+	f.Age = age
+	b = appendFacts(b, f)
+	if held == 0 {
+		b = binary.LittleEndian.AppendUint16(b, uint16(len(t.files)))
+		for _, name := range t.files {
+			b = appendStr(b, name)
+		}
+		b = append(b, t.names.wire()...)
+	}
+	for _, set := range t.forms {
+		fresh := slices.IndexFunc(set, func(f form) bool { return held == 0 || f.since > held })
+		if fresh < 0 {
+			fresh = len(set)
+		}
+		b = append(b, byte(len(set)-fresh))
+		for i := fresh; i < len(set); i++ {
+			b = binary.LittleEndian.AppendUint16(b, uint16(len(set[i].text)))
+			b = append(b, set[i].text...)
+		}
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(t.skipped))
+	var gone []int32
+	if held != 0 {
+		gone = t.goneSince(held)
+	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(gone)))
+	records := len(b)
+	b = append(b, 0, 0, 0, 0)
+	for _, pid := range gone {
+		b = binary.LittleEndian.AppendUint32(b, uint32(pid))
+	}
+	n := 0
+	for i := range t.refs {
+		if held != 0 && t.epoch+uint64(t.gens[i]) <= held {
+			continue
+		}
+		r := t.record(i)
+		b = append(b, r[:recordLen(r, len(t.files))]...)
+		n++
+	}
+	binary.LittleEndian.PutUint32(b[records:], uint32(n))
+	return b
+}
+
+func putHeader(b []byte, flags uint16, sent, decoded int, generation, held uint64) {
+	copy(b, answerMagic)
+	binary.LittleEndian.PutUint16(b[4:], formatVersion)
+	binary.LittleEndian.PutUint16(b[6:], flags)
+	binary.LittleEndian.PutUint32(b[8:], uint32(sent))
+	binary.LittleEndian.PutUint32(b[12:], uint32(decoded))
+	binary.LittleEndian.PutUint64(b[16:], generation)
+	binary.LittleEndian.PutUint64(b[24:], held)
+}
+
+var encoders = sync.Pool{New: func() any {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic(err) // an option that the library does not know
+	}
+	return e
+}}
+
+// pack is a compressed body behind room for a header.
+func pack(body []byte) []byte {
+	e := encoders.Get().(*zstd.Encoder)
+	defer encoders.Put(e)
+	return e.EncodeAll(body, make([]byte, headerFixed, headerFixed+len(body)/4))
+}

@@ -1,0 +1,207 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
+
+// A decoder checks a body from end to end, so that Table need not.
+type decoder struct {
+	reader
+	limits Limits
+	t      Table
+}
+
+// whole makes the table of a body that is the whole.
+func (d *decoder) whole(generation uint64) (*Table, error) {
+	t := &d.t
+	t.facts = d.facts()
+	n := d.u16()
+	if n == 0 || n > MaxFiles {
+		d.fail("%d files, must be 1 to %d", n, MaxFiles)
+	}
+	for i := 0; i < n && d.err == nil; i++ {
+		name := d.str()
+		if !validFile(name) || slices.Contains(t.files, name) {
+			d.fail("bad or repeated file name %q", name)
+		}
+		t.files = append(t.files, name)
+	}
+	t.names = d.names()
+	t.forms = make([]formSet, n)
+	d.newForms(generation)
+	if gone := d.counted(); len(gone) > 0 {
+		d.fail("%d processes gone from nothing", len(gone))
+	}
+	d.records(0)
+	if d.err != nil {
+		return nil, d.err
+	}
+	t.segments = [][]byte{d.b}
+	t.begin(generation)
+	return t, nil
+}
+
+// difference makes the table of a body that is the difference to base.
+func (d *decoder) difference(base *Table, generation uint64) (*Table, error) {
+	t := &d.t
+	t.facts, t.files, t.names = d.facts(), base.files, base.names
+	t.forms = slices.Clone(base.forms)
+	d.newForms(generation)
+	gone := d.counted()
+	d.records(len(base.segments))
+	if d.err != nil {
+		return nil, d.err
+	}
+	if generation-base.epoch > 1<<32-1 {
+		d.fail("generation %d after %d", generation, base.epoch)
+		return nil, d.err
+	}
+	if len(base.segments)+1 > maxSegments { // one that came of another format
+		d.fail("%d segments", len(base.segments))
+		return nil, d.err
+	}
+	fresh := d.b
+	changed := t.refs
+	pids := make([]int32, len(changed))
+	t.segments = append(slices.Clip(base.segments), fresh)
+	for i := range changed {
+		pids[i] = t.PID(i)
+	}
+	t.merge(base, pids, gone, uint32(generation-base.epoch))
+	if t.live >= maxAnswer || t.Len() > d.limits.Procs {
+		d.fail("%d processes of %d bytes with what is held, at most %d are allowed", t.Len(), t.live, d.limits.Procs)
+		return nil, d.err
+	}
+	t.follow(base, generation, gone)
+	if len(changed) == 0 {
+		fresh = nil
+	}
+	t.overlay(base, fresh)
+	return t, nil
+}
+
+// merge puts the records of base that stay among those of t, whose pids are given.
+func (t *Table) merge(base *Table, pids, gone []int32, gen uint32) {
+	changed := t.refs
+	t.refs, t.gens = make([]ref, 0, base.Len()+len(changed)), make([]uint32, 0, base.Len()+len(changed))
+	t.live = base.live
+	at := 0
+	for i := range base.Len() {
+		pid := base.PID(i)
+		for ; at < len(pids) && pids[at] < pid; at++ {
+			t.add(changed[at], gen)
+		}
+		for len(gone) > 0 && gone[0] < pid {
+			gone = gone[1:]
+		}
+		replaced := at < len(pids) && pids[at] == pid
+		if replaced || len(gone) > 0 && gone[0] == pid {
+			t.live -= recordLen(base.record(i), len(t.files))
+			continue
+		}
+		t.refs, t.gens = append(t.refs, base.refs[i]), append(t.gens, base.gens[i])
+	}
+	for ; at < len(pids); at++ {
+		t.add(changed[at], gen)
+	}
+}
+
+// add adds a record that is new.
+func (t *Table) add(r ref, gen uint32) {
+	t.refs, t.gens = append(t.refs, r), append(t.gens, gen)
+	t.live += recordLen(t.record(len(t.refs)-1), len(t.files))
+}
+
+// newForms reads the forms that are added.
+func (d *decoder) newForms(generation uint64) {
+	for k := range d.t.forms {
+		for range d.u8() {
+			f, ok := newForm(bytes.Clone(d.take(d.u16())))
+			if !ok || len(d.t.forms[k]) >= maxForms {
+				d.fail("bad form, or one too many")
+				return
+			}
+			f.since = generation
+			d.t.forms[k] = append(slices.Clip(d.t.forms[k]), f)
+		}
+	}
+}
+
+// counted reads the counts before the records: what is left to be read by records is
+// in d.t.refs' capacity.
+func (d *decoder) counted() (gone []int32) {
+	d.t.skipped = int(min(d.u32(), maxPID))
+	n, records := d.u32(), d.u32()
+	smallest := recordFixed + 4*len(d.t.files)
+	left := int64(len(d.b) - d.off)
+	if d.err == nil && (int64(n)+int64(records) > int64(d.limits.Procs) || 4*int64(n)+int64(records)*int64(smallest) > left) {
+		d.fail("%d gone and %d records in %d bytes, at most %d are allowed", n, records, left, d.limits.Procs)
+	}
+	if d.err != nil {
+		return nil
+	}
+	last := uint32(0)
+	for range n {
+		pid := d.u32()
+		if pid <= last || pid > maxPID {
+			d.fail("pid %d gone after pid %d", pid, last)
+			return nil
+		}
+		last = pid
+		gone = append(gone, int32(pid))
+	}
+	d.t.refs = make([]ref, records)
+	return gone
+}
+
+// records passes over the records, and notes where in the segment each of them is.
+func (d *decoder) records(segment int) {
+	last := uint32(0)
+	for i := range d.t.refs {
+		start := d.off
+		d.t.refs[i] = makeRef(segment, start)
+		if last = d.record(last); d.err != nil {
+			return
+		}
+		d.t.live += d.off - start
+	}
+	if d.off != len(d.b) {
+		d.fail("%d bytes too many", len(d.b)-d.off)
+	}
+}
+
+// record passes over one record, whose pid must be above last, and returns the pid.
+func (d *decoder) record(last uint32) uint32 {
+	fixed := d.take(recordFixed)
+	if fixed == nil {
+		return 0
+	}
+	pid := binary.LittleEndian.Uint32(fixed)
+	if pid <= last || pid > maxPID {
+		d.fail("pid %d after pid %d", pid, last)
+	}
+	if flags := binary.LittleEndian.Uint32(fixed[flagsAt:]); flags&^flagOwnerReads != 0 {
+		d.fail("pid %d: unknown flags %#x", pid, flags)
+	}
+	for k := range d.t.files {
+		word := d.u32()
+		if word&errnoBit != 0 {
+			if e := word &^ errnoBit; e == 0 || e > maxErrno {
+				d.fail("pid %d: errno %d", pid, e)
+			}
+			continue
+		}
+		content := d.take(int(word & lengthMask))
+		if word&formedBit == 0 || d.err != nil {
+			continue
+		}
+		if len(content) == 0 || int(content[0]) >= len(d.t.forms[k]) {
+			d.fail("pid %d: no such form of %s", pid, d.t.files[k])
+		} else if f, rest := d.t.forms[k].of(content); !f.fits(rest) {
+			d.fail("pid %d: %s does not fit its form", pid, d.t.files[k])
+		}
+	}
+	return pid
+}
