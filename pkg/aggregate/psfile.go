@@ -1,14 +1,9 @@
 package aggregate
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
-	"time"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -71,11 +66,13 @@ type psHandle struct {
 	start int64         // the offset of text
 	text  []byte        // lines that were made and not passed yet
 	node  int           // whose lines come next
+	users map[uint32]string
 }
 
 func (h *psHandle) rewind() {
 	h.start, h.node = 0, 0
 	h.text = fmt.Appendf(h.text[:0], "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND")
+	h.users = make(map[uint32]string)
 }
 
 // ReadAt implements vfs.Handle.
@@ -108,107 +105,3 @@ func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 
 // Close implements vfs.Handle.
 func (h *psHandle) Close() error { return nil }
-
-// addNode makes the lines of one node.
-func (h *psHandle) addNode(ctx context.Context, n *node, r roster) {
-	if r.t == nil || !h.v.reaches(n) {
-		return
-	}
-	m := h.v.c.mapping(n, r.t.Facts(), h.v.host)
-	for i := range r.t.Len() {
-		p := r.t.Proc(i)
-		if !h.v.sees(p.UID) || !r.has(i) {
-			continue
-		}
-		g := n.gpid(PID(p.PID))
-		if g == 0 {
-			continue
-		}
-		proc := newProcess(n, PID(p.PID), p.ID, p.UID)
-		proc.m = m
-		dir := newProcessDir(h.v, h.v.id, proc, rowAttr(r.t, i, 0))
-		raw, err := dir.rowOrRead(ctx, r.t, i, "stat")
-		if err != nil {
-			continue // it has ended
-		}
-		st, ok := parseStat(raw)
-		if !ok {
-			continue
-		}
-		args, _ := dir.rowOrRead(ctx, r.t, i, "cmdline")
-		h.addLine(n, p.PID, g, p.UID, st, args)
-	}
-}
-
-// rowOrRead is a file of row i, from the table or, where that does not say, the node.
-func (d *processDir) rowOrRead(ctx context.Context, t *table, i int, name string) ([]byte, error) {
-	raw, err := d.rowFile(t, i, name)
-	if err == errAsk {
-		return vfs.ReadFile(ctx, d, maxRewrite, name)
-	}
-	return raw, err
-}
-
-func (h *psHandle) addLine(n *node, pid int32, g GPID, uid uint32, st statLine, args []byte) {
-	host := h.v.host
-	hz := uint64(host.hz)
-	start := host.boot.Add(time.Duration(st.start/hz)*time.Second + time.Duration(st.start%hz)*time.Second/time.Duration(hz))
-	command := "[" + st.name + "]"
-	if text := bytes.TrimRight(args, "\x00"); len(text) > 0 {
-		command = strings.ReplaceAll(string(text[:min(len(text), maxCommand)]), "\x00", " ")
-	}
-	h.text = fmt.Appendf(h.text, "%-*s %7d %10d %10d %-8s %c %10.2f %10d %-20s %s\n",
-		h.nameWidth, n.name, pid, g, st.ppid, strings.ReplaceAll(plaintext.Escape(h.v.c.users.UserName(uid)), " ", `\040`), st.state,
-		float64(st.cpu)/float64(hz), max(st.rss, 0)*(host.pageSize>>10), start.UTC().Format(time.RFC3339), plaintext.Escape(command))
-}
-
-// A statLine is what of a stat file a line is made of.
-type statLine struct {
-	name  string
-	state byte
-	ppid  int64
-	cpu   uint64 // ticks
-	start uint64 // ticks since the boot
-	rss   int64  // pages
-}
-
-// parseStat reads a stat file, see proc(5).
-func parseStat(raw []byte) (st statLine, ok bool) {
-	open, end := bytes.IndexByte(raw, '('), bytes.LastIndexByte(raw, ')')
-	if open < 0 || end < open || end+3 >= len(raw) {
-		return st, false
-	}
-	st.name = string(raw[open+1 : end])
-	rest := raw[end+2:]
-	for field := 3; field <= 24; field++ {
-		var text []byte
-		if text, rest, ok = bytes.Cut(rest, []byte(" ")); !ok && field < 24 {
-			return st, false
-		}
-		switch field {
-		case 3:
-			if len(text) != 1 || text[0] < 'A' || text[0] > 'z' {
-				return st, false
-			}
-			st.state = text[0]
-		case 4:
-			st.ppid, _ = strconv.ParseInt(string(text), 10, 64)
-			if st.ppid < 0 || st.ppid > maxGPID {
-				st.ppid = 0
-			}
-		case 14, 15:
-			n, _ := strconv.ParseUint(string(text), 10, 63)
-			st.cpu += n
-		case 22:
-			st.start, _ = strconv.ParseUint(string(text), 10, 63)
-			st.start = min(st.start, maxTicks)
-		case 24:
-			st.rss, _ = strconv.ParseInt(string(text), 10, 64)
-			st.rss = min(st.rss, 1<<42)
-		}
-	}
-	return st, true
-}
-
-// maxTicks bounds a start time, so that it stays within a time.Duration.
-const maxTicks = 1 << 32

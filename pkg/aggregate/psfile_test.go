@@ -86,18 +86,3 @@ func TestPS(t *testing.T) {
 		t.Errorf("%d bytes in pieces, %d at once, %v", len(pieces), n, err)
 	}
 }
-
-func TestParseStat(t *testing.T) {
-	const good = "7 (a) b) R 3 7 7 0 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 12345 1000 77 18446744073709551615 1\n"
-	if st, ok := parseStat([]byte(good)); !ok || st != (statLine{"a) b", 'R', 3, 110, 12345, 77}) {
-		t.Errorf("%+v, %v", st, ok)
-	}
-	for i := range len(good) {
-		parseStat([]byte(good[:i])) // and does not panic
-	}
-	for _, bad := range []string{"", "7", "7 (a", "7 (a)", "7 (a) ", "7 (a) RR 1 2", "7 (a) \x1b 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1"} {
-		if st, ok := parseStat([]byte(bad)); ok {
-			t.Errorf("%q: %+v", bad, st)
-		}
-	}
-}

@@ -17,6 +17,9 @@ type buffer struct {
 // buffers is a store of buffers that are not in use.
 type buffers struct{ free [len(bufferSizes)]sync.Pool }
 
+// spare is that of all connections of the process, of which most are idle.
+var spare buffers
+
 // get lends a buffer of at least n bytes, which is at most MaxMsize.
 func (p *buffers) get(n int) *buffer {
 	size := 0

@@ -97,7 +97,6 @@ type Client struct {
 	msize   uint32
 	in      *frameReader
 	out     outbox
-	buffers buffers
 	free    sync.Pool // of *exchange
 	slots   *semaphore.Weighted
 	done    chan struct{}
@@ -128,9 +127,9 @@ func NewClient(ctx context.Context, conn net.Conn, cfg ClientConfig) (*Client, e
 	}
 	c.plain = c.cfg.Dialect == plain{}.name()
 	c.slots = semaphore.NewWeighted(int64(c.cfg.InFlight))
-	c.in = newFrameReader(conn, &c.buffers, c.cfg.Msize)
+	c.in = newFrameReader(conn, &spare, c.cfg.Msize)
 	c.polls = c.in.raw != nil && mostPollers() > 0
-	c.out.init(conn, &c.buffers, c.cfg.Write, c.fail)
+	c.out.init(conn, &spare, c.cfg.Write, c.fail)
 	if err := c.negotiate(ctx); err != nil {
 		c.in.release()
 		return nil, errors.Join(&ConnError{Peer: c.peer, Err: err}, conn.Close())

@@ -60,13 +60,13 @@ const helloMsize = 8192
 func (s *Server) newConn(nc net.Conn, peer Peer) *conn {
 	c := &conn{
 		srv: s, nc: nc, peer: peer, log: s.cfg.Log,
-		in:   newFrameReader(nc, &s.buffers, helloMsize),
+		in:   newFrameReader(nc, &spare, helloMsize),
 		tags: make(map[uint16]*job),
 		fids: make(map[uint32]*fid),
 	}
 	c.bigReads = make(chan struct{}, maxBigReads)
 	c.room.L = &c.mu
-	c.out.init(nc, &s.buffers, s.cfg.Limits.Write, c.fail)
+	c.out.init(nc, &spare, s.cfg.Limits.Write, c.fail)
 	c.out.limit = pendingBytes
 	c.sweeper.ring = c.sweep
 	c.lingerer.ring = c.lookAround

@@ -74,7 +74,7 @@ func (c *conn) newJob() *job {
 func (c *conn) recycle(j *job) {
 	clear(j.scratch) // what a file says is in no buffer longer than it must
 	if j.lent != nil {
-		c.srv.buffers.put(j.lent)
+		spare.put(j.lent)
 		j.lent, j.scratch = nil, nil
 	}
 	j.reset()
@@ -88,9 +88,9 @@ func (c *conn) grow(j *job, buf []byte, n int) []byte {
 	if need <= cap(buf) || need <= maxScratch || need > MaxMsize {
 		return buf
 	}
-	lent := c.srv.buffers.get(need)
+	lent := spare.get(need)
 	buf = append(lent.b[:0], buf...)
-	c.srv.buffers.put(j.lent)
+	spare.put(j.lent)
 	j.lent = lent
 	return buf
 }

@@ -44,9 +44,8 @@ type ServerConfig struct {
 type Server struct {
 	cfg     ServerConfig
 	values  context.Context // what requests' contexts take values from
-	buffers buffers
-	jobs    sync.Pool    // of *job
-	conns   atomic.Int64 // connections being served
+	jobs    sync.Pool       // of *job
+	conns   atomic.Int64    // connections being served
 	panics  atomic.Int64
 	peers   peers
 	pollers pollers

@@ -19,19 +19,42 @@ func (t *Table) Answer(req Request, age time.Duration) []byte {
 	if t.since(req.Held) {
 		held = req.Held
 	}
-	b := make([]byte, headerFixed, headerFixed+t.sizeSince(held))
-	b = t.appendBody(b, held, age)
+	b := t.appendBody(newAnswer(headerFixed+t.sizeSince(held)), held, age)
 	body := len(b) - headerFixed
 	if req.Compress && body >= CompressFrom {
 		packed := pack(b[headerFixed:])
 		// Less than an eighth saved is not worth the other side's time.
 		if sent := len(packed) - headerFixed; sent < body-body/8 {
+			recycle(b)
 			putHeader(packed, flagCompressed, sent, body, generation, held)
 			return packed
 		}
 	}
 	putHeader(b, 0, body, body, generation, held)
 	return b
+}
+
+// answers are buffers that were answers once; see recycle.
+var answers sync.Pool // of *[]byte
+
+// maxRecycled is how large an answer may be to be used again, in bytes.
+const maxRecycled = 1 << 20
+
+// newAnswer is a buffer with room for a header and, if it can be foreseen, the rest.
+func newAnswer(size int) []byte {
+	b, _ := answers.Get().(*[]byte)
+	if b == nil || cap(*b) < size {
+		return make([]byte, headerFixed, size)
+	}
+	return (*b)[:headerFixed]
+}
+
+// recycle lets an answer that nobody needs any more be used again.
+func recycle(answer []byte) {
+	if cap(answer) <= maxRecycled {
+		clear(answer)
+		answers.Put(&answer)
+	}
 }
 
 // sizeSince is about how long the body of an answer is, in bytes; never less for the

@@ -12,13 +12,14 @@ import (
 // SweepFile is the name of the rpc file in a snapshot tree.
 const SweepFile = "sweep"
 
-// A Source makes the answer to a request. It is called concurrently; the answer
-// must not change afterwards.
+// A Source makes the answer to a request. It is called concurrently; the answer is
+// the caller's.
 type Source func(ctx context.Context, req Request) ([]byte, error)
 
 // NewDir makes the root of a snapshot tree: a directory with one rpc file. A request
-// is written, from offset 0 on; the first read has take make the answer, and the
-// answer stays the same until the file is closed or another request is written.
+// is written, from offset 0 on; the first read has take make the answer. When that has
+// been read to its end it is given up, and the file is empty until another request is
+// written.
 // attr is the directory's. Requests that are refused are logged.
 func NewDir(attr vfs.Attr, log *slog.Logger, take Source) vfs.Dir {
 	return &dir{attr: attr, log: log, take: take}
@@ -115,7 +116,8 @@ func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error
 	}
 	defer c.unlock()
 	if off == 0 {
-		c.request, c.answer, c.err, c.asked = c.request[:0], nil, nil, false
+		c.forget()
+		c.request, c.err, c.asked = c.request[:0], nil, false
 	}
 	if off != int64(len(c.request)) || c.asked {
 		return 0, syscall.EINVAL
@@ -151,8 +153,25 @@ func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	if off < 0 || off >= int64(len(c.answer)) {
 		return 0, nil
 	}
-	return copy(p, c.answer[off:]), nil
+	n := copy(p, c.answer[off:])
+	if off+int64(n) == int64(len(c.answer)) {
+		c.forget()
+	}
+	return n, nil
+}
+
+// forget gives up the answer.
+func (c *exchange) forget() {
+	if c.answer != nil {
+		recycle(c.answer)
+		c.answer = nil
+	}
 }
 
 // Close implements vfs.Handle.
-func (c *exchange) Close() error { return nil }
+func (c *exchange) Close() error {
+	<-c.turn
+	defer c.unlock()
+	c.forget()
+	return nil
+}

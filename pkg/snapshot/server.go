@@ -26,7 +26,6 @@ type Server struct {
 	mu     sync.Mutex
 	closed bool
 	states map[string]*state // by the files; guarded by mu
-	spare  []*Builder        // guarded by mu
 	forget *time.Timer       // runs forgetIdle; nil while nothing is remembered; guarded by mu
 }
 
@@ -35,9 +34,12 @@ const (
 	rememberFor = time.Minute
 	// maxStates is how many sets of files are remembered.
 	maxStates = 4
-	// maxSpare buffers are kept for the next sweep, of at most so many bytes.
-	maxSpare, maxSpareBytes = 2, 16 << 20
+	// maxSpare is how large the buffer of a builder may be that is used again, in bytes.
+	maxSpare = 16 << 20
 )
+
+// builders are those that no sweep uses, of all servers of the process.
+var builders = sync.Pool{New: func() any { return new(Builder) }}
 
 // state is what is known of one set of files.
 type state struct {
@@ -148,7 +150,7 @@ func (s *Server) startLocked(key string, st *state, req Request) {
 	f := &flight{began: time.Now(), cancel: cancel, done: make(chan struct{})}
 	st.running = f
 	base := st.table
-	b := s.builderLocked()
+	b := builders.Get().(*Builder)
 	s.flights.Go(func() {
 		defer cancel()
 		err := s.produce(ctx, b, base, req.Files)
@@ -158,8 +160,9 @@ func (s *Server) startLocked(key string, st *state, req Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		defer close(f.done)
-		if f.err = err; err == nil {
-			s.spareLocked(b)
+		if f.err = err; err == nil && b.Cap() <= maxSpare {
+			b.Reset(nil, Facts{}, nil) // it holds no table any more
+			builders.Put(b)
 		}
 		if st.running != f {
 			return
@@ -174,22 +177,6 @@ func (s *Server) startLocked(key string, st *state, req Request) {
 			delete(s.states, key)
 		}
 	})
-}
-
-func (s *Server) builderLocked() *Builder {
-	if n := len(s.spare); n > 0 {
-		b := s.spare[n-1]
-		s.spare = s.spare[:n-1]
-		return b
-	}
-	return new(Builder)
-}
-
-func (s *Server) spareLocked(b *Builder) {
-	if len(s.spare) < maxSpare && b.Cap() <= maxSpareBytes {
-		b.Reset(nil, Facts{}, nil) // it holds no table any more
-		s.spare = append(s.spare, b)
-	}
 }
 
 // forgetOldestLocked makes room for another set of files.
@@ -223,8 +210,6 @@ func (s *Server) forgetIdle() {
 	}
 	if s.forget = nil; len(s.states) > 0 {
 		s.rememberLocked()
-	} else {
-		s.spare = nil
 	}
 }
 

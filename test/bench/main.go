@@ -3,7 +3,8 @@
 //	NAME ours=... against=... ratio=...
 //
 // Each compares what is measured with a peer or a limit in the same run; the
-// machine's own speed cancels out in the ratio.
+// machine's own speed cancels out in the ratio. Arguments name groups of them: rights,
+// views, cache, ps.
 package main
 
 import (
@@ -11,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -21,30 +21,21 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	for _, figures := range []func(context.Context) error{rights, views, cacheFigures, psMount} {
-		if err := figures(ctx); err != nil {
+	groups := map[string]func(context.Context) error{"rights": rights, "views": views, "cache": cacheFigures, "ps": psMount}
+	wanted := os.Args[1:]
+	if len(wanted) == 0 {
+		wanted = []string{"rights", "views", "cache", "ps"}
+	}
+	for _, name := range wanted {
+		group := groups[name]
+		if group == nil {
+			group = func(context.Context) error {
+				return fmt.Errorf("no figures are called %q: rights, views, cache or ps", name)
+			}
+		}
+		if err := group(ctx); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
 	}
-}
-
-// figure prints one line. The ratio is ours / against.
-func figure(name string, ours, against time.Duration) {
-	fmt.Printf("%s ours=%s against=%s ratio=%.2f\n", name, readable(ours), readable(against), ours.Seconds()/against.Seconds())
-}
-
-// readable is d in seconds, or in microseconds where it is less than a
-// millisecond.
-func readable(d time.Duration) string {
-	if d < time.Millisecond {
-		return fmt.Sprintf("%.1fµs", float64(d)/float64(time.Microsecond))
-	}
-	return fmt.Sprintf("%.3fs", d.Seconds())
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Clone(d)
-	slices.Sort(d)
-	return d[len(d)/2]
 }

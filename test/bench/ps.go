@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
+	"github.com/aggrfs/aggrfs/test/figures"
 )
 
 const (
@@ -117,8 +118,8 @@ func psNative(ctx context.Context, native func() (time.Duration, error), config 
 		}
 		ours, natives = append(ours, took), append(natives, n)
 	}
-	a, b := median(ours), median(natives)
-	fmt.Printf("ps-native ours=%s against=%s ratio=%.2f\n", readable(a), readable(b), b.Seconds()/a.Seconds())
+	a, b := figures.Median(ours), figures.Median(natives)
+	fmt.Printf("ps-native ours=%s against=%s ratio=%.2f\n", figures.Readable(a), figures.Readable(b), b.Seconds()/a.Seconds())
 	return nil
 }
 
@@ -139,8 +140,8 @@ func psFigures(ctx context.Context, name string, native func() (time.Duration, e
 		}
 		natives, colds, warms = append(natives, n), append(colds, times[0]), append(warms, times[1])
 	}
-	figure(name+"-cold", median(colds), median(natives))
-	figure(name+"-warm", median(warms), median(natives))
+	figures.Print(name+"-cold", figures.Median(colds), figures.Median(natives))
+	figures.Print(name+"-warm", figures.Median(warms), figures.Median(natives))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/figures"
 )
 
 const (
@@ -61,7 +62,7 @@ func rights(ctx context.Context) (err error) {
 			}
 			ours, against = append(ours, user), append(against, root)
 		}
-		figure(c.name, median(ours), median(against))
+		figures.Print(c.name, figures.Median(ours), figures.Median(against))
 	}
 	return nil
 }

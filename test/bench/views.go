@@ -15,6 +15,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/figures"
 )
 
 const (
@@ -91,7 +92,7 @@ func views(ctx context.Context) (err error) {
 		}
 		ours, against = append(ours, a), append(against, b)
 	}
-	figure("views", median(ours), median(against))
+	figures.Print("views", figures.Median(ours), figures.Median(against))
 	return nil
 }
 
