@@ -9,10 +9,15 @@ const release = "6.1.0-18-amd64"
 
 // content is a file, or a link's text, of a process.
 func (n *Node) content(p *process, name string) ([]byte, error) {
-	if text, ok := p.swept[name]; ok {
-		return text, nil
-	}
 	switch name {
+	case "stat":
+		return p.swept.stat, nil
+	case "statm":
+		return p.swept.statm, nil
+	case "status":
+		return p.swept.status, nil
+	case "cmdline":
+		return p.swept.cmdline, nil
 	case "comm":
 		return []byte(p.name + "\n"), nil
 	case "cgroup":

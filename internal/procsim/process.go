@@ -21,9 +21,12 @@ type process struct {
 	size, rss uint64 // pages
 	switches  uint64
 	startCode uint64
-	kernel    bool              // a kernel thread
-	swept     map[string][]byte // what sweeps bring
+	kernel    bool // a kernel thread
+	swept     texts
 }
+
+// texts are the files that sweeps bring.
+type texts struct{ stat, statm, status, cmdline []byte }
 
 // programs are what compute nodes run, and how often.
 var programs = []struct {
@@ -94,7 +97,7 @@ func (p *process) run(rng *rand.Rand) {
 
 // render makes the texts that sweeps bring.
 func (p *process) render() {
-	p.swept = map[string][]byte{"stat": p.stat(), "statm": p.statm(), "status": p.status(), "cmdline": []byte(p.args)}
+	p.swept = texts{p.stat(), p.statm(), p.status(), []byte(p.args)}
 }
 
 // stat is the file of proc_pid_stat(5).

@@ -3,6 +3,8 @@ package aggregate
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -22,7 +24,8 @@ import (
 //	COMMAND  its arguments, or its name in brackets where it has none
 //
 // It is made while it is read, from the tables that there are when it is opened, so that
-// no more than a node's part is in memory at once; columns are as wide as most need.
+// no more is in memory at once than the part of a node for each CPU; columns are as wide
+// as most need.
 type psFile struct {
 	made
 	v  *view
@@ -66,13 +69,12 @@ type psHandle struct {
 	start int64         // the offset of text
 	text  []byte        // lines that were made and not passed yet
 	node  int           // whose lines come next
-	users map[uint32]string
+	pens  []*psPen
 }
 
 func (h *psHandle) rewind() {
 	h.start, h.node = 0, 0
 	h.text = fmt.Appendf(h.text[:0], "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND")
-	h.users = make(map[uint32]string)
 }
 
 // ReadAt implements vfs.Handle.
@@ -94,13 +96,31 @@ func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 			h.text = h.text[:copy(h.text, h.text[passed:])]
 			h.start += passed
 		}
-		h.addNode(ctx, h.nodes[h.node], h.rosters[h.node])
-		h.node++
+		h.addNodes(ctx)
 	}
 	if off >= h.start+int64(len(h.text)) {
 		return 0, nil
 	}
 	return copy(p, h.text[off-h.start:]), nil
+}
+
+// addNodes makes the lines of some nodes more, on all CPUs.
+func (h *psHandle) addNodes(ctx context.Context) {
+	if h.pens == nil {
+		for range runtime.GOMAXPROCS(0) {
+			h.pens = append(h.pens, &psPen{v: h.v, nameWidth: h.nameWidth, users: make(map[uint32]string)})
+		}
+	}
+	next := h.nodes[h.node:min(len(h.nodes), h.node+len(h.pens))]
+	var all sync.WaitGroup
+	for i, n := range next {
+		all.Go(func() { h.pens[i].writeNode(ctx, n, h.rosters[h.node+i]) })
+	}
+	all.Wait()
+	for _, pen := range h.pens[:len(next)] {
+		h.text = append(h.text, pen.text...)
+	}
+	h.node += len(next)
 }
 
 // Close implements vfs.Handle.

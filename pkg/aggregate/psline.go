@@ -12,9 +12,18 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// addNode makes the lines of one node.
-func (h *psHandle) addNode(ctx context.Context, n *node, r roster) {
-	v, t := h.v, r.t
+// A psPen writes lines of cluster/ps.
+type psPen struct {
+	v         *view
+	nameWidth int
+	text      []byte            // what was written of the last node
+	users     map[uint32]string // by number, as they stand in a line
+}
+
+// writeNode writes the lines of one node.
+func (w *psPen) writeNode(ctx context.Context, n *node, r roster) {
+	w.text = w.text[:0]
+	v, t := w.v, r.t
 	if t == nil || !v.reaches(n) {
 		return
 	}
@@ -36,7 +45,7 @@ func (h *psHandle) addNode(ctx context.Context, n *node, r roster) {
 			raw, errno := t.File(i, stat)
 			args, _ := t.File(i, cmdline)
 			if l, ok := rewrite.ParseStat(m, raw); ok && errno == 0 {
-				h.addLine(n, pid, g, uid, l, args)
+				w.addLine(n, pid, g, uid, l, args)
 			}
 			continue
 		}
@@ -50,7 +59,7 @@ func (h *psHandle) addNode(ctx context.Context, n *node, r roster) {
 		}
 		args, _ := dir.rowOrRead(ctx, t, i, "cmdline")
 		if l, ok := rewrite.ParseStat(nil, raw); ok {
-			h.addLine(n, pid, g, uid, l, args)
+			w.addLine(n, pid, g, uid, l, args)
 		}
 	}
 }
@@ -65,13 +74,13 @@ func (d *processDir) rowOrRead(ctx context.Context, t *table, i int, name string
 }
 
 // addLine makes a line, see psFile. There are very many: it is put together by hand.
-func (h *psHandle) addLine(n *node, pid int32, g GPID, uid uint32, l rewrite.StatLine, args []byte) {
-	host := &h.v.host
-	b := appendLeft(h.text, string(n.name), h.nameWidth)
+func (w *psPen) addLine(n *node, pid int32, g GPID, uid uint32, l rewrite.StatLine, args []byte) {
+	host := &w.v.host
+	b := appendLeft(w.text, string(n.name), w.nameWidth)
 	b = appendRight(append(b, ' '), int64(pid), 7)
 	b = appendRight(append(b, ' '), int64(g), 10)
 	b = appendRight(append(b, ' '), l.PPID, 10)
-	b = appendLeft(append(b, ' '), h.user(uid), 8)
+	b = appendLeft(append(b, ' '), w.user(uid), 8)
 	b = append(b, ' ', l.State, ' ')
 	b = appendRight(b, l.CPU/host.hz, 7)
 	hundredths := l.CPU % host.hz * 100 / host.hz
@@ -85,15 +94,15 @@ func (h *psHandle) addLine(n *node, pid int32, g GPID, uid uint32, l rewrite.Sta
 	} else {
 		b = append(appendCommand(append(b, '['), l.Name), ']')
 	}
-	h.text = append(b, '\n')
+	w.text = append(b, '\n')
 }
 
 // user is the name of a user as it stands in a line.
-func (h *psHandle) user(uid uint32) string {
-	name, ok := h.users[uid]
+func (w *psPen) user(uid uint32) string {
+	name, ok := w.users[uid]
 	if !ok {
-		name = strings.ReplaceAll(plaintext.Escape(h.v.c.users.UserName(uid)), " ", `\040`)
-		h.users[uid] = name
+		name = strings.ReplaceAll(plaintext.Escape(w.v.c.users.UserName(uid)), " ", `\040`)
+		w.users[uid] = name
 	}
 	return name
 }

@@ -12,6 +12,8 @@ import (
 // Builder makes tables, in one buffer that it uses again for the next one. The order
 // of calls is Reset, then for each process by rising pid Begin and one of Put, Add
 // and Fail for each file, then Table. It is not for concurrent use.
+//
+// While a record is as the state before has it, nothing of it is copied.
 type Builder struct {
 	base  *Table // the state before; nil is none
 	facts Facts
@@ -23,16 +25,24 @@ type Builder struct {
 	packed  []byte // a file as it differs from a form
 	refs    []ref
 	gens    []uint32 // 1: the record is new; 0: it is base's
+	each    int      // how many of the files have forms
+	sums    []uint64 // of those, record by record
 	gone    []int32
 	at      int // the record of base that comes next
 	live    int // bytes of the records
 	changed bool
-
 	skipped int
-	begun   int // offset of the record begun, in buf; -1 is none
-	missing int // files that the record begun still lacks
-	lastPID int32
 	err     error // the first misuse, told by Table
+
+	// The record begun.
+	begun    bool
+	fixed    [recordFixed]byte
+	missing  int // files that it still lacks
+	lastPID  int32
+	old      []byte // base's record of the same process, if what came is the same
+	oldAt    int    // how much of old that is
+	start    int    // where the record is in buf, if it is not the same
+	firstSum int    // where its sums start
 }
 
 // Reset starts a table about a node for these files. base is the node's table before,
@@ -41,8 +51,13 @@ func (b *Builder) Reset(base *Table, f Facts, files []string) {
 	if base != nil && (base.generation == 0 || !slices.Equal(base.files, files)) {
 		base = nil
 	}
-	*b = Builder{base: base, facts: f, files: files, forms: make([]formSet, len(files)), begun: -1,
-		buf: b.buf[:0], packed: b.packed[:0], refs: b.refs[:0], gens: b.gens[:0], gone: b.gone[:0]}
+	*b = Builder{base: base, facts: f, files: files, forms: make([]formSet, len(files)),
+		buf: b.buf[:0], packed: b.packed[:0], refs: b.refs[:0], gens: b.gens[:0], sums: b.sums[:0], gone: b.gone[:0]}
+	for _, name := range files {
+		if formedFiles[name] {
+			b.each++
+		}
+	}
 	if base != nil {
 		copy(b.forms, base.forms)
 		b.names = base.names
@@ -58,49 +73,28 @@ func (b *Builder) Begin(p Proc) {
 	if p.PID <= b.lastPID {
 		b.misused("pid %d after pid %d", p.PID, b.lastPID)
 	}
-	b.begun, b.missing, b.lastPID = len(b.buf), len(b.files), p.PID
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, uint32(p.PID))
-	b.buf = binary.LittleEndian.AppendUint64(b.buf, p.ID)
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.UID)
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.GID)
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.Mode)
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.Nlink)
-	b.buf = binary.LittleEndian.AppendUint64(b.buf, uint64(p.Mtime))
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.FileUID)
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, p.FileGID)
-	var flags uint32
+	b.begun, b.missing, b.lastPID, b.firstSum = true, len(b.files), p.PID, len(b.sums)
+	le, r := binary.LittleEndian, b.fixed[:]
+	le.PutUint32(r, uint32(p.PID))
+	le.PutUint64(r[4:], p.ID)
+	le.PutUint32(r[12:], p.UID)
+	le.PutUint32(r[16:], p.GID)
+	le.PutUint32(r[20:], p.Mode)
+	le.PutUint32(r[24:], p.Nlink)
+	le.PutUint64(r[28:], uint64(p.Mtime))
+	le.PutUint32(r[flagsAt:], 0)
+	b.Owner(p.FileUID, p.FileGID)
 	if p.OwnerReads {
-		flags = flagOwnerReads
+		b.OwnerReads()
 	}
-	b.buf = binary.LittleEndian.AppendUint32(b.buf, flags)
-}
-
-// end ends the record begun, if any: one that base has too is not kept twice.
-func (b *Builder) end() {
-	if b.begun < 0 {
-		return
-	}
-	if b.missing != 0 {
-		b.misused("pid %d lacks files", b.lastPID)
-	}
-	record := b.buf[b.begun:]
-	b.live += len(record)
-	if b.base != nil {
-		b.skipTo(b.lastPID)
-		if t := b.base; b.at < t.Len() && t.PID(b.at) == b.lastPID {
-			r := t.record(b.at)
-			b.at++
-			if bytes.HasPrefix(r, record) { // it ends where the record does: their lengths are in them
-				b.refs, b.gens = append(b.refs, t.refs[b.at-1]), append(b.gens, 0)
-				b.buf = b.buf[:b.begun]
-				b.begun = -1
-				return
-			}
+	if b.old, b.oldAt = nil, recordFixed; b.base != nil {
+		b.skipTo(p.PID)
+		if b.at < b.base.Len() && b.base.PID(b.at) == p.PID {
+			b.old = b.base.record(b.at)
+			return
 		}
 	}
-	b.changed = true
-	b.refs, b.gens = append(b.refs, ref(b.begun)), append(b.gens, 1)
-	b.begun = -1
+	b.copyOld()
 }
 
 // skipTo notes that the processes of base before that pid are gone.
@@ -113,21 +107,58 @@ func (b *Builder) skipTo(pid int32) {
 // Owner sets FileUID and FileGID of the record begun, for who learns them only
 // when a file is open.
 func (b *Builder) Owner(uid, gid uint32) {
-	at := b.begun + ownerAt
-	binary.LittleEndian.PutUint32(b.buf[at:], uid)
-	binary.LittleEndian.PutUint32(b.buf[at+4:], gid)
+	binary.LittleEndian.PutUint32(b.fixed[ownerAt:], uid)
+	binary.LittleEndian.PutUint32(b.fixed[ownerAt+4:], gid)
 }
 
 // OwnerReads sets OwnerReads of the record begun, for who learns it only from its
 // files.
-func (b *Builder) OwnerReads() {
-	binary.LittleEndian.PutUint32(b.buf[b.begun+flagsAt:], flagOwnerReads)
+func (b *Builder) OwnerReads() { binary.LittleEndian.PutUint32(b.fixed[flagsAt:], flagOwnerReads) }
+
+// copyOld has the record begun differ from base's from here on.
+func (b *Builder) copyOld() {
+	b.start = len(b.buf)
+	if b.old == nil {
+		b.buf = append(b.buf, b.fixed[:]...)
+		return
+	}
+	b.buf = append(b.buf, b.old[:b.oldAt]...)
+	b.old = nil
+}
+
+// end ends the record begun, if any.
+func (b *Builder) end() {
+	if !b.begun {
+		return
+	}
+	if b.missing != 0 {
+		b.misused("pid %d lacks files", b.lastPID)
+	}
+	b.begun = false
+	if b.old != nil && bytes.Equal(b.old[:recordFixed], b.fixed[:]) {
+		b.live += b.oldAt
+		b.refs, b.gens = append(b.refs, b.base.refs[b.at]), append(b.gens, 0)
+		b.at++
+		return
+	}
+	if b.old != nil {
+		b.copyOld()
+	}
+	copy(b.buf[b.start:], b.fixed[:])
+	b.live += len(b.buf) - b.start
+	b.changed = true
+	b.refs, b.gens = append(b.refs, ref(b.start)), append(b.gens, 1)
+	if b.base != nil && b.at < b.base.Len() && b.base.PID(b.at) == b.lastPID {
+		b.at++
+	}
 }
 
 // Drop forgets the record begun: its process is gone.
 func (b *Builder) Drop() {
-	b.buf = b.buf[:b.begun]
-	b.begun, b.missing = -1, 0
+	if b.old == nil {
+		b.buf = b.buf[:b.start]
+	}
+	b.begun, b.missing, b.sums = false, 0, b.sums[:b.firstSum]
 }
 
 // Room is at least n spare bytes in which the next file's content can be read,
@@ -139,47 +170,24 @@ func (b *Builder) Room(n int) []byte {
 
 // Put makes the first n bytes of what Room returned the next file.
 func (b *Builder) Put(n int) {
-	if at := len(b.buf) + 4; b.form(b.buf[at : at+n]) {
+	at := len(b.buf) + 4
+	if content := b.buf[at : at+n]; !b.next() || b.formed(content) || b.same(uint32(n), content) {
 		return
 	}
-	b.next(uint32(n))
-	b.buf = b.buf[:len(b.buf)+n]
+	if b.old != nil { // what was read lies where the record must go
+		b.packed = append(b.packed[:0], b.buf[at:at+n]...)
+		b.add(uint32(n), b.packed)
+		return
+	}
+	b.buf = binary.LittleEndian.AppendUint32(b.buf, uint32(n))
+	b.buf = b.buf[:at+n]
 }
 
 // Add makes content the next file.
 func (b *Builder) Add(content []byte) {
-	if b.form(content) {
-		return
+	if b.next() && !b.formed(content) {
+		b.add(uint32(len(content)), content)
 	}
-	b.next(uint32(len(content)))
-	b.buf = append(b.buf, content...)
-}
-
-// form makes content the next file as it differs from a form, if there is one, or
-// it can be one.
-func (b *Builder) form(content []byte) bool {
-	if b.missing == 0 {
-		return false
-	}
-	k := len(b.files) - b.missing
-	if !formedFiles[b.files[k]] {
-		return false
-	}
-	set := b.forms[k]
-	lines := bytes.Count(content, newline)
-	packed, ok := set.pack(b.packed[:0], content, lines)
-	if !ok && len(set) < maxForms && !slices.ContainsFunc(set, func(f form) bool { return f.count() == lines }) {
-		if f, good := newForm(bytes.Clone(content)); good {
-			b.forms[k] = append(slices.Clip(set), f)
-			packed, ok = b.forms[k].pack(packed[:0], content, lines)
-		}
-	}
-	if b.packed = packed; !ok {
-		return false
-	}
-	b.next(formedBit | uint32(len(packed)))
-	b.buf = append(b.buf, packed...)
-	return true
 }
 
 // Fail says that the next file cannot be read, and why.
@@ -187,16 +195,50 @@ func (b *Builder) Fail(errno syscall.Errno) {
 	if errno == 0 || errno > maxErrno {
 		errno = syscall.EIO
 	}
-	b.next(errnoBit | uint32(errno))
+	if b.next() {
+		if formedFiles[b.files[b.file()]] {
+			b.sums = append(b.sums, 0)
+		}
+		b.add(errnoBit|uint32(errno), nil)
+	}
 }
 
-func (b *Builder) next(word uint32) {
+// next makes sure that the record begun lacks a file, and counts it.
+func (b *Builder) next() bool {
 	if b.missing == 0 {
 		b.misused("pid %d has a file too many", b.lastPID)
-		return
+		return false
 	}
 	b.missing--
+	return true
+}
+
+// file is the index of the file that next has counted.
+func (b *Builder) file() int { return len(b.files) - b.missing - 1 }
+
+// same tells whether base's record goes on with that file, and passes over it.
+func (b *Builder) same(word uint32, content []byte) bool {
+	if b.old == nil {
+		return false
+	}
+	rest := b.old[b.oldAt:]
+	if binary.LittleEndian.Uint32(rest) != word || string(rest[4:4+len(content)]) != string(content) {
+		return false
+	}
+	b.oldAt += 4 + len(content)
+	return true
+}
+
+// add adds a file as it is held.
+func (b *Builder) add(word uint32, content []byte) {
+	if b.same(word, content) {
+		return
+	}
+	if b.old != nil {
+		b.copyOld()
+	}
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, word)
+	b.buf = append(b.buf, content...)
 }
 
 // Missing is how many files the record begun still lacks.
@@ -221,7 +263,7 @@ func (b *Builder) Table() (*Table, error) {
 		return nil, syscall.EFBIG
 	}
 	t := &Table{
-		refs: slices.Clone(b.refs), gens: slices.Clone(b.gens), live: b.live,
+		refs: slices.Clone(b.refs), gens: slices.Clone(b.gens), live: b.live, sums: slices.Clone(b.sums),
 		files: b.files, forms: b.forms, names: b.names, facts: b.facts, skipped: b.skipped,
 	}
 	if b.base == nil {

@@ -43,6 +43,7 @@ type Table struct {
 	names Names
 	facts Facts
 
+	sums    []uint64 // of the files that have forms, in a table that a builder made
 	skipped int
 	history
 }
@@ -83,7 +84,7 @@ func (t *Table) Skipped() int { return t.skipped }
 // Size is the memory that the table holds, in bytes. What it shares with the table
 // that it was made of is counted for both.
 func (t *Table) Size() int {
-	n := 4*cap(t.refs) + 4*cap(t.gens) + 8*cap(t.gone)
+	n := 4*cap(t.refs) + 4*cap(t.gens) + 8*cap(t.gone) + 8*cap(t.sums)
 	for _, s := range t.segments {
 		n += cap(s)
 	}
