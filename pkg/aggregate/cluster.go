@@ -91,6 +91,9 @@ func (c *Cluster) tidy(ctx context.Context) {
 	told := false
 	for sleep(ctx, tidyInterval) {
 		c.store.Expire()
+		for _, n := range c.nodes {
+			n.dropLines()
+		}
 		if c.cfg.Pages == nil {
 			continue
 		}

@@ -71,6 +71,7 @@ func (n *node) connectOnce() error {
 	n.names.Store(nil)
 	n.clock.Store(nil)
 	n.table.Store(nil)
+	n.lines.Store(nil)
 	n.mu.Unlock()
 	up.Close()
 	return err

@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -89,13 +90,7 @@ func (p inPages) split(g GPID) (int, PID, bool) {
 }
 
 func (p inPages) seen(index int, t *table) {
-	p.space.Seen(index, func(yield func(int32) bool) {
-		for i := range t.Len() {
-			if !yield(t.PID(i)) {
-				return
-			}
-		}
-	})
+	p.space.Seen(index, slices.Values(t.PIDs()))
 }
 
 func (inPages) rising() bool { return false }

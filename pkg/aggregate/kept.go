@@ -85,13 +85,16 @@ func (n *node) dropEnded(before, after *table) {
 	if n.store == nil || before == nil || k == nil {
 		return
 	}
-	at := 0
-	for i := range before.Len() {
-		pid, id := before.PID(i), before.ID(i)
+	at, follows := 0, after.Since(before.Generation())
+	for i, pid := range before.PIDs() {
 		for at < after.Len() && after.PID(at) < pid {
 			at++
 		}
-		if at == after.Len() || after.PID(at) != pid || after.ID(at) != id {
+		there := at < after.Len() && after.PID(at) == pid
+		if there && follows && !after.Changed(at, before.Generation()) {
+			continue
+		}
+		if id := before.ID(i); !there || after.ID(at) != id {
 			n.store.DropProcess(newProcess(n, PID(pid), id, before.UID(i)).kept(k.bootID))
 		}
 	}

@@ -44,6 +44,8 @@ type node struct {
 	nameTables *nameTables
 	room       func(context.Context, int) (func(), error)
 
+	lines atomic.Pointer[nodeLines] // of cluster/ps, as they were read last
+
 	aheads aheads // what is brought ahead of who reads process after process
 
 	stale   atomic.Int64 // when an old value was shown last, since the node did not answer, ns since 1970

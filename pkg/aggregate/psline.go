@@ -17,6 +17,7 @@ type psPen struct {
 	v         *view
 	nameWidth int
 	text      []byte            // what was written of the last node
+	lines     []byte            // where linesOf makes them
 	users     map[uint32]string // by number, as they stand in a line
 }
 
@@ -28,40 +29,59 @@ func (w *psPen) writeNode(ctx context.Context, n *node, r roster) {
 		return
 	}
 	m := v.c.mapping(n, t.Facts(), v.host)
-	stat, cmdline := t.fileIndex("stat"), t.fileIndex("cmdline")
-	denied := v.denies("1", "stat") || v.denies("1", "cmdline")
+	// What a line shows of stat is shown to all who see the process.
+	var lines *nodeLines
+	if !v.denies("1", "stat") && !v.denies("1", "cmdline") {
+		lines = w.linesOf(n, t, m)
+	}
+	mine, all := n.reads(v.who), !v.limited()
 	for i := range t.Len() {
-		uid := t.UID(i)
-		if !v.sees(uid) || !r.has(i) {
-			continue
-		}
-		pid := t.PID(i)
-		g := n.gpid(PID(pid))
-		if g == 0 {
-			continue
-		}
-		// What a line shows of stat is shown to all.
-		if n.form(t, i, v.who) != unknown && !denied && stat >= 0 && cmdline >= 0 {
-			raw, errno := t.File(i, stat)
-			args, _ := t.File(i, cmdline)
-			if l, ok := rewrite.ParseStat(m, raw); ok && errno == 0 {
-				w.addLine(n, pid, g, uid, l, args)
-			}
-			continue
-		}
-		p := t.Proc(i)
-		proc := newProcess(n, PID(pid), p.ID, uid)
-		proc.m = m
-		dir := newProcessDir(v, v.id, proc, rowAttr(t, i, 0))
-		raw, err := dir.rowOrRead(ctx, t, i, "stat")
-		if err != nil {
-			continue // it has ended
-		}
-		args, _ := dir.rowOrRead(ctx, t, i, "cmdline")
-		if l, ok := rewrite.ParseStat(nil, raw); ok {
-			w.addLine(n, pid, g, uid, l, args)
+		switch {
+		case !r.has(i) || !all && !v.sees(t.UID(i)):
+		case lines != nil && (mine || n.form(t, i, v.who) != unknown):
+			w.text = append(w.text, lines.line(i)...)
+		default:
+			w.text = w.askLine(ctx, w.text, n, t, i, m)
 		}
 	}
+}
+
+// tableLine appends the line of row i as it stands in the table.
+func (w *psPen) tableLine(b []byte, n *node, t *table, i, stat, cmdline int, m *rewrite.Map) []byte {
+	pid := t.PID(i)
+	g := n.gpid(PID(pid))
+	raw, errno := t.File(i, stat)
+	if g == 0 || errno != 0 {
+		return b
+	}
+	l, ok := rewrite.ParseStat(m, raw)
+	if !ok {
+		return b
+	}
+	args, _ := t.File(i, cmdline)
+	return w.appendLine(b, n, pid, g, t.UID(i), l, args)
+}
+
+// askLine appends the line of row i as the node shows it to the viewer.
+func (w *psPen) askLine(ctx context.Context, b []byte, n *node, t *table, i int, m *rewrite.Map) []byte {
+	p := t.Proc(i)
+	g := n.gpid(PID(p.PID))
+	if g == 0 {
+		return b
+	}
+	proc := newProcess(n, PID(p.PID), p.ID, p.UID)
+	proc.m = m
+	dir := newProcessDir(w.v, w.v.id, proc, rowAttr(t, i, 0))
+	raw, err := dir.rowOrRead(ctx, t, i, "stat")
+	if err != nil {
+		return b // it has ended
+	}
+	l, ok := rewrite.ParseStat(nil, raw)
+	if !ok {
+		return b
+	}
+	args, _ := dir.rowOrRead(ctx, t, i, "cmdline")
+	return w.appendLine(b, n, p.PID, g, p.UID, l, args)
 }
 
 // rowOrRead is a file of row i, from the table or, where that does not say, the node.
@@ -73,10 +93,11 @@ func (d *processDir) rowOrRead(ctx context.Context, t *table, i int, name string
 	return raw, err
 }
 
-// addLine makes a line, see psFile. There are very many: it is put together by hand.
-func (w *psPen) addLine(n *node, pid int32, g GPID, uid uint32, l rewrite.StatLine, args []byte) {
+// appendLine appends a line, see psFile. There are very many: it is put together by
+// hand.
+func (w *psPen) appendLine(b []byte, n *node, pid int32, g GPID, uid uint32, l rewrite.StatLine, args []byte) []byte {
 	host := &w.v.host
-	b := appendLeft(w.text, string(n.name), w.nameWidth)
+	b = appendLeft(b, string(n.name), w.nameWidth)
 	b = appendRight(append(b, ' '), int64(pid), 7)
 	b = appendRight(append(b, ' '), int64(g), 10)
 	b = appendRight(append(b, ' '), l.PPID, 10)
@@ -94,7 +115,7 @@ func (w *psPen) addLine(n *node, pid int32, g GPID, uid uint32, l rewrite.StatLi
 	} else {
 		b = append(appendCommand(append(b, '['), l.Name), ']')
 	}
-	w.text = append(b, '\n')
+	return append(b, '\n')
 }
 
 // user is the name of a user as it stands in a line.
@@ -130,15 +151,24 @@ func appendRight(b []byte, n int64, width int) []byte {
 // it.
 func appendCommand(b, args []byte) []byte {
 	start := len(b)
-	for _, c := range args {
-		switch {
-		case c == 0:
-			c = ' '
-		case c < ' ' || c > '~' || c == '\\':
+	b = append(b, args...)
+	for i, c := range b[start:] {
+		if plainByte[c] {
+			continue
+		}
+		if c != 0 {
 			text := strings.ReplaceAll(string(args), "\x00", " ")
 			return append(b[:start], plaintext.Escape(text)...)
 		}
-		b = append(b, c)
+		b[start+i] = ' '
 	}
 	return b
 }
+
+// plainByte are the characters that are not escaped.
+var plainByte = func() (plain [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		plain[c] = c != '\\'
+	}
+	return plain
+}()

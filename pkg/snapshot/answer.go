@@ -16,7 +16,7 @@ func (t *Table) Answer(req Request, age time.Duration) []byte {
 	if req.Remember {
 		generation = t.generation
 	}
-	if t.since(req.Held) {
+	if t.Since(req.Held) {
 		held = req.Held
 	}
 	b := t.appendBody(newAnswer(headerFixed+t.sizeSince(held)), held, age)
@@ -111,7 +111,7 @@ func (t *Table) appendBody(b []byte, held uint64, age time.Duration) []byte {
 	}
 	n := 0
 	for i := range t.refs {
-		if held != 0 && t.epoch+uint64(t.gens[i]) <= held {
+		if held != 0 && !t.Changed(i, held) {
 			continue
 		}
 		r := t.record(i)

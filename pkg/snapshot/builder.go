@@ -23,6 +23,7 @@ type Builder struct {
 
 	buf     []byte // the records that are not base's
 	packed  []byte // a file as it differs from a form
+	pids    []int32
 	refs    []ref
 	gens    []uint32 // 1: the record is new; 0: it is base's
 	each    int      // how many of the files have forms
@@ -52,7 +53,7 @@ func (b *Builder) Reset(base *Table, f Facts, files []string) {
 		base = nil
 	}
 	*b = Builder{base: base, facts: f, files: files, forms: make([]formSet, len(files)),
-		buf: b.buf[:0], packed: b.packed[:0], refs: b.refs[:0], gens: b.gens[:0], sums: b.sums[:0], gone: b.gone[:0]}
+		buf: b.buf[:0], packed: b.packed[:0], pids: b.pids[:0], refs: b.refs[:0], gens: b.gens[:0], sums: b.sums[:0], gone: b.gone[:0]}
 	for _, name := range files {
 		if formedFiles[name] {
 			b.each++
@@ -135,6 +136,7 @@ func (b *Builder) end() {
 		b.misused("pid %d lacks files", b.lastPID)
 	}
 	b.begun = false
+	b.pids = append(b.pids, b.lastPID)
 	if b.old != nil && bytes.Equal(b.old[:recordFixed], b.fixed[:]) {
 		b.live += b.oldAt
 		b.refs, b.gens = append(b.refs, b.base.refs[b.at]), append(b.gens, 0)
@@ -263,7 +265,7 @@ func (b *Builder) Table() (*Table, error) {
 		return nil, syscall.EFBIG
 	}
 	t := &Table{
-		refs: slices.Clone(b.refs), gens: slices.Clone(b.gens), live: b.live, sums: slices.Clone(b.sums),
+		pids: slices.Clone(b.pids), refs: slices.Clone(b.refs), gens: slices.Clone(b.gens), live: b.live, sums: slices.Clone(b.sums),
 		files: b.files, forms: b.forms, names: b.names, facts: b.facts, skipped: b.skipped,
 	}
 	if b.base == nil {

@@ -112,7 +112,7 @@ func TestDifferences(t *testing.T) {
 				if middle == nil || m.rng.IntN(2+5*i) != 0 {
 					continue
 				}
-				if ends[i] != nil && middle.since(ends[i].Generation()) {
+				if ends[i] != nil && middle.Since(ends[i].Generation()) {
 					differences++
 				}
 				ends[i] = ask(middle, ends[i])

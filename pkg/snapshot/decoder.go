@@ -63,35 +63,31 @@ func (d *decoder) difference(base *Table, generation uint64) (*Table, error) {
 		return nil, d.err
 	}
 	fresh := d.b
-	changed := t.refs
-	pids := make([]int32, len(changed))
+	changed := len(t.refs)
 	t.segments = append(slices.Clip(base.segments), fresh)
-	for i := range changed {
-		pids[i] = t.PID(i)
-	}
-	t.merge(base, pids, gone, uint32(generation-base.epoch))
+	t.merge(base, gone, uint32(generation-base.epoch))
 	if t.live >= maxAnswer || t.Len() > d.limits.Procs {
 		d.fail("%d processes of %d bytes with what is held, at most %d are allowed", t.Len(), t.live, d.limits.Procs)
 		return nil, d.err
 	}
 	t.follow(base, generation, gone)
-	if len(changed) == 0 {
+	if changed == 0 {
 		fresh = nil
 	}
 	t.overlay(base, fresh)
 	return t, nil
 }
 
-// merge puts the records of base that stay among those of t, whose pids are given.
-func (t *Table) merge(base *Table, pids, gone []int32, gen uint32) {
-	changed := t.refs
-	t.refs, t.gens = make([]ref, 0, base.Len()+len(changed)), make([]uint32, 0, base.Len()+len(changed))
+// merge puts the records of base that stay among those of t.
+func (t *Table) merge(base *Table, gone []int32, gen uint32) {
+	changed, pids := t.refs, t.pids
+	most := base.Len() + len(changed)
+	t.pids, t.refs, t.gens = make([]int32, 0, most), make([]ref, 0, most), make([]uint32, 0, most)
 	t.live = base.live
 	at := 0
-	for i := range base.Len() {
-		pid := base.PID(i)
+	for i, pid := range base.pids {
 		for ; at < len(pids) && pids[at] < pid; at++ {
-			t.add(changed[at], gen)
+			t.add(pids[at], changed[at], gen)
 		}
 		for len(gone) > 0 && gone[0] < pid {
 			gone = gone[1:]
@@ -101,16 +97,16 @@ func (t *Table) merge(base *Table, pids, gone []int32, gen uint32) {
 			t.live -= recordLen(base.record(i), len(t.files))
 			continue
 		}
-		t.refs, t.gens = append(t.refs, base.refs[i]), append(t.gens, base.gens[i])
+		t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, base.refs[i]), append(t.gens, base.gens[i])
 	}
 	for ; at < len(pids); at++ {
-		t.add(changed[at], gen)
+		t.add(pids[at], changed[at], gen)
 	}
 }
 
 // add adds a record that is new.
-func (t *Table) add(r ref, gen uint32) {
-	t.refs, t.gens = append(t.refs, r), append(t.gens, gen)
+func (t *Table) add(pid int32, r ref, gen uint32) {
+	t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, r), append(t.gens, gen)
 	t.live += recordLen(t.record(len(t.refs)-1), len(t.files))
 }
 
@@ -152,7 +148,7 @@ func (d *decoder) counted() (gone []int32) {
 		last = pid
 		gone = append(gone, int32(pid))
 	}
-	d.t.refs = make([]ref, records)
+	d.t.pids, d.t.refs = make([]int32, records), make([]ref, records)
 	return gone
 }
 
@@ -165,6 +161,7 @@ func (d *decoder) records(segment int) {
 		if last = d.record(last); d.err != nil {
 			return
 		}
+		d.t.pids[i] = int32(last)
 		d.t.live += d.off - start
 	}
 	if d.off != len(d.b) {

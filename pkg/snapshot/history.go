@@ -54,10 +54,14 @@ func (t *Table) follow(base *Table, generation uint64, pids []int32) {
 	}
 }
 
-// since tells whether the difference to that generation is known.
-func (t *Table) since(held uint64) bool {
+// Since tells whether the difference to that generation is known.
+func (t *Table) Since(held uint64) bool {
 	return held != 0 && t.generation != 0 && held >= t.oldest && held <= t.generation
 }
+
+// Changed tells whether process i is not as it was in that generation, of which Since
+// says that it is known.
+func (t *Table) Changed(i int, since uint64) bool { return t.epoch+uint64(t.gens[i]) > since }
 
 // goneSince are the pids that went since then and are nobody's now, rising.
 func (t *Table) goneSince(held uint64) []int32 {

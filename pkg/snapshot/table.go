@@ -3,7 +3,6 @@ package snapshot
 import (
 	"encoding/binary"
 	"slices"
-	"sort"
 	"syscall"
 )
 
@@ -34,7 +33,8 @@ type Proc struct {
 // concurrently.
 type Table struct {
 	segments [][]byte // the records, those of earlier generations first
-	refs     []ref    // where each record is, by rising pid
+	pids     []int32  // rising
+	refs     []ref    // where the record of each is
 	gens     []uint32 // the generation that brought each record, less epoch
 	live     int      // bytes of the records in refs; segments may hold more
 
@@ -65,7 +65,7 @@ func (t *Table) record(i int) []byte {
 }
 
 // Len is the number of processes.
-func (t *Table) Len() int { return len(t.refs) }
+func (t *Table) Len() int { return len(t.pids) }
 
 // Facts is what the answer says of the node.
 func (t *Table) Facts() Facts { return t.facts }
@@ -84,7 +84,7 @@ func (t *Table) Skipped() int { return t.skipped }
 // Size is the memory that the table holds, in bytes. What it shares with the table
 // that it was made of is counted for both.
 func (t *Table) Size() int {
-	n := 4*cap(t.refs) + 4*cap(t.gens) + 8*cap(t.gone) + 8*cap(t.sums)
+	n := 4*cap(t.pids) + 4*cap(t.refs) + 4*cap(t.gens) + 8*cap(t.gone) + 8*cap(t.sums)
 	for _, s := range t.segments {
 		n += cap(s)
 	}
@@ -97,7 +97,10 @@ func (t *Table) Size() int {
 }
 
 // PID is the pid of process i, 0 <= i < Len().
-func (t *Table) PID(i int) int32 { return int32(binary.LittleEndian.Uint32(t.record(i))) }
+func (t *Table) PID(i int) int32 { return t.pids[i] }
+
+// PIDs are those of all processes, rising. The caller must not change them.
+func (t *Table) PIDs() []int32 { return t.pids }
 
 // ID is Proc(i).ID.
 func (t *Table) ID(i int) uint64 { return binary.LittleEndian.Uint64(t.record(i)[4:]) }
@@ -126,8 +129,7 @@ func (t *Table) Proc(i int) Proc {
 
 // Find is the index of the process of that pid.
 func (t *Table) Find(pid int32) (i int, ok bool) {
-	i = sort.Search(len(t.refs), func(i int) bool { return t.PID(i) >= pid })
-	return i, i < len(t.refs) && t.PID(i) == pid
+	return slices.BinarySearch(t.pids, pid)
 }
 
 // File is file k of process i, where k is the file's index in Files: its

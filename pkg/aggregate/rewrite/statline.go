@@ -21,7 +21,8 @@ const (
 // ParseStat reads a stat file, see proc_pid_stat(5). m may be nil, for a file that was
 // rewritten already.
 func ParseStat(m *Map, src []byte) (l StatLine, ok bool) {
-	open, end := bytes.IndexByte(src, '('), bytes.LastIndexByte(src, ')')
+	// The name ends before that: it has no more than 64 bytes (proc_task_name).
+	open, end := bytes.IndexByte(src, '('), bytes.LastIndexByte(src[:min(len(src), 128)], ')')
 	if open < 0 || end < open {
 		return l, false
 	}

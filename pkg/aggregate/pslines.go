@@ -1,0 +1,104 @@
+package aggregate
+
+import (
+	"bytes"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+)
+
+// nodeLines are the lines of cluster/ps of all processes in one table of a node. They
+// are kept for the next table, of which most have not changed. They never change
+// themselves.
+type nodeLines struct {
+	// The lines are as these make them.
+	m         *rewrite.Map
+	nameWidth int
+	users     map[uint32]string
+
+	generation uint64 // of the table
+	pids       []int32
+	ends       []uint32 // of each line in text; it starts where the one before ends
+	text       []byte
+
+	used atomic.Int64 // when they were asked for last, ns since 1970
+}
+
+// linesFor is how long lines are kept that nobody asks for.
+const linesFor = time.Minute
+
+func (l *nodeLines) line(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = l.ends[i-1]
+	}
+	return l.text[start:l.ends[i]]
+}
+
+// linesOf makes the lines of a table, nil where it has not what they are made of.
+func (w *psPen) linesOf(n *node, t *table, m *rewrite.Map) *nodeLines {
+	stat, cmdline := t.fileIndex("stat"), t.fileIndex("cmdline")
+	if stat < 0 || cmdline < 0 {
+		return nil
+	}
+	now := n.now().UnixNano()
+	old := n.lines.Load()
+	if old != nil && !w.goesOn(old, t, m) {
+		old = nil
+	}
+	if old != nil && old.generation == t.Generation() {
+		old.used.Store(now)
+		return old
+	}
+	l := &nodeLines{
+		m: m, nameWidth: w.nameWidth, generation: t.Generation(), users: make(map[uint32]string),
+		pids: t.PIDs(), ends: make([]uint32, t.Len()),
+	}
+	if old != nil {
+		maps.Copy(l.users, old.users)
+	}
+	text := w.lines[:0]
+	at := 0 // in old
+	for i, pid := range l.pids {
+		for old != nil && at < len(old.pids) && old.pids[at] < pid {
+			at++
+		}
+		if old != nil && at < len(old.pids) && old.pids[at] == pid && !t.Changed(i, old.generation) {
+			text = append(text, old.line(at)...)
+		} else {
+			uid := t.UID(i)
+			l.users[uid] = w.user(uid)
+			text = w.tableLine(text, n, t, i, stat, cmdline, m)
+		}
+		l.ends[i] = uint32(len(text))
+	}
+	w.lines, l.text = text, bytes.Clone(text)
+	l.used.Store(now)
+	if t.Generation() != 0 {
+		n.lines.Store(l)
+	}
+	return l
+}
+
+// goesOn tells whether lines of a table before are those of t where that has not
+// changed.
+func (w *psPen) goesOn(old *nodeLines, t *table, m *rewrite.Map) bool {
+	if old.m != m || old.nameWidth != w.nameWidth || !t.Since(old.generation) {
+		return false
+	}
+	for uid, name := range old.users {
+		if w.user(uid) != name {
+			return false
+		}
+	}
+	return true
+}
+
+// dropLines lets lines go that nobody has asked for lately.
+func (n *node) dropLines() {
+	if l := n.lines.Load(); l != nil && n.now().UnixNano()-l.used.Load() > int64(linesFor) {
+		n.lines.CompareAndSwap(l, nil)
+	}
+}
