@@ -3,6 +3,7 @@ package procsim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -95,13 +96,20 @@ func (p *process) run(rng *rand.Rand) {
 	p.render()
 }
 
-// render makes the texts that sweeps bring.
+// render makes the texts that sweeps bring, in one piece.
 func (p *process) render() {
-	p.swept = texts{p.stat(), p.statm(), p.status(), []byte(p.args)}
+	b := p.appendStat(make([]byte, 0, 2048))
+	stat := len(b)
+	b = p.appendStatm(b)
+	statm := len(b)
+	b = p.appendStatus(b)
+	status := len(b)
+	b = slices.Clone(append(b, p.args...))
+	p.swept = texts{b[:stat:stat], b[stat:statm:statm], b[statm:status:status], b[status:]}
 }
 
-// stat is the file of proc_pid_stat(5).
-func (p *process) stat() []byte {
+// appendStat appends the file of proc_pid_stat(5).
+func (p *process) appendStat(b []byte) []byte {
 	flags, exitSignal := 4194560, 17
 	code, stack := p.startCode, p.startCode+0x2aaaaaaaa000
 	vsize, limit := p.size*4096, "18446744073709551615"
@@ -112,22 +120,21 @@ func (p *process) stat() []byte {
 	if code > 0 {
 		end, arg = code+0x123456, stack+2200
 	}
-	return fmt.Appendf(make([]byte, 0, 352), "%d (%s) %c %d %d %d 0 -1 %d %d 0 12 0 %d %d 0 0 20 0 1 0 %d %d %d %s %d %d %d 0 0 0 0 4096 81922 1 0 0 %d %d 0 0 0 0 0 %d %d %d %d %d %d %d 0\n",
+	return fmt.Appendf(b, "%d (%s) %c %d %d %d 0 -1 %d %d 0 12 0 %d %d 0 0 20 0 1 0 %d %d %d %s %d %d %d 0 0 0 0 4096 81922 1 0 0 %d %d 0 0 0 0 0 %d %d %d %d %d %d %d 0\n",
 		p.pid, p.name, p.state, p.ppid, p.pid, p.pid, flags, p.switches/3, p.user, p.sys, p.start, vsize, p.rss, limit,
 		code, end, stack, exitSignal, p.pid%64, end+4096, end+81920, end+300000, arg, arg+120, arg+120, arg+160)
 }
 
-// statm is the file of proc_pid_statm(5).
-func (p *process) statm() []byte {
+// appendStatm appends the file of proc_pid_statm(5).
+func (p *process) appendStatm(b []byte) []byte {
 	if p.kernel {
-		return []byte("0 0 0 0 0 0 0\n")
+		return append(b, "0 0 0 0 0 0 0\n"...)
 	}
-	return fmt.Appendf(nil, "%d %d %d 193 0 %d 0\n", p.size, p.rss, p.rss/3, p.size/4)
+	return fmt.Appendf(b, "%d %d %d 193 0 %d 0\n", p.size, p.rss, p.rss/3, p.size/4)
 }
 
-// status is the file of proc_pid_status(5).
-func (p *process) status() []byte {
-	b := make([]byte, 0, 1280)
+// appendStatus appends the file of proc_pid_status(5).
+func (p *process) appendStatus(b []byte) []byte {
 	word := "S (sleeping)"
 	if p.state == 'R' {
 		word = "R (running)"

@@ -36,17 +36,17 @@ func TestTexts(t *testing.T) {
 	defer n.Close()
 	raw := 0
 	for _, p := range n.processes() {
-		stat, status := string(p.stat()), string(p.status())
+		stat, status := string(p.swept.stat), string(p.swept.status)
 		if fields := strings.Fields(stat[strings.LastIndex(stat, ")"):]); len(fields) != 51 {
 			t.Fatalf("stat has %d fields behind the name: %s", len(fields), stat)
 		}
-		if _, ok := snapshot.MaskStat(nil, p.stat()); !ok {
+		if _, ok := snapshot.MaskStat(nil, p.swept.stat); !ok {
 			t.Fatalf("stat is not as it is known: %s", stat)
 		}
 		if !strings.Contains(status, fmt.Sprintf("\nPid:\t%d\n", p.pid)) || strings.Contains(status, "%!") {
 			t.Fatal(status)
 		}
-		raw += len(stat) + len(status) + len(p.args) + len(p.statm())
+		raw += len(stat) + len(status) + len(p.args) + len(p.swept.statm)
 	}
 	if each := raw / 200; each < 1400 || each > 2200 {
 		t.Errorf("%d bytes a process", each)

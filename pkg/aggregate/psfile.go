@@ -23,9 +23,9 @@ import (
 //	START    when it began, UTC, as RFC 3339 has it
 //	COMMAND  its arguments, or its name in brackets where it has none
 //
-// It is made while it is read, from the tables that there are when it is opened, so that
-// no more is in memory at once than the part of a node for each CPU; columns are as wide
-// as most need.
+// To open it starts a sweep, and it is made while it is read, each node's part when its
+// table has come, or the sweep's deadline has. So no more is in memory at once than the
+// part of a node for each CPU; columns are as wide as most need.
 type psFile struct {
 	made
 	v  *view
@@ -45,40 +45,59 @@ func (f *psFile) Attr(context.Context) (vfs.Attr, error) {
 	return a, nil
 }
 
-// Open implements vfs.File. It sweeps the nodes of the view.
+// Open implements vfs.File.
 func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 	v := f.v
-	h := &psHandle{v: v, nodes: v.nodes(), turn: make(chan struct{}, 1)}
-	h.rosters = eachNode(ctx, v.c, h.nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
-	for _, n := range h.nodes {
+	h := &psHandle{v: v, turn: make(chan struct{}, 1)}
+	var sweep context.Context
+	sweep, h.stop = context.WithTimeout(context.WithoutCancel(ctx), v.c.cfg.Timeouts.Sweep)
+	for _, n := range v.nodes() {
+		p := &psPart{n: n, came: make(chan struct{})}
+		h.all = append(h.all, p)
 		h.nameWidth = max(h.nameWidth, len(n.name), len("NODE"))
+		if !n.begin() {
+			close(p.came)
+			continue
+		}
+		go func() {
+			defer n.wg.Done()
+			defer close(p.came)
+			p.r = n.roster(sweep, v.who)
+		}()
 	}
 	h.rewind()
 	h.turn <- struct{}{}
-	return h, nil
+	return h, ctx.Err()
+}
+
+// A psPart is what a node has to show.
+type psPart struct {
+	n    *node
+	came chan struct{} // closed when r is there
+	r    roster
 }
 
 // psHandle is an open cluster/ps. It reads on quickly and goes back by beginning anew.
 type psHandle struct {
 	v         *view
-	nodes     []*node
-	rosters   []roster
+	all       []*psPart
+	stop      context.CancelFunc // of the sweep
 	nameWidth int
 
 	turn  chan struct{} // holds a token: the lock on what follows
-	start int64         // the offset of text
-	text  []byte        // lines that were made and not passed yet
+	start int64         // the offset of the first of parts
+	parts [][]byte      // lines that were made and not passed yet
 	node  int           // whose lines come next
 	pens  []*psPen
 }
 
 func (h *psHandle) rewind() {
 	h.start, h.node = 0, 0
-	h.text = fmt.Appendf(h.text[:0], "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND")
+	h.parts = append(h.parts[:0], fmt.Appendf(nil, "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND"))
 }
 
 // ReadAt implements vfs.Handle.
-func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
 	select {
 	case <-h.turn:
 		defer func() { h.turn <- struct{}{} }()
@@ -88,40 +107,52 @@ func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	if off < h.start {
 		h.rewind()
 	}
-	for h.start+int64(len(h.text)) < off+int64(len(p)) && h.node < len(h.nodes) {
-		if err := ctx.Err(); err != nil {
-			return 0, err
+	for n < len(p) {
+		switch {
+		case len(h.parts) > 0 && off < h.start+int64(len(h.parts[0])):
+			m := copy(p[n:], h.parts[0][off-h.start:])
+			n, off = n+m, off+int64(m)
+		case len(h.parts) > 0:
+			h.start += int64(len(h.parts[0]))
+			h.parts = h.parts[1:]
+		case h.node == len(h.all):
+			return n, nil
+		default:
+			if err := h.addNodes(ctx); err != nil {
+				return 0, err
+			}
 		}
-		if passed := min(off-h.start, int64(len(h.text))); passed > 0 {
-			h.text = h.text[:copy(h.text, h.text[passed:])]
-			h.start += passed
-		}
-		h.addNodes(ctx)
 	}
-	if off >= h.start+int64(len(h.text)) {
-		return 0, nil
-	}
-	return copy(p, h.text[off-h.start:]), nil
+	return n, nil
 }
 
 // addNodes makes the lines of some nodes more, on all CPUs.
-func (h *psHandle) addNodes(ctx context.Context) {
+func (h *psHandle) addNodes(ctx context.Context) error {
 	if h.pens == nil {
 		for range runtime.GOMAXPROCS(0) {
 			h.pens = append(h.pens, &psPen{v: h.v, nameWidth: h.nameWidth, users: make(map[uint32]string)})
 		}
 	}
-	next := h.nodes[h.node:min(len(h.nodes), h.node+len(h.pens))]
+	next := h.all[h.node:min(len(h.all), h.node+len(h.pens))]
+	for _, p := range next {
+		select {
+		case <-p.came:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	h.parts = make([][]byte, len(next))
 	var all sync.WaitGroup
-	for i, n := range next {
-		all.Go(func() { h.pens[i].writeNode(ctx, n, h.rosters[h.node+i]) })
+	for i, p := range next {
+		all.Go(func() { h.parts[i] = h.pens[i].nodeText(ctx, p.n, p.r) })
 	}
 	all.Wait()
-	for _, pen := range h.pens[:len(next)] {
-		h.text = append(h.text, pen.text...)
-	}
 	h.node += len(next)
+	return ctx.Err()
 }
 
 // Close implements vfs.Handle.
-func (h *psHandle) Close() error { return nil }
+func (h *psHandle) Close() error {
+	h.stop()
+	return nil
+}

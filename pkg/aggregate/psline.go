@@ -21,12 +21,11 @@ type psPen struct {
 	users     map[uint32]string // by number, as they stand in a line
 }
 
-// writeNode writes the lines of one node.
-func (w *psPen) writeNode(ctx context.Context, n *node, r roster) {
-	w.text = w.text[:0]
+// nodeText is the lines of one node, until the pen writes those of another.
+func (w *psPen) nodeText(ctx context.Context, n *node, r roster) []byte {
 	v, t := w.v, r.t
 	if t == nil || !v.reaches(n) {
-		return
+		return nil
 	}
 	m := v.c.mapping(n, t.Facts(), v.host)
 	// What a line shows of stat is shown to all who see the process.
@@ -35,6 +34,10 @@ func (w *psPen) writeNode(ctx context.Context, n *node, r roster) {
 		lines = w.linesOf(n, t, m)
 	}
 	mine, all := n.reads(v.who), !v.limited()
+	if lines != nil && mine && all && r.live == nil {
+		return lines.text
+	}
+	w.text = w.text[:0]
 	for i := range t.Len() {
 		switch {
 		case !r.has(i) || !all && !v.sees(t.UID(i)):
@@ -44,6 +47,7 @@ func (w *psPen) writeNode(ctx context.Context, n *node, r roster) {
 			w.text = w.askLine(ctx, w.text, n, t, i, m)
 		}
 	}
+	return w.text
 }
 
 // tableLine appends the line of row i as it stands in the table.

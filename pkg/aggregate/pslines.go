@@ -53,13 +53,13 @@ func (w *psPen) linesOf(n *node, t *table, m *rewrite.Map) *nodeLines {
 		return old
 	}
 	l := &nodeLines{
-		m: m, nameWidth: w.nameWidth, generation: t.Generation(), users: make(map[uint32]string),
+		m: m, nameWidth: w.nameWidth, generation: t.Generation(),
 		pids: t.PIDs(), ends: make([]uint32, t.Len()),
 	}
-	if old != nil {
-		maps.Copy(l.users, old.users)
-	}
 	text := w.lines[:0]
+	if old != nil {
+		text, l.users = make([]byte, 0, len(old.text)+len(old.text)/32), old.users
+	}
 	at := 0 // in old
 	for i, pid := range l.pids {
 		for old != nil && at < len(old.pids) && old.pids[at] < pid {
@@ -68,18 +68,29 @@ func (w *psPen) linesOf(n *node, t *table, m *rewrite.Map) *nodeLines {
 		if old != nil && at < len(old.pids) && old.pids[at] == pid && !t.Changed(i, old.generation) {
 			text = append(text, old.line(at)...)
 		} else {
-			uid := t.UID(i)
-			l.users[uid] = w.user(uid)
+			l.note(t.UID(i), w)
 			text = w.tableLine(text, n, t, i, stat, cmdline, m)
 		}
 		l.ends[i] = uint32(len(text))
 	}
-	w.lines, l.text = text, bytes.Clone(text)
+	if l.text = text; old == nil || len(text) < cap(text)-cap(text)/16 {
+		w.lines, l.text = text, bytes.Clone(text)
+	}
 	l.used.Store(now)
 	if t.Generation() != 0 {
 		n.lines.Store(l)
 	}
 	return l
+}
+
+// note notes a user who has a line. The users may be those of other lines, too.
+func (l *nodeLines) note(uid uint32, w *psPen) {
+	if _, ok := l.users[uid]; !ok {
+		users := make(map[uint32]string, len(l.users)+1)
+		maps.Copy(users, l.users)
+		users[uid] = w.user(uid)
+		l.users = users
+	}
 }
 
 // goesOn tells whether lines of a table before are those of t where that has not
