@@ -19,8 +19,8 @@ const snapshotName = "snapshot"
 
 // An openRPC is a leaf's rpc file, kept open from one snapshot to the next.
 type openRPC struct {
-	snapshot.RPC
-	dir vfs.Dir // that it was found in: another one after each connection
+	file snapshot.RPC
+	dir  vfs.Dir // that it was found in: another one after each connection
 }
 
 // takeSnapshot has the node say what its processes are, as they were at most maxAge
@@ -40,8 +40,11 @@ func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
 			return err
 		}
 		limits := n.limitsNow()
-		if t, err = snapshot.Fetch(ctx, h, req, base, limits); err != nil {
-			h.Close()
+		if base != nil {
+			limits.Expect = min(base.Received()+base.Received()/4, maxExpect)
+		}
+		if t, err = snapshot.Fetch(ctx, h.file, req, base, limits); err != nil {
+			h.file.Close()
 			return err
 		}
 		n.giveRPC(h)
@@ -79,8 +82,11 @@ func (n *node) exchangeSnapshot(files ...string) (t *snapshot.Table, err error) 
 	return t, nil
 }
 
-// limitsNow bounds what an answer of the node may hold. It is expected to be as long
-// as the last.
+// maxExpect is how much is asked for at most before the length of an answer is known,
+// in bytes. The first difference is shorter than the whole before it.
+const maxExpect = 16 << 10
+
+// limitsNow bounds what an answer of the node may hold.
 func (n *node) limitsNow() snapshot.Limits { return snapshot.Limits{Room: n.room} }
 
 // takeRPC returns the rpc file that was kept open, or opens it.
@@ -93,7 +99,7 @@ func (n *node) takeRPC(ctx context.Context, dir vfs.Dir) (*openRPC, error) {
 		if h.dir == dir {
 			return h, nil
 		}
-		h.Close() // of a connection that has ended
+		h.file.Close() // of a connection that has ended
 	}
 	rpc, err := openSweepFile(ctx, dir)
 	if err != nil {
@@ -109,7 +115,7 @@ func (n *node) giveRPC(h *openRPC) {
 	n.rpc = h
 	n.mu.Unlock()
 	if old != nil {
-		old.Close()
+		old.file.Close()
 	}
 }
 

@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"syscall"
 
@@ -218,6 +219,40 @@ func (f *remoteFile) Close() error {
 
 // An rwFile is a remoteFile that takes writes.
 type rwFile struct{ remoteFile }
+
+// Ask writes a request to an rpc file and reads the start of its answer, in one
+// exchange where the server is one that carries out the requests of a fid in order.
+func (f *rwFile) Ask(ctx context.Context, request, answer []byte) (int, error) {
+	c := f.root.c
+	if c.cfg.Foreign || len(request) > int(c.msize-writeOverhead) {
+		if _, err := f.WriteAt(ctx, request, 0); err != nil {
+			return 0, err
+		}
+		return f.ReadAt(ctx, answer, 0)
+	}
+	part := answer[:min(len(answer), int(min(c.msize-readOverhead, maxPart)))]
+	ex := c.newExchange()
+	write := ex.add(call{typ: tWrite, fid: f.fid, data: request})
+	read := ex.add(call{typ: tRead, fid: f.fid, count: uint32(len(part)), into: part})
+	if err := ex.do(ctx); err != nil {
+		return 0, err
+	}
+	taken, n, err := int(write.n), int(read.n), errors.Join(write.err, read.err)
+	if write.err != nil {
+		err = write.err
+	}
+	ex.release()
+	switch {
+	case err != nil:
+		return 0, err
+	case taken < len(request):
+		return 0, syscall.EIO
+	case n < len(part) || len(part) == len(answer):
+		return n, nil
+	}
+	m, err := f.ReadAt(ctx, answer[n:], int64(n))
+	return n + m, err
+}
 
 // WriteAt implements vfs.Writer.
 func (f *rwFile) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {

@@ -15,6 +15,12 @@ type RPC interface {
 	vfs.Writer
 }
 
+// An Asker is an RPC that takes a request and gives the start of its answer in one
+// exchange: as much as answer has room for.
+type Asker interface {
+	Ask(ctx context.Context, request, answer []byte) (n int, err error)
+}
+
 // fetchFirst is how many bytes of an answer are asked for at least before its length
 // is known.
 const fetchFirst = 4 << 10
@@ -31,31 +37,51 @@ func Fetch(ctx context.Context, h RPC, req Request, base *Table, l Limits) (*Tab
 		return nil, err
 	}
 	l = l.withDefaults()
-	msg := req.Append(nil)
-	for off := 0; off < len(msg); {
-		n, err := h.WriteAt(ctx, msg[off:], int64(off))
-		if err != nil {
-			return nil, fmt.Errorf("write snapshot request: %w", err)
-		}
-		if n <= 0 || n > len(msg)-off {
-			return nil, fmt.Errorf("write snapshot request: %d of %d bytes taken", n, len(msg)-off)
-		}
-		off += n
-	}
-	answer, err := readAnswer(ctx, h, l)
-	if err != nil {
-		return nil, fmt.Errorf("read snapshot: %w", err)
-	}
-	return Decode(base, answer, l)
-}
-
-// readAnswer reads what the header announces, and no byte more.
-func readAnswer(ctx context.Context, h vfs.Handle, l Limits) ([]byte, error) {
-	buf := make([]byte, max(fetchFirst, min(l.Expect, l.Answer)))
-	n, err := h.ReadAt(ctx, buf, 0)
+	first := make([]byte, max(fetchFirst, min(l.Expect, l.Answer)))
+	n, err := ask(ctx, h, req.Append(nil), first)
 	if err != nil {
 		return nil, err
 	}
+	answer, err := readAnswer(ctx, h, first, n, l)
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	t, err := Decode(base, answer, l)
+	if err == nil {
+		t.received = len(answer)
+	}
+	return t, err
+}
+
+// ask writes the request and reads the start of its answer.
+func ask(ctx context.Context, h RPC, msg, first []byte) (int, error) {
+	if a, ok := h.(Asker); ok {
+		n, err := a.Ask(ctx, msg, first)
+		if err != nil {
+			err = fmt.Errorf("ask for a snapshot: %w", err)
+		}
+		return n, err
+	}
+	for off := 0; off < len(msg); {
+		n, err := h.WriteAt(ctx, msg[off:], int64(off))
+		if err != nil {
+			return 0, fmt.Errorf("write snapshot request: %w", err)
+		}
+		if n <= 0 || n > len(msg)-off {
+			return 0, fmt.Errorf("write snapshot request: %d of %d bytes taken", n, len(msg)-off)
+		}
+		off += n
+	}
+	n, err := h.ReadAt(ctx, first, 0)
+	if err != nil {
+		err = fmt.Errorf("read snapshot: %w", err)
+	}
+	return n, err
+}
+
+// readAnswer reads what the header announces, and no byte more; the first n are in
+// buf.
+func readAnswer(ctx context.Context, h vfs.Handle, buf []byte, n int, l Limits) ([]byte, error) {
 	head, err := decodeHeader(buf[:n], l)
 	if err != nil {
 		return nil, err

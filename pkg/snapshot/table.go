@@ -43,8 +43,9 @@ type Table struct {
 	names Names
 	facts Facts
 
-	sums    []uint64 // of the files that have forms, in a table that a builder made
-	skipped int
+	sums     []uint64 // of the files that have forms, in a table that a builder made
+	skipped  int
+	received int
 	history
 }
 
@@ -80,6 +81,9 @@ func (t *Table) Names() Names { return t.names }
 // Skipped is how many processes exist on the node but are not in the table,
 // because the leaf ran out of time.
 func (t *Table) Skipped() int { return t.skipped }
+
+// Received is how long the answer was that the table was made of, in bytes.
+func (t *Table) Received() int { return t.received }
 
 // Size is the memory that the table holds, in bytes. What it shares with the table
 // that it was made of is counted for both.

@@ -53,7 +53,7 @@ func sweeps(ctx context.Context, nodes int) (w swept, err error) {
 		return w, err
 	}
 	w.cold = time.Since(start)
-	for range 3 {
+	for range 5 {
 		if err = s.do("churn %g", sweepChurn); err != nil {
 			return w, err
 		}
