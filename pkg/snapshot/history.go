@@ -89,7 +89,7 @@ func (t *Table) overlay(base *Table, fresh []byte) {
 	for _, s := range t.segments {
 		held += len(s)
 	}
-	if len(t.segments) == maxSegments || held > t.live+t.live/4+4096 {
+	if len(t.segments) == maxSegments || held > t.live+t.live/8+4096 {
 		t.compact()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -29,7 +30,12 @@ func newFront(s *simulated, keep time.Duration, t aggregate.Timeouts) (*front, e
 		return aggregate.NodeConfig{Name: aggregate.NodeName(name), Address: s.address(name), Dial: dial(s.address(name))}
 	}
 	cfg := aggregate.Config{Head: node(s.names[0]), Policy: cachepolicy.Sweep(keep), Timeouts: t, Version: "scale"}
-	state, err := aggregate.LoadState(filepath.Join(s.dir, "gpids.json"), aggregate.Paged)
+	// From nothing: without the gpids of the one before.
+	dir, err := os.MkdirTemp(s.dir, "front-")
+	if err != nil {
+		return nil, err
+	}
+	state, err := aggregate.LoadState(filepath.Join(dir, "gpids.json"), aggregate.Paged)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +48,7 @@ func newFront(s *simulated, keep time.Duration, t aggregate.Timeouts) (*front, e
 	if _, err := state.Deal(names); err != nil {
 		return nil, err
 	}
-	if cfg.Pages, err = paged.Open(filepath.Join(s.dir, "gpids.json.pages")); err != nil {
+	if cfg.Pages, err = paged.Open(filepath.Join(dir, "gpids.json.pages")); err != nil {
 		return nil, err
 	}
 	c, err := aggregate.New(cfg)
