@@ -50,7 +50,7 @@ func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 	v := f.v
 	h := &psHandle{v: v, turn: make(chan struct{}, 1)}
 	var sweep context.Context
-	sweep, h.stop = context.WithTimeout(context.WithoutCancel(ctx), v.c.cfg.Timeouts.Sweep)
+	sweep, h.stop = v.c.sweepContext(context.WithoutCancel(ctx))
 	for _, n := range v.nodes() {
 		p := &psPart{n: n, came: make(chan struct{})}
 		h.all = append(h.all, p)

@@ -95,10 +95,17 @@ func (c *Cluster) sweep(ctx context.Context, nodes []*node) []*table {
 	})
 }
 
+// sweepContext is ctx until the sweep's deadline, less what it takes to put together
+// what came.
+func (c *Cluster) sweepContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait := c.cfg.Timeouts.Sweep
+	return context.WithTimeout(ctx, wait-wait/16)
+}
+
 // eachNode calls f for all nodes at once, with the sweep's deadline, and returns
 // what came of it in the order of the nodes.
 func eachNode[T any](ctx context.Context, c *Cluster, nodes []*node, f func(context.Context, *node) T) []T {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeouts.Sweep)
+	ctx, cancel := c.sweepContext(ctx)
 	defer cancel()
 	out := make([]T, len(nodes))
 	var wg sync.WaitGroup

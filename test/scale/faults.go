@@ -58,7 +58,7 @@ func faults(ctx context.Context) (err error) {
 			short++
 		}
 		switch i {
-		case faultRounds / 10:
+		case faultRounds / 5:
 			early = heap()
 		case faultRounds - 1:
 			late = heap()

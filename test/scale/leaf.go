@@ -49,12 +49,11 @@ func leafCost(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// A node sees its own directory and little else of this machine.
-	bare := filepath.Join(n.Root, "scale")
-	if err := copyFile(bare, self); err != nil {
+	// The node has a /run of its own.
+	if err := copyFile(filepath.Join(n.Root, "run/scale"), self); err != nil {
 		return err
 	}
-	cmd := n.Command(ctx, bare, "bare")
+	cmd := n.Command(ctx, "/run/scale", "bare")
 	out := make(chan string, 1)
 	go func() {
 		text, err := cmd.Output()
