@@ -100,15 +100,6 @@ func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Clust
 	return c, counts
 }
 
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for until := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatal("waited in vain for ", what)
-		}
-	}
-}
-
 const keepLong = swept + "- {match: \"<pid>/{environ,cgroup,exe}\", cache: 1h, negative: 1h}\n- {match: \"{stat,meminfo,vmstat,loadavg}\", cache: 1h}\n"
 
 // The programs that read a file of process after process make few exchanges with a

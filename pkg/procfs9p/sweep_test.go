@@ -243,7 +243,7 @@ func TestEntryNames(t *testing.T) {
 		names []snapshot.Name
 		path  []string
 	}{{process, []string{pid}}, {thread, []string{pid, "task", pid}}} {
-		n, _, err := vfs.WalkPath(t.Context(), attach(t, l, vfs.Root, "").(vfs.Dir), c.path...)
+		n, _, err := vfs.WalkPath(t.Context(), attach(t, l, vfs.Root, ""), c.path...)
 		if err != nil {
 			t.Fatal(err)
 		}
