@@ -3,6 +3,8 @@
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
 # make bench    one line a figure: NAME ours=... against=... ratio=...
+# make bench-scale  the same for thousands of simulated nodes, and for ps
+# make sim      a cluster of NODES simulated nodes with PROCS processes each, to play with
 # make fuzz     every fuzz target for FUZZTIME
 # make soak     ten million requests to one server, and its memory
 # make install  programs, documentation and units to $(DESTDIR)$(PREFIX), a configuration to $(DESTDIR)$(SYSCONFDIR)
@@ -19,6 +21,9 @@ PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lso
 # What the tests in a VM need beside that and a kernel, which .ci/vm gets.
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
 
+# What is measured against.
+BENCH_PACKAGES := pdsh
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
@@ -30,10 +35,12 @@ BIN ?= bin
 # The helper of unprivileged users, where the tree has it.
 HELPER := $(notdir $(wildcard cmd/aggrfs-ns))
 KEEP ?=
+NODES ?= 2000
+PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test test-vm run build bench fuzz soak install clean prepare prepare-vm check
+.PHONY: test test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -57,6 +64,16 @@ bench: prepare build
 	$(call phase,figures)
 	@go run ./test/bench
 	@cd test/peers && go run .
+
+bench-scale: prepare build
+	@.ci/prepare $(BENCH_PACKAGES)
+	$(call phase,figures of scale)
+	@CGO_ENABLED=0 go run ./test/scale
+	@go run ./test/bench ps
+
+sim: build
+	$(call phase,$(NODES) simulated nodes)
+	@go run ./test/sim -nodes $(NODES) -procs $(PROCS)
 
 soak: prepare
 	$(call phase,soak)

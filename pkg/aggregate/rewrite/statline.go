@@ -8,7 +8,7 @@ type StatLine struct {
 	State byte
 	PPID  int64
 	CPU   int64 // user and system time, ticks
-	Start int64 // ticks since the reader's boot
+	Start int64 // ticks since the reader's boot; negative before
 	RSS   int64 // pages
 }
 
@@ -64,7 +64,7 @@ func ParseStat(m *Map, src []byte) (l StatLine, ok bool) {
 	}
 	if m != nil {
 		l.CPU, l.RSS = m.ticks(l.CPU), m.pages(l.RSS)
-		l.Start = max(0, m.ticks(l.Start)+m.StartShift)
+		l.Start = m.ticks(l.Start) + m.StartShift
 		l.PPID, ok = m.pid(l.PPID)
 		return l, ok
 	}
