@@ -30,6 +30,7 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		return nil, err
 	}
 	var nodes []aggregate.NodeConfig
+	behind := make(map[string]*sharedDialer) // by address
 	for _, n := range cfg.Nodes {
 		addr, err := ninep.ParseAddr(n.Address)
 		if err != nil {
@@ -39,7 +40,14 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		if n.Foreign {
 			dial = foreignDialer(keys, addr, n, a.log)
 		}
-		nodes = append(nodes, aggregate.NodeConfig{Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dial})
+		node := aggregate.NodeConfig{Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dial}
+		if n.Behind {
+			if behind[n.Address] == nil {
+				behind[n.Address] = newSharedDialer(dialer(keys, addr, hostOf(addr), ninep.ClientConfig{Log: a.log}))
+			}
+			node.Dial, node.Tree = behind[n.Address].dial, aggregate.NodeTree(node.Name)
+		}
+		nodes = append(nodes, node)
 	}
 	whole := aggregate.Config{
 		Head: aggregate.NodeConfig{

@@ -20,6 +20,15 @@ func (s *source) addTLSFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&s.serverName, "server-name", "", "the `NAME` in the server's certificate (default the host of its address)")
 }
 
+// hostOf is the host of an address on a network, by whose name a certificate is.
+func hostOf(addr ninep.Addr) string {
+	host, _, err := net.SplitHostPort(addr.Address)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
 func (s *source) isRemote() bool { return strings.HasPrefix(s.server, "tls:") }
 
 // openTable is open for a command that shows a table.
@@ -37,7 +46,7 @@ func (s *source) openTable(ctx context.Context, a *app) (*tree, error) {
 	}
 	name := s.serverName
 	if name == "" {
-		name, _, _ = net.SplitHostPort(addr.Address)
+		name = hostOf(addr)
 	}
 	keys, err := ninep.OpenTLS(s.tls, a.log)
 	if err != nil {

@@ -98,6 +98,7 @@ type Node struct {
 	Name    string
 	Address string // see CheckAddress
 	Foreign bool   // it is no procsrv, but any 9P server of a /proc
+	Behind  bool   // it is a node of the aggrfs that listens at Address
 	Aname   string // what to attach to there
 	Uname   string // as whom to attach there, by name
 }

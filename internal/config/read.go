@@ -205,8 +205,10 @@ func (r *reader) nodes(entry strict.Value) {
 			case "procsrv":
 			case "9p2000":
 				node.Foreign = true
+			case "aggrfs":
+				node.Behind = true
 			default:
-				v.Fail("%q is no kind of node; it is \"procsrv\", or \"9p2000\" for any other 9P server of a /proc", kind)
+				v.Fail("%q is no kind of node; it is \"procsrv\", \"aggrfs\" for nodes of another aggrfs, or \"9p2000\" for any other 9P server of a /proc", kind)
 			}
 		},
 		"aname": func(v strict.Value) {
@@ -239,7 +241,11 @@ func (r *reader) nodes(entry strict.Value) {
 
 // add takes the nodes of one entry, which are like node.
 func (r *reader) add(nodes []string, names strict.Value, pattern string, address strict.Value, node Node) {
-	if err := checkPattern(pattern, len(nodes)); err != nil {
+	many := len(nodes)
+	if node.Behind {
+		many = 1 // all are reached at one
+	}
+	if err := checkPattern(pattern, many); err != nil {
 		address.Fail("%v", err)
 		return
 	}
@@ -255,7 +261,7 @@ func (r *reader) add(nodes []string, names strict.Value, pattern string, address
 			address.Fail("for the node %s: %v", name, err)
 			return
 		}
-		if other, twice := r.reached[at]; twice {
+		if other, twice := r.reached[at]; twice && !node.Behind {
 			address.Fail("%s would be reached at %s, which is the address of %s", name, at, other)
 			return
 		}

@@ -164,7 +164,7 @@ func bootTime() (time.Time, error) {
 // Attach implements vfs.Tree. aname is "" for the main tree or the path of a
 // root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
 // precede, see timensName; with "snapshot" before all that, the snapshots of
-// that root.
+// that root. NodeTree is the tree of one node, for a front end above.
 func (c *Cluster) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	return c.attach(who, aname)
 }

@@ -32,6 +32,7 @@ type NodeConfig struct {
 	Name    NodeName
 	Address string // for people, in /cluster/nodes
 	Dial    Dialer
+	Tree    string // what to attach to; "" for a leaf, NodeTree behind another cluster
 }
 
 // Timeouts bound the exchanges with a node.

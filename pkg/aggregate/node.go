@@ -23,7 +23,7 @@ type node struct {
 	index   int
 	address string
 	numbers numbering
-	aname   string       // the tree to attach to; "" but for a mirror of a subtree
+	aname   string       // the tree to attach to: NodeConfig.Tree, or a mirror's subtree
 	reader  vfs.Identity // whom the tables are for: root, but for a mirror
 	dial    Dialer
 	policy  func() *cachepolicy.Policy // in force now
@@ -71,7 +71,7 @@ const maxRoots = 4096
 
 func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 	n := &node{
-		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial,
+		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial, aname: nc.Tree,
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
 		log:     cfg.Log.With("node", string(nc.Name)),
 		numbers: cfg.numbering(),

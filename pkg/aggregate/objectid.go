@@ -22,6 +22,9 @@ func childID(parent uint64, name string) uint64 {
 
 // processID is the number of the directory of a process below parent.
 func processID(parent uint64, index int, leaf uint64) uint64 {
+	if parent == bareRoot {
+		return leaf
+	}
 	return finish(mix(mix(mix(fnvOffset, parent), uint64(index)), leaf))
 }
 

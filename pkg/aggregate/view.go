@@ -225,6 +225,9 @@ func (c *Cluster) attach(who vfs.Identity, aname string) (vfs.Node, error) {
 		}
 		h.boot, path = h.boot.Add(-time.Duration(n)*time.Second), rest
 	}
+	if name, ok := strings.CutPrefix(path, NodeTree("")); ok && h == c.host {
+		return c.view(who, h).attachNode(NodeName(name), snapshots)
+	}
 	v, err := c.view(who, h).at(path)
 	if err != nil {
 		return nil, fmt.Errorf("attach %q: %w", aname, err)
