@@ -17,11 +17,11 @@ import (
 
 // psOptions are what "aggrfs ps" was asked for.
 type psOptions struct {
-	all, full, json, noHeaders bool
-	columns                    string
-	sort                       string
-	users                      []string
-	pids                       []string
+	all, full, json, noHeaders, jobs bool
+	columns                          string
+	sort                             string
+	users                            []string
+	pids                             []string
 }
 
 func (a *app) psCommand() *cobra.Command {
@@ -36,7 +36,8 @@ say which. PID and PPID are global pids; TIME is processor time, RSS in KiB, STA
 UTC. "aux", -e, -f and -A may be given as to ps.
 
 Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid
-(the pid on the node), ppid, user, stat, time, rss, start, args.`,
+(the pid on the node), ppid, user, stat, time, rss, start, args, job (Slurm's, by the
+process's cgroup; it takes as long again).`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,6 +55,7 @@ Columns for -o and --sort (with "-" in front for the largest first): node, pid, 
 	f.BoolVarP(&o.all, "all", "e", false, "all processes, as without it")
 	f.BoolP("every", "A", false, "the same")
 	f.BoolVarP(&o.full, "full", "f", false, "more columns")
+	f.BoolVarP(&o.jobs, "jobs", "j", false, "with the column job")
 	f.StringVarP(&o.columns, "format", "o", "", "these `COLUMNS`, such as node,pid,args")
 	f.StringVar(&o.sort, "sort", "", "by these `COLUMNS`, such as -rss,pid")
 	f.StringSliceVarP(&o.users, "user", "u", nil, "of these `USERS` only, by name or number")
@@ -92,7 +94,12 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	defer h.Close()
-	rows, err := readPS(ctx, h, o)
+	progress := showProgress()
+	rows, err := readPS(ctx, h, o, progress)
+	if err == nil && wantsJob(columns, keys) {
+		err = addJobs(ctx, tree, rows)
+	}
+	progress.end()
 	if err != nil {
 		return err
 	}
@@ -108,8 +115,35 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	return err
 }
 
+// wantsJob tells whether the jobs are needed.
+func wantsJob(columns []int, keys []psKey) bool {
+	return slices.Contains(columns, jobColumn) || slices.ContainsFunc(keys, func(k psKey) bool { return k.column == jobColumn })
+}
+
+// addJobs adds the job of each process, or "-".
+func addJobs(ctx context.Context, t *tree, rows [][]string) error {
+	table, err := readTable(ctx, t, "cluster", "jobs")
+	if err != nil {
+		return err
+	}
+	jobs := make(map[string]string)
+	for line := range bytes.Lines(table) {
+		if f := strings.Fields(string(line)); len(f) == 2 {
+			jobs[f[0]] = f[1]
+		}
+	}
+	for i, row := range rows {
+		job := jobs[row[pidColumn]]
+		if job == "" {
+			job = "-"
+		}
+		rows[i] = append(row, job)
+	}
+	return nil
+}
+
 // readPS reads the lines of cluster/ps that are wanted.
-func readPS(ctx context.Context, h vfs.Handle, o *psOptions) (rows [][]string, err error) {
+func readPS(ctx context.Context, h vfs.Handle, o *psOptions, p *progress) (rows [][]string, err error) {
 	r := bufio.NewReaderSize(&handleReader{ctx: ctx, h: h}, 256<<10)
 	for header := true; ; header = false {
 		line, err := r.ReadSlice('\n')
@@ -124,13 +158,14 @@ func readPS(ctx context.Context, h vfs.Handle, o *psOptions) (rows [][]string, e
 		}
 		row := make([]string, 0, len(psColumns))
 		rest := bytes.TrimRight(line, "\n")
-		for len(row) < len(psColumns)-1 {
+		for len(row) < psFileColumns-1 {
 			rest = bytes.TrimLeft(rest, " ")
 			word, after, _ := bytes.Cut(rest, []byte(" "))
 			row, rest = append(row, string(word)), after
 		}
 		row = append(row, string(rest))
-		if (len(o.users) == 0 || slices.Contains(o.users, row[4])) && (len(o.pids) == 0 || slices.Contains(o.pids, row[2])) {
+		p.saw(row[0])
+		if (len(o.users) == 0 || slices.Contains(o.users, row[4])) && (len(o.pids) == 0 || slices.Contains(o.pids, row[pidColumn])) {
 			rows = append(rows, row)
 		}
 	}

@@ -35,7 +35,7 @@ func TestPSOutput(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &tc.o)
+		rows, err := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &tc.o, newProgress(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestPSOutput(t *testing.T) {
 	}
 	o := psOptions{json: true}
 	columns, _ := o.shown()
-	rows, _ := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &o)
+	rows, _ := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &o, newProgress(nil))
 	var out strings.Builder
 	if err := writePSJSON(&out, rows, columns); err != nil {
 		t.Fatal(err)

@@ -18,12 +18,16 @@ var psColumns = []struct {
 }{
 	{"node", "NODE", false}, {"npid", "NPID", true}, {"pid", "PID", true}, {"ppid", "PPID", true}, {"user", "USER", false},
 	{"stat", "S", false}, {"time", "TIME", true}, {"rss", "RSS", true}, {"start", "START", false}, {"args", "COMMAND", false},
+	{"job", "JOB", true},
 }
+
+// The column of the pid, and those behind the ones that cluster/ps has.
+const pidColumn, psFileColumns, jobColumn = 2, 10, 10
 
 // psNames are other names of columns, that ps has.
 var psNames = map[string]string{
 	"tgid": "pid", "uname": "user", "euser": "user", "s": "stat", "state": "stat", "cputime": "time", "rssize": "rss",
-	"lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
+	"jobid": "job", "lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
 }
 
 // psColumn finds a column.
@@ -53,6 +57,9 @@ func (o *psOptions) shown() ([]int, error) {
 		text = "user,pid,ppid,node,npid,rss,stat,start,time,args"
 	default:
 		text = "node,pid,user,time,args"
+	}
+	if o.jobs && o.columns == "" {
+		text = "job," + text
 	}
 	var all []int
 	for name := range strings.SplitSeq(text, ",") {
@@ -165,6 +172,9 @@ func writePSJSON(out io.Writer, rows [][]string, columns []int) error {
 			object[psColumns[c].name] = row[c]
 			if psColumns[c].number {
 				object[psColumns[c].name] = json.Number(row[c])
+				if row[c] == "-" {
+					object[psColumns[c].name] = nil
+				}
 			}
 		}
 		text, err := json.Marshal(object)

@@ -16,6 +16,7 @@ import (
 //
 //	nodes     a row a node
 //	ps        a row a process, see psFile
+//	jobs      which process is part of which job, see jobsTable
 //	whoami    who the reader is, and what they may see
 //	policy    what is held by which rule of the cache policy, for who sees everything
 //	status    how the front end itself is, for them
@@ -43,6 +44,10 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			return where(), nil
 		case "ps":
 			return &psFile{made: v.c.made, v: v, id: childID(id, name)}, nil
+		case "jobs":
+			return &madeFile{made: v.c.made, id: childID(id, name), content: func(ctx context.Context) ([]byte, error) {
+				return v.jobsTable(ctx), nil
+			}}, nil
 		case "policy", "status", "explain":
 			if !v.seesAll() {
 				return nil, syscall.ENOENT
@@ -60,7 +65,7 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 		return nil, syscall.ENOENT
 	}, list: func(context.Context) ([]vfs.DirEntry, error) {
 		all := []vfs.DirEntry{
-			namedEntry(id, "nodes", vfs.TypeFile), namedEntry(id, "ps", vfs.TypeFile), namedEntry(id, "where", vfs.TypeDir), namedEntry(id, "whoami", vfs.TypeFile),
+			namedEntry(id, "jobs", vfs.TypeFile), namedEntry(id, "nodes", vfs.TypeFile), namedEntry(id, "ps", vfs.TypeFile), namedEntry(id, "where", vfs.TypeDir), namedEntry(id, "whoami", vfs.TypeFile),
 		}
 		if v.seesAll() {
 			all = append(all, namedEntry(id, "policy", vfs.TypeFile), namedEntry(id, "status", vfs.TypeFile), namedEntry(id, "explain", vfs.TypeDir))
@@ -91,8 +96,14 @@ func (v *view) forAdmins(id uint64, name string) vfs.Node {
 // never.
 func (v *view) nodesTable(ctx context.Context) []byte {
 	nodes := v.nodes()
-	// As a listing would find them now: what it would lack has no number.
-	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
+	// As a listing has just found them, or would find them now: what it would lack has no
+	// number.
+	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster {
+		if t := n.table.Load(); t.keep(n.now()) > 0 && !n.hides(t, v.who) {
+			return roster{t: t}
+		}
+		return n.roster(ctx, v.who)
+	})
 	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "BOOTED", "VERSION", "STALE", "ADDRESS", "ERROR"}}
 	for i, n := range nodes {
 		h := n.healthNow()
@@ -124,7 +135,7 @@ func (v *view) nodesTable(ctx context.Context) []byte {
 func (v *view) count(r roster) int {
 	n := 0
 	for i := range r.t.Len() {
-		if v.sees(r.t.Proc(i).UID) && r.has(i) {
+		if v.sees(r.t.UID(i)) && r.has(i) {
 			n++
 		}
 	}

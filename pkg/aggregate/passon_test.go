@@ -105,6 +105,10 @@ func TestTwoLevels(t *testing.T) {
 			t.Errorf("%+v", tab.Facts())
 		}
 	}
+	// By the cgroups, most processes are in jobs.
+	if jobs := strings.Count(read(t, root, "cluster", "jobs"), "\n"); jobs < groups*each*procs/2 {
+		t.Errorf("%d processes are in jobs", jobs)
+	}
 	// Files that no sweep brings are read at the node, as who asks.
 	tab := n.table.Load()
 	p := tab.Proc(tab.Len() - 1)
