@@ -2,11 +2,14 @@ package procfs9p
 
 import (
 	"context"
+	"maps"
+	"runtime"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,34 +35,93 @@ func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.
 	}
 	b.Reset(base, facts, files)
 	b.Name(l.entryNames(ctx, pids))
-	w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(files), asksStat: slices.Contains(files, "stat")}
-	if err := w.watchHolding(ctx); err != nil {
+	return l.sweepInto(ctx, b, pids, files)
+}
+
+const (
+	// formsFrom processes are enough to know how the files of all look; see
+	// snapshot.Builder.Part.
+	formsFrom = 64
+	// partFrom is how many processes are worth a worker of their own.
+	partFrom = 256
+	// mostParts bounds the workers of one sweep.
+	mostParts = 4
+)
+
+// sweepInto puts the processes into b. Many are visited on several CPUs at once.
+func (l *Leaf) sweepInto(ctx context.Context, b *snapshot.Builder, pids []pidIno, files []string) error {
+	dirs, have := l.dirs.take(pids)
+	parts := 1
+	if many := len(pids) / partFrom; many > 1 {
+		parts = min(many, runtime.GOMAXPROCS(0), mostParts)
+	}
+	asksStat := slices.Contains(files, "stat")
+	sweep := func(b *snapshot.Builder, pids []pidIno) *sweeper {
+		w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(files), asksStat: asksStat, dirs: dirs, most: l.cfg.MaxSweep / parts}
+		if have {
+			w.opened = make(map[int32]heldDir)
+			w.mayOpen = max(0, l.dirs.most-len(dirs)) / parts
+		}
+		return w
+	}
+	var sweeps []*sweeper
+	var err error
+	if parts > 1 {
+		first := sweep(b, pids[:formsFrom])
+		sweeps, pids = append(sweeps, first), pids[formsFrom:]
+		err = first.watch(ctx)
+	}
+	var builders []*snapshot.Builder
+	if err == nil {
+		var running errgroup.Group
+		for i := range parts {
+			part := pids[i*len(pids)/parts : (i+1)*len(pids)/parts]
+			into := b
+			if parts > 1 {
+				into = b.Part(part[0].pid)
+				builders = append(builders, into)
+			}
+			w := sweep(into, part)
+			sweeps = append(sweeps, w)
+			running.Go(func() error { return w.watch(ctx) })
+		}
+		err = running.Wait()
+	}
+	if have {
+		l.giveBack(dirs, sweeps, err)
+	}
+	if err != nil {
 		return err
 	}
-	b.Skip(len(w.pids) - w.at)
+	for _, p := range builders {
+		b.Join(p)
+	}
+	for _, w := range sweeps {
+		b.Skip(len(w.pids) - w.at)
+	}
 	return nil
 }
 
-// watchHolding is watch with the directories that are kept open, if they are free.
-func (w *sweeper) watchHolding(ctx context.Context) error {
-	held := w.leaf.dirs
-	dirs, ok := held.take(w.pids)
-	if !ok {
-		return w.watch(ctx)
-	}
-	w.dirs = dirs
-	err := w.watch(ctx)
+// giveBack keeps the directories open for the next sweep. After an error a worker may
+// have them still, until it ends.
+func (l *Leaf) giveBack(dirs map[int32]heldDir, sweeps []*sweeper, err error) {
 	if err == nil {
-		held.give(dirs)
-		return nil
+		for _, w := range sweeps {
+			maps.Copy(dirs, w.opened)
+		}
+		l.dirs.give(dirs)
+		return
 	}
-	// A worker has them still.
-	held.give(make(map[int32]heldDir))
+	l.dirs.give(make(map[int32]heldDir))
 	go func() {
-		<-w.last
+		for _, w := range sweeps {
+			if w.last != nil {
+				<-w.last
+			}
+			closeDirs(w.opened)
+		}
 		closeDirs(dirs)
 	}()
-	return err
 }
 
 // pids lists the processes, by rising pid.

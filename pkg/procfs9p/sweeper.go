@@ -25,8 +25,13 @@ type sweeper struct {
 	files []wanted
 	// asksStat: "stat" is among the files.
 	asksStat bool
-	// dirs are the directories kept open, nil if another sweep has them.
-	dirs  map[int32]heldDir
+	most     int // bytes of what is built; processes beyond are skipped
+	// dirs are the directories that were kept open, which all parts of a sweep share,
+	// and opened those that are to be, mayOpen at most; opened is nil if another sweep
+	// has them.
+	dirs, opened map[int32]heldDir
+	mayOpen      int
+
 	last  <-chan struct{} // is closed when the last worker has ended
 	at    int             // the process that comes next, or whose record is begun
 	file  int             // the file of it that comes next; 0: nothing is begun
@@ -98,7 +103,7 @@ type worker struct {
 // run visits processes, and says whether it still owned the sweep when it ended.
 func (w *sweeper) run(k *worker) bool {
 	for w.at < len(w.pids) && !w.stop.Load() {
-		if w.b.Len() > w.leaf.cfg.MaxSweep {
+		if w.b.Len() > w.most {
 			return true
 		}
 		owned := k.visit(w.pids[w.at].pid)
@@ -121,7 +126,7 @@ func (k *worker) visit(pid int32) (owned bool) {
 		}
 		return true
 	}
-	if k.dirs[pid].fd != dirfd {
+	if k.dirs[pid].fd != dirfd && k.opened[pid].fd != dirfd {
 		defer unix.Close(dirfd)
 	}
 	if !begun {
@@ -156,14 +161,18 @@ func (k *worker) visit(pid int32) (owned bool) {
 // enterProcess opens the directory of a process, or finds it open.
 func (k *worker) enterProcess(p pidIno) (dirfd int, id uint64, err error) {
 	l, pid := k.leaf, p.pid
-	if d, ok := k.dirs[pid]; ok {
+	d, held := k.dirs[pid]
+	if !held {
+		d, held = k.opened[pid] // by a worker that was left behind
+	}
+	if held {
 		dirfd = d.fd
 		err = unix.Fstat(dirfd, &k.st)
 	} else if dirfd, err = openAt(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err == nil {
 		if err = unix.Fstat(dirfd, &k.st); err != nil {
 			unix.Close(dirfd)
-		} else if k.dirs != nil && len(k.dirs) < l.dirs.most {
-			k.dirs[pid] = heldDir{dirfd, k.st.Ino}
+		} else if len(k.opened) < k.mayOpen {
+			k.opened[pid] = heldDir{dirfd, k.st.Ino}
 		}
 	}
 	if err != nil {

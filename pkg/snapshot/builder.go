@@ -34,6 +34,8 @@ type Builder struct {
 	changed bool
 	skipped int
 	err     error // the first misuse, told by Table
+	frozen  bool  // it is a part: forms are not added
+	from    int32 // the least pid of a part
 
 	// The record begun.
 	begun    bool

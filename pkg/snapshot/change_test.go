@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -72,6 +73,52 @@ func (m *model) table(t testing.TB, b *Builder, base *Table) *Table {
 	return tableOf(t, b, base, m.files, m.rows)
 }
 
+// inParts is table by a builder and some parts of it at once.
+func (m *model) inParts(t testing.TB, b *Builder, base *Table) *Table {
+	t.Helper()
+	b.Reset(base, testFacts, m.files)
+	b.Name(testNames)
+	add := func(b *Builder, rows []row) {
+		for _, r := range rows {
+			b.Begin(r.Proc)
+			for _, c := range r.Files {
+				if c.Errno != 0 {
+					b.Fail(c.Errno)
+				} else {
+					b.Put(copy(b.Room(len(c.Content)), c.Content))
+				}
+			}
+		}
+	}
+	cuts := []int{0, 0, 0, len(m.rows)}
+	for i := range 3 {
+		cuts[i] = m.rng.IntN(len(m.rows) + 1)
+	}
+	slices.Sort(cuts)
+	add(b, m.rows[:cuts[0]])
+	var parts []*Builder
+	var all sync.WaitGroup
+	for i, cut := range cuts[:3] {
+		rows := m.rows[cut:cuts[i+1]]
+		if len(rows) == 0 {
+			continue
+		}
+		p := b.Part(rows[0].Proc.PID)
+		parts = append(parts, p)
+		all.Go(func() { add(p, rows) })
+	}
+	all.Wait()
+	for _, p := range parts {
+		b.Join(p)
+	}
+	b.Skip(3)
+	table, err := b.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
 // TestDifferences has a leaf, an aggregator and two front ends follow a node that
 // changes, each asking when it likes: all end up with what the node has.
 func TestDifferences(t *testing.T) {
@@ -96,7 +143,11 @@ func TestDifferences(t *testing.T) {
 		for range 200 {
 			m.change(m.rng.IntN(4))
 			before := leaf
-			if leaf = m.table(t, &b, leaf); before != nil && leaf.Generation() == before.Generation() != (cmp.Diff(rowsOf(before), rowsOf(leaf)) == "") {
+			leaf = m.inParts(t, &b, leaf)
+			if d := cmp.Diff(m.rows, rowsOf(leaf)); d != "" {
+				t.Fatal(d)
+			}
+			if before != nil && leaf.Generation() == before.Generation() != (cmp.Diff(rowsOf(before), rowsOf(leaf)) == "") {
 				t.Fatal("the generation is not what tells states apart")
 			}
 			if m.rng.IntN(40) == 0 {

@@ -29,7 +29,7 @@ func (b *Builder) formed(content []byte) bool {
 	set := b.forms[k]
 	lines := bytes.Count(content, newline)
 	packed, ok := set.pack(b.packed[:0], content, lines)
-	if !ok && len(set) < maxForms && !slices.ContainsFunc(set, func(f form) bool { return f.count() == lines }) {
+	if !ok && !b.frozen && len(set) < maxForms && !slices.ContainsFunc(set, func(f form) bool { return f.count() == lines }) {
 		if f, good := newForm(bytes.Clone(content)); good {
 			b.forms[k] = append(slices.Clip(set), f)
 			packed, ok = b.forms[k].pack(packed[:0], content, lines)

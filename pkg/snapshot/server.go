@@ -160,9 +160,8 @@ func (s *Server) startLocked(key string, st *state, req Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		defer close(f.done)
-		if f.err = err; err == nil && b.Cap() <= maxSpare {
-			b.Reset(nil, Facts{}, nil) // it holds no table any more
-			builders.Put(b)
+		if f.err = err; err == nil {
+			release(b)
 		}
 		if st.running != f {
 			return
