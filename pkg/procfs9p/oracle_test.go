@@ -26,6 +26,7 @@ import (
 const (
 	actVariable    = "PROCFS9P_TEST_ACT"
 	threadVariable = "PROCFS9P_TEST_THREAD" // of the act "pester"
+	swampVariable  = "PROCFS9P_TEST_SWAMP"  // of the act "swamp", a path
 	whoVariable    = "PROCFS9P_TEST_WHO"    // of the act "leaf", in JSON
 )
 
@@ -50,6 +51,8 @@ func act(what string) error {
 		for {
 			_ = syscall.Pause()
 		}
+	case "swamp":
+		return actInSwamp(os.Getenv(swampVariable))
 	case "leaderless":
 		os.Stdout.Close()
 		go func() {
