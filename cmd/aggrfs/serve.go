@@ -50,6 +50,7 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 	for _, w := range cfg.Warnings() {
 		a.log.Warn(w)
 	}
+	a.tellNeeds(cfg)
 	keys, err := openKeys(cfg, a.log)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Nodes) != 130 {
+	if len(c.Nodes) != 134 {
 		t.Fatalf("%d nodes", len(c.Nodes))
 	}
 	if n := c.Nodes[41]; n != (config.Node{Name: "n042", Address: "unix:/run/procsrv/n042.sock"}) {

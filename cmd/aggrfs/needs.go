@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/config"
+)
+
+// needs are what a front end takes to have all its nodes connected and their tables in
+// memory; see docs/scale.md.
+type needs struct {
+	descriptors uint64
+	memory      uint64 // bytes
+}
+
+const (
+	// otherDescriptors are for those who ask the front end, its files and its own /proc.
+	otherDescriptors = 1024
+	// usualProcesses is how many processes a node is taken to have, bytesAProcess what one
+	// takes with its share of all else, and otherMemory the rest.
+	usualProcesses = 200
+	bytesAProcess  = 1200
+	otherMemory    = 64 << 20
+	// garbage is how much more the heap is between two collections.
+	garbage = 2
+)
+
+// needsOf is what that configuration needs.
+func needsOf(cfg *config.Config) needs {
+	connections := make(map[string]bool)
+	for _, n := range cfg.Nodes {
+		connections[n.Address] = true
+	}
+	return needs{
+		descriptors: uint64(len(connections)) + otherDescriptors,
+		memory:      otherMemory + garbage*uint64(len(cfg.Nodes)+1)*usualProcesses*bytesAProcess,
+	}
+}
+
+// available is what there is. Zero is not known.
+func available(proc string) (there needs) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
+		there.descriptors = limit.Cur
+	}
+	if fs, err := procfs.NewFS(proc); err == nil {
+		if info, err := fs.Meminfo(); err == nil && info.MemAvailableBytes != nil {
+			there.memory = *info.MemAvailableBytes
+		}
+	}
+	if most := cgroupMemory(proc); most > 0 && (there.memory == 0 || most < there.memory) {
+		there.memory = most
+	}
+	return there
+}
+
+// cgroupMemory is memory.max of this process's control group (cgroups(7)); 0 is that
+// there is none.
+func cgroupMemory(proc string) uint64 {
+	text, err := os.ReadFile(filepath.Join(proc, "self/cgroup"))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			most, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", path, "memory.max"))
+			if err != nil {
+				return 0
+			}
+			n, _ := strconv.ParseUint(strings.TrimSpace(string(most)), 10, 64) // "max" is none
+			return n
+		}
+	}
+	return 0
+}
+
+// shortOf says what of it there is not, with the remedy.
+func (n needs) shortOf(there needs) (warnings []string) {
+	if there.descriptors > 0 && there.descriptors < n.descriptors {
+		warnings = append(warnings, fmt.Sprintf("%d file descriptors are allowed and %d needed, so some nodes will not be reached: raise the limit (LimitNOFILE=%d in the unit, or ulimit -n)", there.descriptors, n.descriptors, n.descriptors))
+	}
+	if there.memory > 0 && there.memory < n.memory {
+		warnings = append(warnings, fmt.Sprintf("%d MiB of memory are available and about %d needed with %d processes a node: give it more (MemoryMax= in the unit), or put another aggrfs in between (docs/scale.md)", there.memory>>20, n.memory>>20, usualProcesses))
+	}
+	return warnings
+}
+
+// tellNeeds logs what the configuration needs, and warns of what there is not.
+func (a *app) tellNeeds(cfg *config.Config) {
+	n, there := needsOf(cfg), available(cfg.Proc)
+	a.log.Info("needs", "descriptors", n.descriptors, "allowed", there.descriptors, "memory_mib", n.memory>>20, "available_mib", there.memory>>20)
+	for _, w := range n.shortOf(there) {
+		a.log.Warn(w)
+	}
+}
