@@ -22,12 +22,24 @@ func TestAttempts(t *testing.T) {
 	alice := vfs.Identity{UID: cluster.Alice, GID: cluster.Alice}
 	client := s.client(t.Context())
 	for _, aname := range []string{
-		"/users/1002", "/users/root", "/users/0", "/sets/n2", "/sets/n[1-2]", "/sets/head", "/sets/n1/users/1002", "/nodes/n1", "/..", "/sets/..",
-		"snapshot/sets/n2", "snapshot/users/1002", "/timens/1/sets/n2",
+		"/users/1002", "/users/root", "/users/0", "/sets/n2", "/sets/n[1-2]", "/sets/head", "/sets/n1/users/1002", "/nodes/n2", "/nodes/head", "/..", "/sets/..",
+		"snapshot/nodes/n2", "snapshot/sets/n2", "snapshot/users/1002", "/timens/1/sets/n2",
 	} {
 		if _, err := client.Attach(t.Context(), alice, aname); vfs.Errno(err) != syscall.ENOENT {
 			t.Errorf("attach %s: %v", aname, err)
 		}
+	}
+	// The tree of a node of hers is, as nodes/n1 is, of her processes; its snapshots are
+	// of all, and root's.
+	if _, err := client.Attach(t.Context(), alice, "snapshot/nodes/n1"); vfs.Errno(err) != syscall.EACCES {
+		t.Errorf("attach to the snapshots of a node: %v", err)
+	}
+	node, err := client.Attach(t.Context(), alice, "/nodes/n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.(vfs.Dir).Walk(t.Context(), "1"); vfs.Errno(err) != syscall.ENOENT {
+		t.Errorf("root's process below the tree of a node: %v", err)
 	}
 	root, err := client.Attach(t.Context(), alice, "")
 	if err != nil {
