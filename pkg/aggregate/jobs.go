@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -34,6 +35,9 @@ func (v *view) jobsOf(ctx context.Context, n *node) (lines []byte) {
 		if !r.has(i) || !v.sees(r.t.UID(i)) {
 			continue
 		}
+		if v.denies(strconv.Itoa(int(r.t.PID(i))), "cgroup") {
+			continue
+		}
 		k, ok := got.Find(r.t.PID(i))
 		g := n.gpid(PID(r.t.PID(i)))
 		if !ok || g == 0 || got.ID(k) != r.t.ID(i) {
@@ -47,9 +51,6 @@ func (v *view) jobsOf(ctx context.Context, n *node) (lines []byte) {
 			proc := newProcess(n, PID(p.PID), p.ID, p.UID)
 			proc.m = m
 			text, _ = vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
-		}
-		if v.denies("1", "cgroup") {
-			return nil
 		}
 		if job := slurmJob(text); job != "" {
 			lines = fmt.Appendf(lines, "%d %s\n", g, job)

@@ -28,26 +28,29 @@ func (w *psPen) nodeText(ctx context.Context, n *node, r roster) []byte {
 		return nil
 	}
 	m := v.c.mapping(n, t.Facts(), v.host)
-	// What a line shows of stat is shown to all who see the process.
-	var lines *nodeLines
-	if !v.denies("1", "stat") && !v.denies("1", "cmdline") {
-		lines = w.linesOf(n, t, m)
-	}
-	mine, all := n.reads(v.who), !v.limited()
-	if lines != nil && mine && all && r.live == nil {
+	lines := w.linesOf(n, t, m)
+	mine, all, denies := n.reads(v.who), !v.limited(), v.reach().scope.DeniesSome()
+	if lines != nil && mine && all && !denies && r.live == nil {
 		return lines.text
 	}
 	w.text = w.text[:0]
 	for i := range t.Len() {
 		switch {
 		case !r.has(i) || !all && !v.sees(t.UID(i)):
-		case lines != nil && (mine || n.form(t, i, v.who) != unknown):
+		case lines != nil && (mine || n.form(t, i, v.who) != unknown) && !(denies && v.deniesLine(t.PID(i))):
+			// What a line shows of stat is shown to all who see the process.
 			w.text = append(w.text, lines.line(i)...)
 		default:
 			w.text = w.askLine(ctx, w.text, n, t, i, m)
 		}
 	}
 	return w.text
+}
+
+// deniesLine tells whether a file that a process's line is made of does not exist.
+func (v *view) deniesLine(pid int32) bool {
+	name := strconv.Itoa(int(pid))
+	return v.denies(name, "stat") || v.denies(name, "cmdline")
 }
 
 // tableLine appends the line of row i as it stands in the table.

@@ -122,6 +122,13 @@ func TestDeniedFiles(t *testing.T) {
 			t.Errorf("%v lists %v", dir, got)
 		}
 	}
+	// root, who is denied nothing, has its lines of cluster/ps kept first.
+	if text := read(t, rootOf(t, c, vfs.Root, ""), "cluster", "ps"); !strings.Contains(text, "sleep 1000") {
+		t.Errorf("cluster/ps shows root\n%s", text)
+	}
+	if text := read(t, root, "cluster", "ps"); strings.Contains(text, "sleep 1000") || !strings.Contains(text, "[sleep]") {
+		t.Errorf("cluster/ps shows arguments that are denied:\n%s", text)
+	}
 	absent(t, root, "vmstat")
 	absent(t, root, "nodes", "n1", "vmstat")
 	if slices.Contains(names(t, root), "vmstat") || slices.Contains(names(t, walkDir(t, root, "nodes", "n1")), "vmstat") {
