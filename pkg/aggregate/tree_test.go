@@ -26,6 +26,9 @@ func sleeper(t *testing.T, uid uint32) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	// Within the clock tick that it starts in, a process whose inode the kernel forgets is
+	// taken for another one, and a test elsewhere drops the kernel's caches.
+	time.Sleep(50 * time.Millisecond)
 	return cmd.Process.Pid
 }
 
