@@ -16,18 +16,25 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// A counted leaf counts the exchanges that begin at its roots.
+// A counted leaf counts the exchanges that begin at its roots, and the requests for
+// snapshots, of which it keeps the last.
 type counted struct {
 	*leafUpstream
-	exchanges *atomic.Int64
+	counts *exchanges
+}
+
+type exchanges struct {
+	atomic.Int64
+	last atomic.Pointer[snapshot.Request]
 }
 
 type countedDir struct {
 	vfs.Dir // without what it can do in one exchange: the steps below it are not counted
-	n       *atomic.Int64
+	n       *exchanges
 }
 
 func (u counted) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
@@ -35,12 +42,21 @@ func (u counted) Attach(ctx context.Context, who vfs.Identity, aname string) (vf
 	if err != nil {
 		return nil, err
 	}
-	return countedDir{root.(vfs.Dir), u.exchanges}, nil
+	return countedDir{root.(vfs.Dir), u.counts}, nil
 }
 
 func (d countedDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	d.n.Add(1)
-	return d.Dir.Walk(ctx, name)
+	n, err := d.Dir.Walk(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return tellRequests(n, name, func(_ context.Context, request []byte) error {
+		d.n.Add(1)
+		r, err := snapshot.DecodeRequest(request)
+		d.n.last.Store(&r)
+		return err
+	}), nil
 }
 
 func (d countedDir) List(ctx context.Context) (vfs.DirHandle, error) {
@@ -79,12 +95,12 @@ func manyProcesses(t *testing.T, many int) string {
 
 // newCountedCluster has nodes that share one procfs and count their exchanges, and
 // knows the names that their processes have.
-func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Cluster, map[NodeName]*atomic.Int64) {
+func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Cluster, map[NodeName]*exchanges) {
 	t.Helper()
-	counts := map[NodeName]*atomic.Int64{}
+	counts := map[NodeName]*exchanges{}
 	for i := range nodes {
 		name := NodeName(fmt.Sprint("n", i+1))
-		counts[name] = new(atomic.Int64)
+		counts[name] = new(exchanges)
 		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: name, Dial: func(context.Context) (Upstream, error) {
 			leaf, err := procfs9p.New(procfs9p.Config{Root: proc, Version: "test"})
 			if err != nil {
@@ -153,6 +169,32 @@ func TestExchanges(t *testing.T) {
 			}
 			if t.Logf("%s, held %v: at most %d exchanges with a node", command, held, worst); worst > most || worst == 0 && !held {
 				t.Errorf("%s, held %v: %d exchanges with a node", command, held, worst)
+			}
+		}
+	}
+}
+
+// TestRefresh lists a cluster again and again, as top does: each time it costs one exchange
+// with a node, which brings what has changed.
+func TestRefresh(t *testing.T) {
+	const nodes, procs = 3, 10
+	proc := manyProcesses(t, procs)
+	var skew atomic.Int64
+	cfg := Config{Policy: policy(t, keepLong), Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }}
+	c, counts := newCountedCluster(t, cfg, proc, nodes)
+	for range 5 {
+		held := map[NodeName]uint64{}
+		for name, n := range counts {
+			n.Store(0)
+			held[name] = c.byName[name].table.Load().Generation()
+		}
+		skew.Add(int64(time.Hour)) // nothing that is held is good any more
+		if got := len(names(t, rootOf(t, c, vfs.Root, ""))); got < nodes*procs {
+			t.Fatalf("%d names", got)
+		}
+		for name, n := range counts {
+			if r := n.last.Load(); n.Load() != 1 || r == nil || r.Held != held[name] || r.Held == 0 {
+				t.Errorf("%s: %d exchanges, the last %+v; held is %d", name, n.Load(), r, held[name])
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -65,7 +66,7 @@ func (n *node) connectOnce() error {
 	n.enter(stateUp, nil)
 	err = n.watch(up)
 	n.mu.Lock()
-	n.up, n.roots = nil, nil
+	n.up, n.roots, n.rpc = nil, nil, nil // the connection's end is that of its open files
 	// It may come back with another leaf, kernel or boot, to which nothing of what
 	// is held means anything.
 	n.names.Store(nil)
@@ -88,6 +89,9 @@ func (n *node) open() (Upstream, error) {
 	start := n.now()
 	if err := ping(ctx, up, n.reader, n.aname); err != nil {
 		up.Close()
+		if n.aname == NodeTree(n.name) && errors.Is(err, syscall.ENOENT) {
+			err = fmt.Errorf("the aggrfs there has no node %s, or does not show it to this one (see aggrfs nodes there): %w", n.name, err)
+		}
 		return nil, err
 	}
 	n.answered(n.now().Sub(start))

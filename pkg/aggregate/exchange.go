@@ -17,7 +17,7 @@ const maxKeep = time.Minute
 // snapshotName + its own attach name.
 const snapshotName = "snapshot"
 
-// An openRPC is a leaf's rpc file, kept open from one snapshot to the next.
+// An openRPC is a leaf's rpc file, kept open from one exchange to the next.
 type openRPC struct {
 	file snapshot.RPC
 	dir  vfs.Dir // that it was found in: another one after each connection
@@ -32,26 +32,9 @@ func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
 	if t := n.table.Load(); t != nil {
 		base = t.Table
 	}
-	req := snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}
-	var t *snapshot.Table
-	err := n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
-		h, err := n.takeRPC(ctx, dir)
-		if err != nil {
-			return err
-		}
-		limits := n.limitsNow()
-		if base != nil {
-			limits.Expect = min(base.Received()+base.Received()/4, maxExpect)
-		}
-		if t, err = snapshot.Fetch(ctx, h.file, req, base, limits); err != nil {
-			h.file.Close()
-			return err
-		}
-		n.giveRPC(h)
-		return nil
-	})
+	t, err := n.ask(snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}, base)
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+		return nil, err
 	}
 	facts := t.Facts()
 	keep := policy.Table()
@@ -66,28 +49,38 @@ func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
 }
 
 // exchangeSnapshot has the node say what certain files of its processes are.
-func (n *node) exchangeSnapshot(files ...string) (t *snapshot.Table, err error) {
-	err = n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
-		h, err := openSweepFile(ctx, dir)
-		if err != nil {
-			return err
-		}
-		defer h.Close()
-		t, err = snapshot.Fetch(ctx, h, snapshot.Request{Files: files}, nil, n.limitsNow())
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
-	}
-	return t, nil
+func (n *node) exchangeSnapshot(files ...string) (*snapshot.Table, error) {
+	return n.ask(snapshot.Request{Files: files}, nil)
 }
 
 // maxExpect is how much is asked for at most before the length of an answer is known,
 // in bytes. The first difference is shorter than the whole before it.
 const maxExpect = 16 << 10
 
-// limitsNow bounds what an answer of the node may hold.
-func (n *node) limitsNow() snapshot.Limits { return snapshot.Limits{Room: n.room} }
+// ask makes one exchange for a snapshot; base is what is held of the same files, nil for
+// nothing.
+func (n *node) ask(req snapshot.Request, base *snapshot.Table) (t *snapshot.Table, err error) {
+	limits := snapshot.Limits{Room: n.room}
+	if base != nil {
+		limits.Expect = min(base.Received()+base.Received()/4, maxExpect)
+	}
+	err = n.callAt(n.ctx, n.reader, snapshotName+n.aname, func(ctx context.Context, dir vfs.Dir) error {
+		h, err := n.takeRPC(ctx, dir)
+		if err != nil {
+			return err
+		}
+		if t, err = snapshot.Fetch(ctx, h.file, req, base, limits); err != nil {
+			h.file.Close()
+			return err
+		}
+		n.giveRPC(h)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	return t, nil
+}
 
 // takeRPC returns the rpc file that was kept open, or opens it.
 func (n *node) takeRPC(ctx context.Context, dir vfs.Dir) (*openRPC, error) {
@@ -108,7 +101,8 @@ func (n *node) takeRPC(ctx context.Context, dir vfs.Dir) (*openRPC, error) {
 	return &openRPC{rpc, dir}, nil
 }
 
-// giveRPC keeps the rpc file open for the next snapshot.
+// giveRPC keeps the rpc file open for the next exchange. One is enough: whoever found it
+// taken has opened another.
 func (n *node) giveRPC(h *openRPC) {
 	n.mu.Lock()
 	old := n.rpc

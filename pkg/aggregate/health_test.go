@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -103,7 +104,11 @@ func (d *slowDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err := d.p.wait(ctx); err != nil {
 		return nil, err
 	}
-	return d.Dir.Walk(ctx, name)
+	n, err := d.Dir.Walk(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return tellRequests(n, name, func(ctx context.Context, _ []byte) error { return d.p.wait(ctx) }), nil
 }
 
 func (d *slowDir) OpenPath(ctx context.Context, names ...string) (vfs.Handle, []uint64, error) {
@@ -258,13 +263,56 @@ func TestSweepsAreJoined(t *testing.T) {
 	p.resume()
 	wg.Wait()
 	p.mu.Lock()
-	if n := p.asked - before; n > 3 {
+	if n := p.asked - before; n < 1 || n > 3 {
 		t.Errorf("20 sweeps made %d exchanges", n)
 	}
 	p.mu.Unlock()
 	if got := names(t, root); len(got) == 0 {
 		t.Error("nothing is listed")
 	}
+}
+
+// A node that has kept one sweep waiting for all of its time keeps no other waiting until
+// it answers.
+func TestOverdue(t *testing.T) {
+	p := &patient{}
+	var skew atomic.Int64
+	c := startCluster(t, Config{
+		Head:     NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes:    []NodeConfig{{Name: "n1", Dial: p.dial}},
+		Timeouts: Timeouts{Read: time.Minute, Sweep: 20 * time.Second},
+		Now:      func() time.Time { return time.Now().Add(time.Duration(skew.Load())) },
+	})
+	theirs := strconv.Itoa(gpidStride + sleeper(t, 0))
+	root := rootOf(t, c, vfs.Root, "")
+	if !listed(names(t, root), theirs) {
+		t.Fatal("its rows are not there at first")
+	}
+	n := c.byName["n1"]
+	p.stop()
+	skew.Add(int64(time.Hour)) // no table is good any more
+	first := make(chan struct{})
+	go func() {
+		defer close(first)
+		c.sweep(t.Context(), []*node{n})
+	}()
+	eventually(t, "a snapshot is under way", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.fetch != nil
+	})
+	skew.Add(int64(20 * time.Second))
+	if listed(names(t, root), theirs) {
+		t.Error("the rows of a node that does not answer")
+	}
+	select {
+	case <-first:
+		t.Error("the second listing has waited as long as the first")
+	default:
+	}
+	p.resume()
+	<-first
+	eventually(t, "its rows are back", func() bool { return listed(names(t, root), theirs) })
 }
 
 // The longest wait between two attempts, and the attempt itself on a machine

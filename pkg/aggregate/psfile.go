@@ -87,12 +87,12 @@ type psHandle struct {
 	turn  chan struct{} // holds a token: the lock on what follows
 	start int64         // the offset of the first of parts
 	parts [][]byte      // lines that were made and not passed yet
-	node  int           // whose lines come next
+	next  int           // index in all of the node whose lines are made next
 	pens  []*psPen
 }
 
 func (h *psHandle) rewind() {
-	h.start, h.node = 0, 0
+	h.start, h.next = 0, 0
 	h.parts = append(h.parts[:0], fmt.Appendf(nil, "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND"))
 }
 
@@ -115,7 +115,7 @@ func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (n int, err 
 		case len(h.parts) > 0:
 			h.start += int64(len(h.parts[0]))
 			h.parts = h.parts[1:]
-		case h.node == len(h.all):
+		case h.next == len(h.all):
 			return n, nil
 		default:
 			if err := h.addNodes(ctx); err != nil {
@@ -133,21 +133,21 @@ func (h *psHandle) addNodes(ctx context.Context) error {
 			h.pens = append(h.pens, &psPen{v: h.v, nameWidth: h.nameWidth, users: make(map[uint32]string)})
 		}
 	}
-	next := h.all[h.node:min(len(h.all), h.node+len(h.pens))]
-	for _, p := range next {
+	batch := h.all[h.next:min(len(h.all), h.next+len(h.pens))]
+	for _, p := range batch {
 		select {
 		case <-p.came:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	h.parts = make([][]byte, len(next))
+	h.parts = make([][]byte, len(batch))
 	var all sync.WaitGroup
-	for i, p := range next {
+	for i, p := range batch {
 		all.Go(func() { h.parts[i] = h.pens[i].nodeText(ctx, p.n, p.r) })
 	}
 	all.Wait()
-	h.node += len(next)
+	h.next += len(batch)
 	return ctx.Err()
 }
 

@@ -16,9 +16,12 @@ type roster struct {
 
 // roster lists the node's processes for who. Tables are kept, but which processes
 // there are is not: a table that is still good is checked against the node's own
-// listing, and one that lacks a process is replaced. So a process shows in the
+// listing, and one that lacks a process is replaced; a node that is overdue shows none. So a process shows in the
 // first listing after its start, and not in the first after its end.
 func (n *node) roster(ctx context.Context, who vfs.Identity) roster {
+	if !n.cluster && n.overdue() { // beside a cluster there are no others to show
+		return roster{}
+	}
 	began := n.now()
 	t := n.table.Load()
 	if t.keep(began) == 0 {

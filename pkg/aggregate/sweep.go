@@ -9,9 +9,10 @@ import (
 
 // A fetch is a snapshot under way.
 type fetch struct {
-	done chan struct{}
-	t    *table // set before done is closed
-	err  error  // set before done is closed
+	asked time.Time
+	done  chan struct{}
+	t     *table // set before done is closed
+	err   error  // set before done is closed
 }
 
 // fresh returns a table that is good, asking the node for one if need be. It
@@ -53,7 +54,7 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 	if n.fetch != nil {
 		return n.fetch
 	}
-	f := &fetch{done: make(chan struct{})}
+	f := &fetch{asked: n.now(), done: make(chan struct{})}
 	if n.over {
 		f.err = context.Canceled
 		close(f.done)
@@ -95,11 +96,21 @@ func (c *Cluster) sweep(ctx context.Context, nodes []*node) []*table {
 	})
 }
 
-// sweepContext is ctx until the sweep's deadline, less what it takes to put together
-// what came.
+// sweepContext is ctx until the sweep's deadline.
 func (c *Cluster) sweepContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	wait := c.cfg.Timeouts.Sweep
-	return context.WithTimeout(ctx, wait-wait/16)
+	return context.WithTimeout(ctx, c.cfg.Timeouts.sweepWait())
+}
+
+// sweepWait is how long a sweep waits for a node: the rest is for putting together what
+// came.
+func (t *Timeouts) sweepWait() time.Duration { return t.Sweep - t.Sweep/16 }
+
+// overdue tells whether a snapshot under way has had a sweep's time already: who lists
+// the node now would only wait for it as long again.
+func (n *node) overdue() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.fetch != nil && n.now().Sub(n.fetch.asked) >= n.timeouts().sweepWait()
 }
 
 // eachNode calls f for all nodes at once, with the sweep's deadline, and returns
