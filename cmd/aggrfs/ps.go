@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -22,6 +25,29 @@ type psOptions struct {
 	sort                             string
 	users                            []string
 	pids                             []string
+	wanted                           []aggregate.ID // pids, parsed
+}
+
+// parsePIDs reads what -p was given.
+func parsePIDs(pids []string) (ids []aggregate.ID, err error) {
+	for _, pid := range pids {
+		id, err := aggregate.ParseID(pid)
+		if err != nil {
+			return nil, fmt.Errorf("-p: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// wants tells whether a row is of a process that -p names, if it names any.
+func (o *psOptions) wants(row []string) bool {
+	return len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool {
+		if id.Node != "" {
+			return row[nodeColumn] == string(id.Node) && row[npidColumn] == strconv.Itoa(int(id.PID))
+		}
+		return row[pidColumn] == id.GPID.String()
+	})
 }
 
 func (a *app) psCommand() *cobra.Command {
@@ -59,7 +85,7 @@ process's cgroup; it takes as long again).`,
 	f.StringVarP(&o.columns, "format", "o", "", "these `COLUMNS`, such as node,pid,args")
 	f.StringVar(&o.sort, "sort", "", "by these `COLUMNS`, such as -rss,pid")
 	f.StringSliceVarP(&o.users, "user", "u", nil, "of these `USERS` only, by name or number")
-	f.StringSliceVarP(&o.pids, "pid", "p", nil, "these `PIDS` only, global ones")
+	f.StringSliceVarP(&o.pids, "pid", "p", nil, "these `PIDS` only, global ones or NODE:PID")
 	f.BoolVar(&o.noHeaders, "no-headers", false, "without the line of column names")
 	f.BoolVar(&o.json, "json", false, "an array of objects, with all columns or those of -o")
 	return a.withLogLevel(cmd, "error")
@@ -76,9 +102,14 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	for i, user := range o.users { // cluster/ps has names where there are any
-		if who, err := a.users.Identity(ctx, user); err == nil {
-			o.users[i] = a.users.UserName(who.UID)
+		who, err := a.users.Identity(ctx, user)
+		if err != nil {
+			return fmt.Errorf("-u: %w", err)
 		}
+		o.users[i] = a.users.UserName(who.UID)
+	}
+	if o.wanted, err = parsePIDs(o.pids); err != nil {
+		return err
 	}
 	tree, err := src.openTable(ctx, a)
 	if err != nil {
@@ -108,6 +139,9 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		err = writePSJSON(out, rows, columns)
 	} else {
 		err = writePS(out, rows, columns, !o.noHeaders)
+	}
+	if err == nil && len(rows) == 0 && len(o.users)+len(o.pids) > 0 {
+		err = errors.New("no such process") // ps fails, too
 	}
 	if missing := a.missing(ctx, tree); missing != "" {
 		fmt.Fprintln(os.Stderr, "aggrfs: "+missing)
@@ -164,8 +198,8 @@ func readPS(ctx context.Context, h vfs.Handle, o *psOptions, p *progress) (rows 
 			row, rest = append(row, string(word)), after
 		}
 		row = append(row, string(rest))
-		p.saw(row[0])
-		if (len(o.users) == 0 || slices.Contains(o.users, row[4])) && (len(o.pids) == 0 || slices.Contains(o.pids, row[pidColumn])) {
+		p.saw(row[nodeColumn])
+		if (len(o.users) == 0 || slices.Contains(o.users, row[userColumn])) && o.wants(row) {
 			rows = append(rows, row)
 		}
 	}

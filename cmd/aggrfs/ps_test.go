@@ -25,6 +25,7 @@ func TestPSOutput(t *testing.T) {
 		{psOptions{columns: "pid,rss", sort: "user,-rss", noHeaders: true}, "10000070 99999\n20000070   100\n10000001  2048\n"},
 		{psOptions{columns: "npid,node", users: []string{"ann"}, noHeaders: true}, "70 n1\n70 n2\n"},
 		{psOptions{columns: "cmd", pids: []string{"20000070"}, noHeaders: true}, "[kthread]\n"},
+		{psOptions{columns: "pid,args", pids: []string{"n1:70", "10000001"}, noHeaders: true}, "10000001 /sbin/init splash\n10000070 ./solver  --steps 10\n"},
 		{psOptions{columns: "pid,stat", users: []string{"nobody"}}, "PID S\n"},
 	} {
 		columns, err := tc.o.shown()
@@ -33,6 +34,9 @@ func TestPSOutput(t *testing.T) {
 		}
 		keys, err := tc.o.keys()
 		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.o.wanted, err = parsePIDs(tc.o.pids); err != nil {
 			t.Fatal(err)
 		}
 		rows, err := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &tc.o, newProgress(nil))
@@ -60,7 +64,7 @@ func TestPSOutput(t *testing.T) {
 
 // What is no column and no option says so, and what there is.
 func TestPSRefused(t *testing.T) {
-	for _, args := range []string{"-o nodes", "-o pid,,args", "--sort cpu", "axu -z", "xyz", "aux more", "-p"} {
+	for _, args := range []string{"-o nodes", "-o pid,,args", "--sort cpu", "axu -z", "xyz", "aux more", "-p", "-p abc", "-p 0", "-p n1:x", "-u nobody-has-this-name", "-p 2147483647"} {
 		if out, err := output(t, append([]string{"ps"}, strings.Fields(args)...)...); err == nil {
 			t.Errorf("ps %s: %s", args, out)
 		}

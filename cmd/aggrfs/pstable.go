@@ -21,8 +21,12 @@ var psColumns = []struct {
 	{"job", "JOB", true},
 }
 
-// The column of the pid, and those behind the ones that cluster/ps has.
-const pidColumn, psFileColumns, jobColumn = 2, 10, 10
+// Columns by their place in psColumns, and how many of them cluster/ps has.
+const (
+	nodeColumn, npidColumn, pidColumn, userColumn = 0, 1, 2, 4
+	psFileColumns                                 = 10
+	jobColumn                                     = 10
+)
 
 // psNames are other names of columns, that ps has.
 var psNames = map[string]string{

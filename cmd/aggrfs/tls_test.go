@@ -48,7 +48,7 @@ func (l *lines) String() string {
 func output(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := (&app{}).command()
+	cmd := (&app{users: userdb.New(userdb.Config{})}).command()
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	err := cmd.ExecuteContext(t.Context())
