@@ -126,17 +126,12 @@ func (c *Cluster) Close() error {
 	return nil
 }
 
-// minWait is the time between two looks at a state that is about to change.
-const minWait = 2 * time.Millisecond
-
 // Ready waits until every node has been reached or has failed once, or ctx
 // ends.
 func (c *Cluster) Ready(ctx context.Context) {
 	for _, n := range c.nodes {
-		for n.healthNow().state == stateConnecting {
-			if !sleep(ctx, minWait) {
-				return
-			}
+		if n.awaitTried(ctx) != nil {
+			return
 		}
 	}
 }

@@ -43,7 +43,18 @@ func newTestCluster(t *testing.T, cfg Config, names ...NodeName) *Cluster {
 	return startCluster(t, cfg)
 }
 
+// startCluster is the cluster when all its nodes have been reached or have failed.
 func startCluster(t *testing.T, cfg Config) *Cluster {
+	t.Helper()
+	c := beginCluster(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c.Ready(ctx)
+	return c
+}
+
+// beginCluster is the cluster that has just begun to connect.
+func beginCluster(t *testing.T, cfg Config) *Cluster {
 	t.Helper()
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Sweep(time.Second)
@@ -61,9 +72,6 @@ func startCluster(t *testing.T, cfg Config) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	c.Ready(ctx)
 	return c
 }
 

@@ -64,6 +64,9 @@ func (n *node) enterLocked(s state, err error) {
 		return
 	}
 	n.health.state, n.health.since = s, n.now()
+	if old == stateConnecting {
+		close(n.tried)
+	}
 	switch {
 	case s == stateUp:
 		n.log.Info("node is up", "address", n.address, "was", string(old))

@@ -3,6 +3,7 @@ package aggregate
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -344,4 +345,29 @@ func TestSickNode(t *testing.T) {
 	p.sick = nil
 	p.mu.Unlock()
 	eventually(t, "n1 is up again", func() bool { return stateOf(t, root, "n1") == "up" })
+}
+
+// Who lists the tree while the front end still connects to a node gets its processes; a
+// node that cannot be reached takes no longer than a sweep may.
+func TestFirstLook(t *testing.T) {
+	pid := sleeper(t, 0)
+	late := func(ctx context.Context) (Upstream, error) {
+		time.Sleep(100 * time.Millisecond)
+		return dialLeaf(ctx)
+	}
+	never := func(ctx context.Context) (Upstream, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	c := beginCluster(t, Config{
+		Head:     NodeConfig{Name: "head", Dial: late},
+		Nodes:    []NodeConfig{{Name: "n1", Dial: late}, {Name: "n2", Dial: never}},
+		Timeouts: Timeouts{Sweep: 2 * time.Second},
+	})
+	all := names(t, rootOf(t, c, vfs.Root, ""))
+	for _, base := range []int{0, gpidStride} {
+		if name := strconv.Itoa(base + pid); !slices.Contains(all, name) {
+			t.Errorf("%s is not among the first names", name)
+		}
+	}
 }

@@ -80,13 +80,10 @@ func (m *Mirror) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.
 // A daemon on another machine is refused: its head node's gpids are pids of that
 // machine, and would be taken for those of this one.
 func (m *Mirror) Check(ctx context.Context) error {
-	for m.n.healthNow().state == stateConnecting && sleep(ctx, minWait) {
-	}
-	switch h := m.n.healthNow(); h.state {
-	case stateUp:
-	case stateConnecting:
+	if m.n.awaitTried(ctx) != nil {
 		return fmt.Errorf("no answer: %w", context.Cause(ctx))
-	default:
+	}
+	if h := m.n.healthNow(); h.state != stateUp {
 		return h.err
 	}
 	h, err := m.n.readHints(ctx)

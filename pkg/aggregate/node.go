@@ -52,6 +52,7 @@ type node struct {
 	late    atomic.Int32 // processes read one by one since the table expired, see renew
 	latePID atomic.Int32 // the last of them
 
+	tried   chan struct{} // closed when the node has been reached, or has failed, once
 	suspect chan struct{} // holds a token when somebody wants the node probed
 	ctx     context.Context
 	wg      sync.WaitGroup // run, the sweep under way, and what is brought ahead
@@ -75,6 +76,7 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
 		log:     cfg.Log.With("node", string(nc.Name)),
 		numbers: cfg.numbering(),
+		tried:   make(chan struct{}),
 		suspect: make(chan struct{}, 1),
 		ctx:     ctx,
 		health:  health{state: stateConnecting, since: cfg.Now()},
@@ -91,9 +93,29 @@ func (n *node) wait() {
 	n.wg.Wait()
 }
 
+// awaitTried waits until the node has been reached, or has failed, once: who asks in
+// the moment that the front end has started finds it as it is. It says why not.
+func (n *node) awaitTried(ctx context.Context) error {
+	select {
+	case <-n.tried:
+		return nil
+	default:
+	}
+	select {
+	case <-n.tried:
+		return nil
+	case <-n.ctx.Done():
+	case <-ctx.Done():
+	}
+	return n.unwell(health{state: stateConnecting})
+}
+
 // root returns the root of the node's tree for an identity, attaching if need
 // be.
 func (n *node) root(ctx context.Context, who vfs.Identity, aname string) (vfs.Dir, error) {
+	if err := n.awaitTried(ctx); err != nil {
+		return nil, err
+	}
 	key := aname + "\x00" + who.Key()
 	n.mu.Lock()
 	up, root, health := n.up, n.roots[key], n.health

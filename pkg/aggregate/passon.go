@@ -40,6 +40,9 @@ type passedRoot struct{ *nodeRoot }
 
 // Attr implements vfs.Node: EHOSTDOWN where the node does not answer.
 func (r *passedRoot) Attr(ctx context.Context) (vfs.Attr, error) {
+	if err := r.n.awaitTried(ctx); err != nil {
+		return vfs.Attr{}, err
+	}
 	if h := r.n.healthNow(); h.state != stateUp {
 		return vfs.Attr{}, r.n.unwell(h)
 	}
