@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
@@ -19,6 +20,7 @@ import (
 func (a *app) execCommand() *cobra.Command {
 	var src source
 	var prefetched bool
+	var cpu cpuFlag
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARG...]",
 		Short: "Run a command that sees the processes of the cluster",
@@ -33,7 +35,7 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 				a.exitCode = nsexec.CodeFailed
 				return errors.New("exec needs a command: aggrfs exec -- ps -ef")
 			}
-			code, err := a.exec(cmd.Context(), &src, prefetched, args)
+			code, err := a.exec(cmd.Context(), &src, prefetched, cpu.choose(args, prefetched), args)
 			a.exitCode = code
 			return err
 		},
@@ -41,17 +43,13 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 	cmd.Flags().SetInterspersed(false)
 	src.addFlags(cmd)
 	addPrefetchedFlag(cmd, &prefetched)
+	cpu.add(cmd)
 	return a.withLogLevel(cmd, "error")
 }
 
 // exec returns the exit status; with an error it is that of a command that could
-// not be run.
-func (a *app) exec(ctx context.Context, src *source, prefetched bool, argv []string) (int, error) {
-	if prefetched {
-		if err := onOneCPU(); err != nil {
-			return nsexec.CodeFailed, err
-		}
-	}
+// not be run. The command and who answers it stay on those CPUs, if not nil.
+func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix.CPUSet, argv []string) (int, error) {
 	aside := nsexec.Aside()
 	tree, err := src.open(ctx, a, aside)
 	if err != nil {
@@ -74,6 +72,7 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, argv []str
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
+	cfg.CPUs = cpus
 	var server *fusefs.Server
 	defer func() {
 		if server != nil {
@@ -82,6 +81,7 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, argv []str
 	}()
 	return nsexec.Run(ctx, nsexec.Spec{
 		Argv:   argv,
+		CPUs:   cpus,
 		Device: dev,
 		Mount: func(fd int) nsexec.Mount {
 			fstype, flags, data := fusefs.MountOptions(fd, cfg)

@@ -83,7 +83,7 @@ func (s *session) startHelper(program string) error {
 	err = withFD(s.spec.Device, func(fuse int) error {
 		files, first := lineUp([3]uintptr{s.spec.Stdin.Fd(), s.spec.Stdout.Fd(), s.spec.Stderr.Fd()}, theirs, fuse)
 		argv := append([]string{helperName, "run", strconv.Itoa(first), strconv.Itoa(first + 1)}, s.spec.Argv...)
-		pid, err := syscall.ForkExec(program, argv, &syscall.ProcAttr{
+		pid, err := forkExec(s.spec.CPUs, program, argv, &syscall.ProcAttr{
 			Dir: s.spec.Dir, Env: s.spec.Env, Files: files, Sys: &syscall.SysProcAttr{},
 		})
 		if err == nil {

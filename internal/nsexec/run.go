@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -83,7 +84,7 @@ func start(spec Spec) (*session, error) {
 		var files []uintptr
 		files, first = lineUp([3]uintptr{spec.Stdin.Fd(), spec.Stdout.Fd(), spec.Stderr.Fd()}, theirs, watchers, fuse)
 		argv := append([]string{stageName, fmt.Sprint(first)}, spec.Argv...)
-		pid, err = syscall.ForkExec(native+"/self/exe", argv, &syscall.ProcAttr{
+		pid, err = forkExec(spec.CPUs, native+"/self/exe", argv, &syscall.ProcAttr{
 			Dir: spec.Dir, Env: spec.Env, Files: files,
 			Sys: stageAttr(s.unprivileged),
 		})
@@ -147,4 +148,23 @@ func (s *session) stageSays() (tree string, err error) {
 		return "", errors.New(m.Failed)
 	}
 	return m.Tree, nil
+}
+
+// forkExec is syscall.ForkExec of a process for those CPUs, nil for all that this
+// thread has.
+func forkExec(cpus *unix.CPUSet, program string, argv []string, attr *syscall.ProcAttr) (pid int, err error) {
+	if cpus == nil {
+		return syscall.ForkExec(program, argv, attr)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return 0, os.NewSyscallError("sched_getaffinity", err)
+	}
+	if err := unix.SchedSetaffinity(0, cpus); err != nil {
+		return 0, os.NewSyscallError("sched_setaffinity", err)
+	}
+	defer unix.SchedSetaffinity(0, &before) // which were allowed a moment ago
+	return syscall.ForkExec(program, argv, attr)
 }

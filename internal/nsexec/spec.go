@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
@@ -35,9 +37,11 @@ type Mount = mountns.Mount
 // Spec says what to run and on which tree. Argv, Device, Mount and Serve are
 // needed.
 type Spec struct {
-	Argv  []string // the command and its arguments; looked up in the PATH of Env
-	Env   []string // nil is the environment of this process
-	Dir   string   // working directory; "" is that of this process
+	Argv []string // the command and its arguments; looked up in the PATH of Env
+	Env  []string // nil is the environment of this process
+	Dir  string   // working directory; "" is that of this process
+	// CPUs are where the command may run, to begin with; nil is where this thread may.
+	CPUs  *unix.CPUSet
 	Stdin *os.File // nil is that of this process, as for the next two
 	// File descriptors above 2 that this process was started with are passed
 	// on as well.

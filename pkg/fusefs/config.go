@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -37,6 +39,11 @@ type Config struct {
 	// It must read the native procfs: reading this very mount would wait for
 	// itself. Nil reads /proc/<tid>/status.
 	Groups func(tid uint32) ([]uint32, error)
+
+	// CPUs are where the device is read and its requests are answered; nil is
+	// anywhere. A program that is on one CPU with its answers need not wait for
+	// another CPU to wake.
+	CPUs *unix.CPUSet
 
 	// Log gets what an admin may want to know; nil is slog.Default.
 	Log *slog.Logger

@@ -28,7 +28,7 @@ type device struct {
 	fd    int
 	epoll int
 	event int  // eventfd(2), readable once the device is to be left
-	lone  bool // there is one CPU: who asks again and again keeps others from it
+	lone  bool // readers and who asks them share one CPU: who reads again and again keeps others from it
 
 	stopped atomic.Bool
 	mu      sync.RWMutex // guards closed, held by writers for the time of a write
@@ -37,8 +37,9 @@ type device struct {
 
 var errStopped = errors.New("the device is to be left")
 
-func newDevice(file *os.File) (*device, error) {
-	d := &device{file: file, fd: int(file.Fd()), epoll: -1, event: -1, lone: runtime.NumCPU() == 1}
+func newDevice(file *os.File, cpus *unix.CPUSet) (*device, error) {
+	d := &device{file: file, fd: int(file.Fd()), epoll: -1, event: -1}
+	d.lone = runtime.NumCPU() == 1 || cpus != nil && cpus.Count() == 1
 	err := unix.SetNonblock(d.fd, true)
 	if err == nil {
 		d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)

@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"errors"
+	"runtime"
 	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -21,6 +22,12 @@ func (s *Server) greet() {
 
 // reader is the loop of one goroutine at the device.
 func (s *Server) reader() {
+	if s.cfg.CPUs != nil {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		if err := unix.SchedSetaffinity(0, s.cfg.CPUs); err != nil {
+			s.cfg.Log.Warn("requests are answered on any CPU", "err", err)
+		}
+	}
 	in, out := make([]byte, requestSize), make([]byte, answerSize+4096)
 	var last sleeper
 	var crowd crowd

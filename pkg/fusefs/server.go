@@ -90,7 +90,7 @@ func Serve(dev *os.File, cfg Config) (*Server, error) { return serve(dev, "", ni
 
 func serve(dev *os.File, dir string, umount func(string) error, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	d, err := newDevice(dev)
+	d, err := newDevice(dev, cfg.CPUs)
 	if err != nil {
 		return nil, err
 	}

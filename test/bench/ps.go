@@ -33,8 +33,9 @@ const timePS = `TIMEFORMAT=%R; time ps -ef >/dev/null`
 // psMount compares "ps -ef" as root on the FUSE mount of one remote leaf with
 // 5,000 processes with the same ps on that node's own /proc: ps-mount-cold with
 // nothing held anywhere, ps-mount-warm a second run. ps-fast-* are the same with
-// --prefetched, and ps-server-* through a running server, as aggrfs exec does it by
-// default.
+// --prefetched, and ps-server-* through a running server. All are on one CPU, as
+// aggrfs exec runs ps by itself; ps-spread-* are as ps-mount-* where the scheduler has
+// all of them, as it is for a shell, or with aggrfs mount.
 func psMount(ctx context.Context) (err error) {
 	c, err := cluster.Start(ctx, cluster.Options{
 		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: psProcesses,
@@ -70,7 +71,10 @@ func psMount(ctx context.Context) (err error) {
 	if _, err := native(); err != nil { // the first run finds nothing in the kernel's caches
 		return err
 	}
-	if err := psFigures(ctx, "ps-mount", native, "--config", config); err != nil {
+	if err := psFigures(ctx, "ps-mount", native, "--one-cpu", "--config", config); err != nil {
+		return err
+	}
+	if err := psFigures(ctx, "ps-spread", native, "--config", config); err != nil {
 		return err
 	}
 	// By the default policy, with what is held out of date.
@@ -81,7 +85,7 @@ func psMount(ctx context.Context) (err error) {
 	if err := psNative(ctx, native, plain); err != nil {
 		return err
 	}
-	if err := psFigures(ctx, "ps-fast", native, "--prefetched", "--config", config); err != nil {
+	if err := psFigures(ctx, "ps-fast", native, "--prefetched", "--one-cpu", "--config", config); err != nil {
 		return err
 	}
 	serve := exec.CommandContext(ctx, "bin/aggrfs", "serve", "--config", config, "--log-level", "error")
@@ -101,7 +105,7 @@ func psMount(ctx context.Context) (err error) {
 			return errors.New("aggrfs serve does not answer")
 		}
 	}
-	return psFigures(ctx, "ps-server", native, "--server", server)
+	return psFigures(ctx, "ps-server", native, "--one-cpu", "--server", server)
 }
 
 // psNative compares "aggrfs ps" of the node, from connecting to the end, with ps -ef

@@ -92,3 +92,35 @@ func started(t *testing.T, r row) time.Time {
 	}
 	return at
 }
+
+// With --one-cpu, and with --prefetched if not told otherwise, the command has one CPU;
+// else it has all.
+func TestExecOnOneCPU(t *testing.T) {
+	vfstest.FuseForAll(t)
+	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: \"*\", nodes: all}]\n")
+	s.openToAll()
+	all := strings.TrimSpace(must(t, exec.Command("nproc")))
+	aggrfs := []string{filepath.Join(bin, "aggrfs")}
+	for name, as := range map[string][]string{
+		"root": aggrfs,
+		"user": append([]string{"setpriv", "--reuid", "1001", "--regid", "1001", "--clear-groups"}, aggrfs...),
+	} {
+		for flags, want := range map[string]string{
+			"": all, "--one-cpu": "1", "--prefetched": "1", "--prefetched --one-cpu=false": all,
+		} {
+			argv := append(append(append(as[1:len(as):len(as)], "exec", "--server", s.server), strings.Fields(flags)...), "--", "nproc")
+			if got := strings.TrimSpace(must(t, exec.Command(as[0], argv...))); got != want {
+				t.Errorf("%s with %q has %s CPUs, not %s", name, flags, got, want)
+			}
+		}
+	}
+}
+
+func must(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := output(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
