@@ -63,6 +63,8 @@ type File struct {
 	// from the first read on.
 	RPC func(ctx context.Context, who vfs.Identity, request []byte) ([]byte, error)
 
+	// State is what the file says of itself as a vfs.Stater; 0 is that it does not know.
+	State  uint64
 	Hold   time.Duration // vfs.Held.Keep of what is opened
 	Stream bool          // what is opened is no vfs.Held
 	NoSize bool          // the size of Data shows as 0 in the attributes, as in procfs

@@ -61,6 +61,14 @@ func (h *dirHandle) ReadDir(ctx context.Context, offset uint64, dst []vfs.DirEnt
 	return h.listing.ReadDir(ctx, offset, dst, max)
 }
 
+// State implements vfs.Stater.
+func (f *fileNode) State() (state uint64, ok bool) {
+	f.t.mu.RLock()
+	defer f.t.mu.RUnlock()
+	file, _ := f.o.entry.(File)
+	return file.State, file.State != 0 && !f.o.gone
+}
+
 // Open implements vfs.File.
 func (f *fileNode) Open(ctx context.Context) (vfs.Handle, error) {
 	entry, err := f.enter(ctx, OpOpen)

@@ -79,6 +79,18 @@ func (f *tableFile) Preview() vfs.Attr {
 	return a
 }
 
+// State implements vfs.Stater: what a difference between two sweeps does not name is
+// what it was.
+func (f *tableFile) State() (state uint64, ok bool) {
+	t, i, _, form := f.held()
+	k := f.n.clock.Load()
+	if t == nil || k == nil || t.ChangedIn(i) == 0 {
+		return 0, false
+	}
+	state = mix(mix(fnvOffset, t.ChangedIn(i)), uint64(form))
+	return finish(mix(state, uint64(k.facts.BootTime.UnixNano()))), true
+}
+
 // Open implements vfs.File.
 func (f *tableFile) Open(ctx context.Context) (vfs.Handle, error) {
 	f.renew()

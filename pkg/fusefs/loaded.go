@@ -14,10 +14,29 @@ type loaded struct {
 	there   bool
 	content []byte
 	attr    vfs.Attr
+	state   uint64 // of the file, where stated
+	stated  bool
+}
+
+// stateOf is the file's state before it is looked at: what changes meanwhile is found
+// by the next look.
+func stateOf(n vfs.Node) (state uint64, stated bool) {
+	if s, ok := n.(vfs.Stater); ok {
+		return s.State()
+	}
+	return 0, false
+}
+
+// is tells whether the kernel was told of a file in that state.
+func (l *loaded) is(state uint64, stated bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.there && stated && l.stated && l.state == state
 }
 
 // load reads a file for the kernel.
 func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
+	state, stated := stateOf(file)
 	h, err := file.Open(ctx)
 	if err != nil {
 		return err
@@ -34,6 +53,7 @@ func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
 	a.Size = uint64(len(content))
 	i.loaded.mu.Lock()
 	i.loaded.there, i.loaded.content, i.loaded.attr = true, content, a
+	i.loaded.state, i.loaded.stated = state, stated
 	i.loaded.mu.Unlock()
 	return nil
 }
@@ -48,7 +68,7 @@ func attrOf(ctx context.Context, n vfs.Node) (vfs.Attr, error) {
 func (l *loaded) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.there, l.content, l.attr = false, nil, vfs.Attr{}
+	l.there, l.content, l.attr, l.stated = false, nil, vfs.Attr{}, false
 }
 
 // get is what the kernel was told, loading it if need be.

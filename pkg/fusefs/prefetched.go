@@ -16,8 +16,9 @@ import (
 // asking: to look at something again costs nothing at all.
 //
 // What it was told is kept right from here. When the tree has changed (Generation), all
-// files that the kernel knows are read again, and those of which the content is another
-// are invalidated: on each listing of the root before it is answered, and every
+// files that the kernel knows are read again, but those that say themselves that they are
+// what they were ([vfs.Stater]), and those of which the content is another are
+// invalidated: on each listing of the root before it is answered, and every
 // Interval while anybody uses the mount. When nobody has for idleTime all is
 // invalidated, and nothing is done until somebody does. So nothing is shown that is
 // older than Interval and the time that a sweep takes.
@@ -154,6 +155,9 @@ func (p *prefetched) refresh(ctx context.Context, i *inode) {
 	}
 	n, err := i.node(ctx, p.fs.viewers.sole, false)
 	if err == nil {
+		if i.loaded.is(stateOf(n)) {
+			return
+		}
 		if file, ok := n.(vfs.File); ok {
 			err = p.load(ctx, i, file)
 		}

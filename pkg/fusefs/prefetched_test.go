@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -109,6 +110,44 @@ func TestPrefetched(t *testing.T) {
 	})
 	if _, err := os.Stat(dir + "/1/none"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a name that is none: %v", err)
+	}
+}
+
+// A file that says that it is what it was is not read again.
+func TestPrefetchedStates(t *testing.T) {
+	dir, _, tree, generation := prefetchedTree(t, time.Hour, time.Hour)
+	list(t, dir)
+	stated := func(text string, state uint64) vfstest.File {
+		f := kept(text)
+		f.State = state
+		return f
+	}
+	files := []string{"1/stat", "1/status", "2/stat"}
+	for _, path := range files {
+		tree.Change(path, stated(path+" one\n", 1))
+		expect(t, dir+"/"+path, path+" one\n")
+	}
+	expect(t, dir+"/2/status", "2/status one\n") // which does not know its state
+	opened := make(chan string, 100)
+	tree.Before(func(_ context.Context, op vfstest.Op, path string) error {
+		if op == vfstest.OpOpen {
+			opened <- path
+		}
+		return nil
+	})
+	tree.Change("1/status", stated("two\n", 2))
+	generation.Add(1)
+	list(t, dir)
+	expect(t, dir+"/1/status", "two\n")
+	expect(t, dir+"/1/stat", "1/stat one\n")
+	tree.Before(nil)
+	close(opened)
+	var all []string
+	for path := range opened {
+		all = append(all, path)
+	}
+	if slices.Sort(all); !slices.Equal(all, []string{"1/status", "2/status"}) {
+		t.Errorf("read again: %q", all)
 	}
 }
 

@@ -63,6 +63,14 @@ func (t *Table) Since(held uint64) bool {
 // says that it is known.
 func (t *Table) Changed(i int, since uint64) bool { return t.epoch+uint64(t.gens[i]) > since }
 
+// ChangedIn is the generation in which process i became what it is; zero where t has none.
+func (t *Table) ChangedIn(i int) uint64 {
+	if t.generation == 0 {
+		return 0
+	}
+	return t.epoch + uint64(t.gens[i])
+}
+
 // goneSince are the pids that went since then and are nobody's now, rising.
 func (t *Table) goneSince(held uint64) []int32 {
 	var pids []int32

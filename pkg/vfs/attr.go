@@ -44,5 +44,12 @@ type Previewer interface {
 	Preview() Attr
 }
 
+// A Stater is a file that can name its state without making its content: while State
+// says the same, content and attributes (but for Keep) are what they were. Not ok is
+// a file that does not know; then it must be read to be compared.
+type Stater interface {
+	State() (state uint64, ok bool)
+}
+
 // Type is the type in a's mode.
 func (a Attr) Type() Type { return Type(a.Mode & TypeMask) }
