@@ -1,6 +1,10 @@
 package aggregate
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
 
 func TestSlurmJob(t *testing.T) {
 	for cgroup, want := range map[string]string{
@@ -13,6 +17,26 @@ func TestSlurmJob(t *testing.T) {
 	} {
 		if got := slurmJob([]byte(cgroup)); got != want {
 			t.Errorf("%q: %q, want %q", cgroup, got, want)
+		}
+	}
+}
+
+// cluster/jobs asks a node for the cgroups of all its processes at once, and as often
+// as the policy says.
+func TestJobsExchanges(t *testing.T) {
+	proc := manyProcesses(t, 20)
+	for rules, most := range map[string][2]int64{
+		keepLong: {4, 1}, // who there is is asked each time
+		swept:    {2, 2}, // and cgroup, by the default rule, which is never
+	} {
+		c, counts := newCountedCluster(t, Config{Policy: policy(t, rules)}, proc, 2)
+		root := rootOf(t, c, vfs.Root, "")
+		for round, want := range most {
+			before := counts["n1"].Load()
+			read(t, root, "cluster", "jobs")
+			if n := counts["n1"].Load() - before; n > want {
+				t.Errorf("%s: round %d made %d exchanges", rules, round, n)
+			}
 		}
 	}
 }

@@ -184,8 +184,14 @@ func (s *site) onNode(n *cluster.Node, argv ...string) string {
 // mount mounts the whole tree on a directory until the test ends.
 func (s *site) mount() string {
 	s.t.Helper()
-	dir := s.t.TempDir()
-	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "mount", "--server", s.server, dir)
+	return s.mountAt(s.t.TempDir())
+}
+
+// mountAt mounts the whole tree on dir until the test ends.
+func (s *site) mountAt(dir string, flags ...string) string {
+	s.t.Helper()
+	argv := append(append([]string{"mount", "--server", s.server}, flags...), dir)
+	cmd := exec.Command(filepath.Join(bin, "aggrfs"), argv...)
 	var log log
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {
@@ -194,7 +200,7 @@ func (s *site) mount() string {
 	s.t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil || strings.Contains(log.String(), "DATA RACE") {
-			s.t.Errorf("aggrfs mount: %v\n%s", err, &log)
+			s.t.Errorf("aggrfs %v: %v\n%s", argv, err, &log)
 		}
 	})
 	s.eventually("the tree is mounted", func() bool {

@@ -30,23 +30,7 @@ func (s *site) mountShared() string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "mount", "--allow-other", "--server", s.server, dir)
-	var log log
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil || strings.Contains(log.String(), "DATA RACE") {
-			s.t.Errorf("aggrfs mount --allow-other: %v\n%s", err, &log)
-		}
-	})
-	s.eventually("the tree is mounted", func() bool {
-		_, err := os.Stat(filepath.Join(dir, "cluster/nodes"))
-		return err == nil
-	})
-	return dir
+	return s.mountAt(dir, "--allow-other")
 }
 
 // plans are what alice, who has n1, and bob, who has n1 and n2, look at: each
