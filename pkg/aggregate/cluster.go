@@ -93,6 +93,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 		c.store.Expire()
 		for _, n := range c.nodes {
 			n.dropLines()
+			n.cgroups.tidy(n.now())
 		}
 		if c.cfg.Pages == nil {
 			continue

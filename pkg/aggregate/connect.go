@@ -73,6 +73,7 @@ func (n *node) connectOnce() error {
 	n.clock.Store(nil)
 	n.table.Store(nil)
 	n.lines.Store(nil)
+	n.cgroups.drop()
 	n.mu.Unlock()
 	up.Close()
 	return err

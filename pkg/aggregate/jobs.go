@@ -7,8 +7,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
-	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -21,26 +22,34 @@ func (v *view) jobsTable(ctx context.Context) []byte {
 	return bytes.Join(append([][]byte{[]byte("GPID JOB\n")}, parts...), nil)
 }
 
-// jobsOf are the lines of one node. A node that does not say has none. Where the
-// policy lets cgroup be held it is read process by process, which one exchange in
-// that time makes cheap; else one exchange brings it of all.
+// jobsOf are the lines of one node. A node that does not say has none.
 func (v *view) jobsOf(ctx context.Context, n *node) (lines []byte) {
 	r := n.roster(ctx, v.who)
 	if r.t == nil {
 		return nil
 	}
-	var got *snapshot.Table
+	got, err := n.cgroups.get(ctx, n)
+	if err != nil {
+		return nil
+	}
+	m := v.c.mapping(n, r.t.Facts(), v.host)
 	for i := range r.t.Len() {
 		if !r.has(i) || !v.sees(r.t.UID(i)) || v.denies(strconv.Itoa(int(r.t.PID(i))), "cgroup") {
 			continue
 		}
+		k, ok := got.Find(r.t.PID(i))
 		g := n.gpid(PID(r.t.PID(i)))
-		if g == 0 {
+		if !ok || g == 0 || got.ID(k) != r.t.ID(i) {
 			continue
 		}
-		text, err := v.cgroup(ctx, n, r.t, i, &got)
-		if cachepolicy.Unanswered(err) {
-			return lines
+		var text []byte
+		if n.reads(v.who) || n.form(r.t, i, v.who) != unknown { // it is the same for all
+			text, _ = got.File(k, 0)
+		} else {
+			p := r.t.Proc(i)
+			proc := newProcess(n, PID(p.PID), p.ID, p.UID)
+			proc.m = m
+			text, _ = vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
 		}
 		if job := slurmJob(text); job != "" {
 			lines = fmt.Appendf(lines, "%d %s\n", g, job)
@@ -49,27 +58,57 @@ func (v *view) jobsOf(ctx context.Context, n *node) (lines []byte) {
 	return lines
 }
 
-// cgroup is the file of row i as the view's identity may have it. all is what was
-// brought of all processes, if it was.
-func (v *view) cgroup(ctx context.Context, n *node, t *table, i int, all **snapshot.Table) (text []byte, err error) {
-	p := t.Proc(i)
-	path := strconv.Itoa(int(p.PID)) + "/cgroup"
-	held := n.store != nil && n.store.Policy().Rule(string(n.name), path).Cache > 0
-	if held || n.form(t, i, v.who) == unknown { // else it is the same for all
-		proc := newProcess(n, PID(p.PID), p.ID, p.UID)
-		return vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(t, i, 0)), maxRewrite, "cgroup")
+// cgroups are those of all processes of a node, as one exchange brought them. They are
+// held for as long as the policy says.
+type cgroups struct {
+	turn chan struct{} // holds a token, which who asks the node has
+	held atomic.Pointer[heldCgroups]
+}
+
+type heldCgroups struct {
+	t     *snapshot.Table
+	until time.Time
+}
+
+func newCgroups() *cgroups {
+	c := &cgroups{turn: make(chan struct{}, 1)}
+	c.turn <- struct{}{}
+	return c
+}
+
+// get asks the node n, whose they are, unless they are held.
+func (c *cgroups) get(ctx context.Context, n *node) (*snapshot.Table, error) {
+	select {
+	case <-c.turn:
+		defer func() { c.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	if *all == nil {
-		if *all, err = n.exchangeSnapshot("cgroup"); err != nil {
-			return nil, err
+	asked, policy := n.now(), n.policy()
+	if h := c.held.Load(); h != nil && asked.Before(h.until) {
+		return h.t, nil
+	}
+	t, err := n.exchangeSnapshot("cgroup")
+	if err != nil {
+		return nil, err
+	}
+	if cache := time.Duration(policy.Rule(string(n.name), "1/cgroup").Cache); cache > 0 {
+		c.held.Store(&heldCgroups{t, asked.Add(min(cache, aheadMost))})
+		if n.policy() != policy { // which is asked anew
+			c.drop()
 		}
 	}
-	k, ok := (*all).Find(p.PID)
-	if !ok || (*all).ID(k) != p.ID {
-		return nil, nil // it has ended
+	return t, nil
+}
+
+// drop lets go what is held.
+func (c *cgroups) drop() { c.held.Store(nil) }
+
+// tidy does so with what is held no longer.
+func (c *cgroups) tidy(now time.Time) {
+	if h := c.held.Load(); h != nil && !now.Before(h.until) {
+		c.held.CompareAndSwap(h, nil)
 	}
-	text, _ = (*all).File(k, 0)
-	return text, nil
 }
 
 // jobInPath finds a job in the path of a cgroup: /slurm/uid_1000/job_42/step_0 with

@@ -26,8 +26,8 @@ func TestSlurmJob(t *testing.T) {
 func TestJobsExchanges(t *testing.T) {
 	proc := manyProcesses(t, 20)
 	for rules, most := range map[string][2]int64{
-		keepLong: {4, 1}, // who there is is asked each time
-		swept:    {2, 2}, // and cgroup, by the default rule, which is never
+		keepLong: {2, 1}, // who there is is asked each time
+		swept:    {2, 2}, // and all cgroups, by the default rule, which is never
 	} {
 		c, counts := newCountedCluster(t, Config{Policy: policy(t, rules)}, proc, 2)
 		root := rootOf(t, c, vfs.Root, "")

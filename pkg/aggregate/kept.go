@@ -101,4 +101,9 @@ func (n *node) dropEnded(before, after *table) {
 }
 
 // SetPolicy puts another cache policy in force, for what is held already, too.
-func (c *Cluster) SetPolicy(p *cachepolicy.Policy) { c.store.SetPolicy(p) }
+func (c *Cluster) SetPolicy(p *cachepolicy.Policy) {
+	c.store.SetPolicy(p)
+	for _, n := range c.nodes {
+		n.cgroups.drop()
+	}
+}

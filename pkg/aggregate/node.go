@@ -46,7 +46,8 @@ type node struct {
 
 	lines atomic.Pointer[nodeLines] // of cluster/ps, as they were read last
 
-	aheads aheads // what is brought ahead of who reads process after process
+	aheads  aheads // what is brought ahead of who reads process after process
+	cgroups *cgroups
 
 	stale   atomic.Int64 // when an old value was shown last, since the node did not answer, ns since 1970
 	late    atomic.Int32 // processes read one by one since the table expired, see renew
@@ -76,6 +77,7 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
 		log:     cfg.Log.With("node", string(nc.Name)),
 		numbers: cfg.numbering(),
+		cgroups: newCgroups(),
 		tried:   make(chan struct{}),
 		suspect: make(chan struct{}, 1),
 		ctx:     ctx,
