@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -116,17 +117,13 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	defer tree.Close()
-	root, err := tree.root(ctx)
-	if err != nil {
-		return err
-	}
-	h, _, err := vfs.OpenPath(ctx, root, "cluster", "ps")
+	h, err := openPS(ctx, tree)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
 	progress := showProgress()
-	rows, err := readPS(ctx, h, o, progress)
+	rows, err := readPS(&handleReader{ctx: ctx, h: h, wait: tree.wait()}, o, progress)
 	if err == nil && wantsJob(columns, keys) {
 		err = addJobs(ctx, tree, rows)
 	}
@@ -176,9 +173,21 @@ func addJobs(ctx context.Context, t *tree, rows [][]string) error {
 	return nil
 }
 
+// openPS opens cluster/ps.
+func openPS(ctx context.Context, t *tree) (vfs.Handle, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.wait())
+	defer cancel()
+	root, err := t.root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h, _, err := vfs.OpenPath(ctx, root, "cluster", "ps")
+	return h, err
+}
+
 // readPS reads the lines of cluster/ps that are wanted.
-func readPS(ctx context.Context, h vfs.Handle, o *psOptions, p *progress) (rows [][]string, err error) {
-	r := bufio.NewReaderSize(&handleReader{ctx: ctx, h: h}, 256<<10)
+func readPS(table io.Reader, o *psOptions, p *progress) (rows [][]string, err error) {
+	r := bufio.NewReaderSize(table, 256<<10)
 	for header := true; ; header = false {
 		line, err := r.ReadSlice('\n')
 		if err == io.EOF {
@@ -207,13 +216,16 @@ func readPS(ctx context.Context, h vfs.Handle, o *psOptions, p *progress) (rows 
 
 // handleReader reads a handle from its start to its end.
 type handleReader struct {
-	ctx context.Context
-	h   vfs.Handle
-	off int64
+	ctx  context.Context
+	h    vfs.Handle
+	wait time.Duration // for each answer
+	off  int64
 }
 
 func (r *handleReader) Read(p []byte) (int, error) {
-	n, err := r.h.ReadAt(r.ctx, p, r.off)
+	ctx, cancel := context.WithTimeout(r.ctx, r.wait)
+	defer cancel()
+	n, err := r.h.ReadAt(ctx, p, r.off)
 	r.off += int64(n)
 	if n == 0 && err == nil {
 		err = io.EOF

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 const psTable = `NODE     PID       GPID       PPID USER     S        CPU        RSS START                COMMAND
@@ -39,7 +37,7 @@ func TestPSOutput(t *testing.T) {
 		if tc.o.wanted, err = parsePIDs(tc.o.pids); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &tc.o, newProgress(nil))
+		rows, err := readPS(strings.NewReader(psTable), &tc.o, newProgress(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +49,7 @@ func TestPSOutput(t *testing.T) {
 	}
 	o := psOptions{json: true}
 	columns, _ := o.shown()
-	rows, _ := readPS(t.Context(), vfs.NewBytes([]byte(psTable), 0), &o, newProgress(nil))
+	rows, _ := readPS(strings.NewReader(psTable), &o, newProgress(nil))
 	var out strings.Builder
 	if err := writePSJSON(&out, rows, columns); err != nil {
 		t.Fatal(err)

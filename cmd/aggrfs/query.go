@@ -92,7 +92,7 @@ func (a *app) show(ctx context.Context, src *source, names ...string) error {
 
 // readTable reads a file of the tree.
 func readTable(ctx context.Context, t *tree, names ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, t.wait())
 	defer cancel()
 	root, err := t.root(ctx)
 	if err != nil {

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // addTLSFlags is for the commands that can ask a server on another machine: they
@@ -31,37 +36,71 @@ func hostOf(addr ninep.Addr) string {
 
 func (s *source) isRemote() bool { return strings.HasPrefix(s.server, "tls:") }
 
-// openTable is open for a command that shows a table.
+// openTable is open for a command that shows a table. Of a running server that takes a
+// connection, and no mirror.
 func (s *source) openTable(ctx context.Context, a *app) (*tree, error) {
-	if !s.isRemote() {
+	if s.config != "" {
 		return s.open(ctx, a, "/proc")
 	}
+	t, err := s.connect(ctx, a)
+	if s.server == "" && noServer(err) {
+		return s.open(ctx, a, "/proc")
+	}
+	return t, err
+}
+
+// connect opens the tree of a running server as it is there.
+func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 	path, err := s.path()
 	if err != nil {
 		return nil, err
 	}
-	addr, err := ninep.ParseAddr(s.server)
+	address := cmp.Or(s.server, defaultServer)
+	addr, err := ninep.ParseAddr(address)
 	if err != nil {
 		return nil, fmt.Errorf("--server: %w", err)
 	}
-	name := s.serverName
-	if name == "" {
-		name = hostOf(addr)
-	}
-	keys, err := ninep.OpenTLS(s.tls, a.log)
-	if err != nil {
-		return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-ca: %w", err)
+	var keys *ninep.TLS
+	var who vfs.Identity
+	if s.isRemote() {
+		if keys, err = ninep.OpenTLS(s.tls, a.log); err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-ca: %w", err)
+		}
+	} else if who, err = s.who(ctx, a); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	conn, err := keys.Dial(ctx, addr, name)
+	conn, err := keys.Dial(ctx, addr, cmp.Or(s.serverName, hostOf(addr)))
 	if err != nil {
-		return nil, err
+		return nil, ofServer(address, err)
 	}
-	// The server knows the certificate, and not the user of this machine.
-	client, err := ninep.NewClient(ctx, conn, ninep.ClientConfig{Log: a.log, Own: true})
+	// A server elsewhere knows the certificate, and not the user of this machine.
+	client, err := ninep.NewClient(ctx, conn, ninep.ClientConfig{Log: a.log, Own: s.isRemote()})
 	if err != nil {
-		return nil, err
+		return nil, ofServer(address, err)
 	}
-	return &tree{Tree: client, Closer: client, aname: path}, nil
+	t := &tree{Tree: client, Closer: client, who: who, aname: path}
+	root, err := t.root(ctx)
+	if err == nil {
+		t.patience, err = aggregate.Patience(ctx, root)
+	}
+	switch {
+	case err == nil:
+		return t, nil
+	case errors.Is(err, syscall.ENOENT) && s.nodes != "":
+		err = fmt.Errorf("--nodes: the server at %s does not know all of %s (see aggrfs nodes)", address, s.nodes)
+	default:
+		err = ofServer(address, err)
+	}
+	client.Close()
+	return nil, err
+}
+
+// ofServer says which server an error is of.
+func ofServer(address string, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("server at %s: it does not answer: %w", address, err)
+	}
+	return fmt.Errorf("server at %s: %w", address, err)
 }

@@ -76,6 +76,9 @@ type tree struct {
 	as func(ctx context.Context, who vfs.Identity) (*tree, error)
 }
 
+// wait is how long to wait for one answer.
+func (t *tree) wait() time.Duration { return max(openTimeout, t.patience) }
+
 // root attaches to the root that was asked for.
 func (t *tree) root(ctx context.Context) (vfs.Dir, error) {
 	n, err := t.Attach(ctx, t.who, t.aname)
@@ -192,7 +195,7 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addres
 		if errors.Is(err, syscall.ENOENT) && s.nodes != "" && !noServer(err) {
 			return nil, fmt.Errorf("--nodes: the server at %s does not know all of %s (see aggrfs nodes)", address, s.nodes)
 		}
-		return nil, fmt.Errorf("server at %s: %w", address, err)
+		return nil, ofServer(address, err)
 	}
 	return &tree{Tree: m, Closer: m, who: who, generation: m.Generation, patience: m.Patience(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
 		return s.mirrorFor(ctx, a, who, address, addr, base, path)
@@ -221,7 +224,11 @@ func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, 
 		}
 	}
 	c.Ready(ctx)
-	if _, err := t.root(ctx); err != nil {
+	root, err := t.root(ctx)
+	if err == nil {
+		t.patience, err = aggregate.Patience(ctx, root)
+	}
+	if err != nil {
 		c.Close()
 		if s.as != "" {
 			return nil, fmt.Errorf("--nodes: %s sees not all of %s (see aggrfs whoami --as %s)", s.as, s.nodes, s.as)

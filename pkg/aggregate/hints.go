@@ -41,6 +41,20 @@ func (n *node) readHints(ctx context.Context) (h hints, err error) {
 	return h, err
 }
 
+// Patience is how long a request of a cluster's tree may take, as that says itself in
+// cluster/hints.
+func Patience(ctx context.Context, root vfs.Dir) (time.Duration, error) {
+	text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", hintsFile)
+	if err != nil {
+		return 0, err
+	}
+	h := parseHints(text)
+	return h.timeouts.patience(), nil
+}
+
+// patience is how long to wait for somebody who waits that long for a node.
+func (t *Timeouts) patience() time.Duration { return t.Read + t.Sweep + time.Second }
+
 func parseHints(text []byte) (h hints) {
 	for line := range bytes.Lines(text) {
 		var name, value string
@@ -68,7 +82,7 @@ const maxPatience = time.Minute
 // wait for a node, and some more.
 func (n *node) follow(h hints) {
 	if t := h.timeouts; t.Read > 0 {
-		n.limits.Store(&Timeouts{Connect: n.timeouts().Connect, Read: t.Read + t.Sweep + time.Second, Sweep: t.Sweep + time.Second})
+		n.limits.Store(&Timeouts{Connect: n.timeouts().Connect, Read: t.patience(), Sweep: t.Sweep + time.Second})
 	}
 }
 
