@@ -42,10 +42,14 @@ func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
 		keep = min(facts.Keep, maxKeep)
 	}
 	// One that took longer to get than it may be kept would be of no use to whoever
-	// reads on from it: it is good for as long as it took, at least.
-	took := n.now().Sub(asked)
+	// reads on from it. A node's is good for as long as it took, at least; that of a
+	// cluster, which makes all of it anew each time, for three times as long.
+	took, times := n.now().Sub(asked), time.Duration(2)
+	if n.cluster {
+		times = 4
+	}
 	moment := asked.Add(-min(facts.Age, maxAge))
-	return &table{Table: t, moment: moment, expires: moment.Add(max(keep, 2*took))}, nil
+	return &table{Table: t, moment: moment, took: took, expires: moment.Add(max(keep, times*took))}, nil
 }
 
 // exchangeSnapshot has the node say what certain files of its processes are.

@@ -64,6 +64,7 @@ func (n *node) enterLocked(s state, err error) {
 		return
 	}
 	n.health.state, n.health.since = s, n.now()
+	n.failed = time.Time{}
 	if old == stateConnecting {
 		close(n.tried)
 	}

@@ -14,6 +14,7 @@ import (
 // line a hint, its name and its value. Lines that are not known are passed over.
 type hints struct {
 	timeouts Timeouts // that an exchange of the cluster's with a node may take
+	bootID   string   // of the machine that the cluster's front end is on
 }
 
 const hintsFile = "hints"
@@ -23,6 +24,7 @@ func (v *view) hintsTable() []byte {
 	t := v.c.cfg.Timeouts
 	return plaintext.Table([][]string{
 		{"connect", t.Connect.String()}, {"read", t.Read.String()}, {"sweep", t.Sweep.String()},
+		{"boot_id", v.host.bootID},
 	})
 }
 
@@ -59,6 +61,10 @@ func parseHints(text []byte) (h hints) {
 	for line := range bytes.Lines(text) {
 		var name, value string
 		if n, _ := fmt.Sscan(string(line), &name, &value); n != 2 {
+			continue
+		}
+		if name == "boot_id" {
+			h.bootID = value
 			continue
 		}
 		span, _ := time.ParseDuration(value) // what is none is zero

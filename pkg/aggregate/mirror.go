@@ -1,9 +1,11 @@
 package aggregate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -91,14 +93,17 @@ func (m *Mirror) Check(ctx context.Context) error {
 		return err
 	}
 	m.n.follow(h)
-	t, err := m.n.fresh(ctx)
-	if err != nil {
-		return err
-	}
-	if t.Facts().BootID != m.host.bootID {
+	switch h.bootID {
+	case m.host.bootID:
+	case "":
+		return errors.New("it does not say which machine it runs on, being older than this program; restart it")
+	default:
 		return errors.New("it runs on another machine, and its head node's processes would be taken for those of this one; run this there")
 	}
-	return nil
+	if _, err = m.n.fresh(ctx); giant(err) {
+		return nil // processes are read one by one
+	}
+	return err
 }
 
 // Patience is how long a request of the mirror may take, as the daemon is
@@ -130,22 +135,39 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	return n, err
 }
 
+// processes are the entries of all processes there: of a table, or else as the daemon
+// lists them.
+func (r *mirrorRoot) processes(ctx context.Context) (all []vfs.DirEntry) {
+	entry := func(pid GPID, id uint64) {
+		all = append(all, vfs.DirEntry{
+			Name: pid.String(), ID: processID(r.id, r.n.index, id), Type: vfs.TypeDir, Next: uint64(pid) + 1,
+		})
+	}
+	if ros := r.n.roster(ctx, r.v.identity()); ros.t != nil {
+		for i := range ros.t.Len() {
+			if ros.has(i) {
+				entry(GPID(ros.t.PID(i)), ros.t.ID(i))
+			}
+		}
+		return all
+	}
+	listed, err := r.list(ctx)
+	if err != nil {
+		return nil // the daemon is down, as cluster/nodes says
+	}
+	for _, e := range listed {
+		if pid, ok := parsePID(e.Name, maxGPID); ok && e.Type == vfs.TypeDir {
+			entry(GPID(pid), e.ID)
+		}
+	}
+	slices.SortFunc(all, func(a, b vfs.DirEntry) int { return cmp.Compare(a.Next, b.Next) })
+	return all
+}
+
 // List implements vfs.Dir. It sweeps.
 func (r *mirrorRoot) List(context.Context) (vfs.DirHandle, error) {
 	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
-		var all []vfs.DirEntry
-		if ros := r.n.roster(ctx, r.v.identity()); ros.t != nil {
-			all = make([]vfs.DirEntry, 0, ros.t.Len()+64)
-			for i := range ros.t.Len() {
-				p := ros.t.Proc(i)
-				if !ros.has(i) {
-					continue
-				}
-				all = append(all, vfs.DirEntry{
-					Name: GPID(p.PID).String(), ID: processID(r.id, r.n.index, p.ID), Type: vfs.TypeDir, Next: uint64(p.PID) + 1,
-				})
-			}
-		}
+		all := r.processes(ctx)
 		if len(all) == 0 {
 			all = r.native.ownEntry(ctx, r.id)
 		}

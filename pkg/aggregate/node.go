@@ -64,6 +64,7 @@ type node struct {
 	roots  map[string]vfs.Node // guarded by mu; what up gave to each attach, by attach name and identity
 	fetch  *fetch              // guarded by mu; the sweep under way, if any
 	rpc    *openRPC            // guarded by mu; for the next; nil is none
+	failed time.Time           // guarded by mu; when a snapshot was last too much, see giant
 	over   bool                // guarded by mu; nothing is started any more
 }
 

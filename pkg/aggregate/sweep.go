@@ -2,8 +2,10 @@ package aggregate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -46,6 +48,15 @@ func (n *node) await(ctx context.Context, f *fetch) (*table, error) {
 	}
 }
 
+// giant tells whether that became of a snapshot which was too long, or took too long.
+func giant(err error) bool {
+	return errors.Is(err, syscall.EFBIG) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// giantPause is how long a cluster of which that became is not asked for another: each
+// takes it, and who asks, seconds.
+const giantPause = 20 * time.Second
+
 // startFetch returns the snapshot under way, or starts one, for which the node may
 // answer with what it found not longer ago than that.
 func (n *node) startFetch(maxAge time.Duration) *fetch {
@@ -55,8 +66,13 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 		return n.fetch
 	}
 	f := &fetch{asked: n.now(), done: make(chan struct{})}
-	if n.over {
+	switch {
+	case n.over:
 		f.err = context.Canceled
+	case n.cluster && f.asked.Before(n.failed.Add(giantPause)):
+		f.err = n.health.sweep
+	}
+	if f.err != nil {
 		close(f.done)
 		return f
 	}
@@ -69,6 +85,9 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 		n.swept(f.err)
 		n.mu.Lock()
 		n.fetch = nil
+		if n.cluster && giant(f.err) {
+			n.failed = n.now()
+		}
 		if f.err == nil && n.up == up { // not of a leaf that has gone meanwhile
 			n.dropEnded(n.table.Swap(f.t), f.t)
 			n.swaps.Add(1)

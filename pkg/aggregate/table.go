@@ -17,6 +17,7 @@ import (
 type table struct {
 	*snapshot.Table
 	moment  time.Time // the sweep began then, or later
+	took    time.Duration
 	expires time.Time // from then on it is not used any more
 	gone    sync.Map  // of the processes that have ended, by leaf number
 }
@@ -72,20 +73,21 @@ func (r *remote) noteEnd(path []string, err error) {
 	}
 }
 
-// lateReads is how many different processes are read one by one after a table
-// has expired before it is fetched anew: whoever reads on, process after
-// process, is in the middle of a sweep that takes longer than the table's time.
+// lateReads is how many different processes are read at the end of a table's time
+// before it is fetched anew: whoever reads on, process after process, is in the
+// middle of a sweep that takes longer than the table's time.
 const lateReads = 8
 
-// renew sees to it that there is a good table where one pays. It is called
-// before a process of the node is read, by those for whom the tables are.
+// renew sees to it that there is a good table where one pays, and in time: the last
+// one is good for as long as the next is likely to take. It is called before a process
+// of the node is read, by those for whom the tables are.
 func (n *node) renew(pid PID) {
 	t := n.table.Load()
-	if t == nil || t.keep(n.now()) > 0 {
+	if t == nil || t.keep(n.now()) > t.took {
 		return
 	}
 	if n.latePID.Swap(int32(pid)) != int32(pid) && n.late.Add(1) > lateReads {
-		n.startFetch(n.policy().Table() / 2) // until it comes processes are read by themselves
+		n.startFetch(n.policy().Table() / 2) // if it comes too late processes are read by themselves
 	}
 }
 
