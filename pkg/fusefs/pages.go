@@ -37,6 +37,7 @@ const maxPaged = 64 << 10
 type pages struct {
 	mu      sync.Mutex
 	size    uint64    // what every answer says
+	most    uint64    // the largest that one has said: the kernel may not have heard of less
 	told    bool      // one has said it
 	fresh   time.Time // when the attributes told run out
 	attrs   vfs.Attr  // those
@@ -90,7 +91,7 @@ func (p *pages) use(notify notifier, id uint64, h vfs.Held) bool {
 			return false
 		}
 		if size > p.size {
-			p.growLocked(size)
+			p.growLocked(notify, id, size)
 		} else {
 			p.resizeLocked(notify, id, size)
 		}
@@ -111,6 +112,7 @@ func (p *pages) resizeLocked(notify notifier, id uint64, size uint64) {
 		return
 	}
 	p.size, p.version, p.filled = size, 0, false
+	p.most = max(p.most, size)
 	if p.told {
 		notify.invalAll(id)
 	}
@@ -118,8 +120,16 @@ func (p *pages) resizeLocked(notify notifier, id uint64, size uint64) {
 
 // growLocked is resizeLocked where content up to the new, larger size is put
 // into the pages next: that moves the kernel's size by itself, and has it ignore
-// answers under way as well (fuse_notify_store in fs/fuse/dev.c).
-func (p *pages) growLocked(size uint64) { p.size, p.version, p.filled = size, 0, false }
+// answers under way as well (fuse_notify_store in fs/fuse/dev.c). But not where the
+// kernel still believes in a size as large, from before it shrank: it would take the
+// answer that says the smaller one when that arrives.
+func (p *pages) growLocked(notify notifier, id uint64, size uint64) {
+	if size <= p.most {
+		p.resizeLocked(notify, id, size)
+		return
+	}
+	p.size, p.most, p.version, p.filled = size, size, 0, false
+}
 
 // fillLocked puts content, as long as the file, into the pages.
 func (p *pages) fillLocked(notify notifier, id uint64, content []byte) bool {

@@ -39,7 +39,15 @@ func check(b []byte) (int64, error) {
 // open file must read exactly one version, entire, and one that the tree
 // had when it was opened or later.
 func TestVersions(t *testing.T) {
-	lengths := []int{64, 65, 300, 1024, 4095, 4096, 4097, 9000, maxPaged, maxPaged + 1}
+	testVersions(t, []int{64, 65, 300, 1024, 4095, 4096, 4097, 9000, maxPaged, maxPaged + 1})
+}
+
+// TestVersionsOfLikeSize is TestVersions of a file that shrinks and grows by a little
+// all the time: the kernel learns of the one by an answer, and of the other by what is
+// put into its pages.
+func TestVersionsOfLikeSize(t *testing.T) { testVersions(t, []int{4094, 4095, 4096}) }
+
+func testVersions(t *testing.T, lengths []int) {
 	for name, f := range map[string]vfstest.File{
 		"kept":                {Stat: vfstest.Stat{Keep: time.Hour}, Hold: time.Hour},
 		"attributes run out":  {Stat: vfstest.Stat{Keep: 15 * time.Millisecond}, Hold: time.Hour},
