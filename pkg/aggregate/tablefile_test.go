@@ -37,14 +37,22 @@ func TestTableFileState(t *testing.T) {
 		})
 		return of
 	}
-	first := states()
-	if err := syscall.Kill(stopped, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
+	// The kernel may touch a process that does nothing, by taking memory from it say:
+	// then it is another by right, but not each time.
+	for round := range 10 {
+		signal := []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT}[round%2]
+		before := states()
+		if err := syscall.Kill(stopped, signal); err != nil {
+			t.Fatal(err)
+		}
+		var after map[int]uint64
+		eventually(t, "the process that got a signal is in another state", func() bool {
+			after = states()
+			return after[stopped] != before[stopped]
+		})
+		if after[quiet] == before[quiet] {
+			return
+		}
 	}
-	eventually(t, "the stopped process is in another state", func() bool {
-		return states()[stopped] != first[stopped]
-	})
-	if states()[quiet] != first[quiet] {
-		t.Error("the other is, too")
-	}
+	t.Error("whenever one process changes, another is in another state, too")
 }
