@@ -59,6 +59,7 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 	if missing := a.missing(ctx, tree); missing != "" {
 		fmt.Fprintln(os.Stderr, "aggrfs: "+missing)
 	}
+	tree.tellSingly()
 	var offset time.Duration
 	if tree, offset, err = a.aheadOf(ctx, src, tree, aside); err != nil {
 		return nsexec.CodeFailed, err

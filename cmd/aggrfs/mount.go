@@ -71,6 +71,7 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefet
 		return err
 	}
 	defer tree.Close()
+	tree.tellSingly()
 	cfg, err := a.fuseConfig(tree, prefetched)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"path/filepath"
-	"syscall"
 	"unsafe"
 
 	"github.com/spf13/cobra"
@@ -53,7 +52,7 @@ func thisCPU() *unix.CPUSet {
 		return nil
 	}
 	var cpu uint32
-	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != syscall.Errno(0) || !may.IsSet(int(cpu)) {
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&cpu)), 0, 0); errno != 0 || !may.IsSet(int(cpu)) {
 		return nil
 	}
 	one.Set(int(cpu))

@@ -73,33 +73,31 @@ func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 	defer cancel()
 	conn, err := keys.Dial(ctx, addr, cmp.Or(s.serverName, hostOf(addr)))
 	if err != nil {
-		return nil, ofServer(address, err)
+		return nil, s.ofServer(address, err)
 	}
 	// A server elsewhere knows the certificate, and not the user of this machine.
 	client, err := ninep.NewClient(ctx, conn, ninep.ClientConfig{Log: a.log, Own: s.isRemote()})
 	if err != nil {
-		return nil, ofServer(address, err)
+		return nil, s.ofServer(address, err)
 	}
 	t := &tree{Tree: client, Closer: client, who: who, aname: path}
 	root, err := t.root(ctx)
 	if err == nil {
 		t.patience, err = aggregate.Patience(ctx, root)
 	}
-	switch {
-	case err == nil:
-		return t, nil
-	case errors.Is(err, syscall.ENOENT) && s.nodes != "":
-		err = fmt.Errorf("--nodes: the server at %s does not know all of %s (see aggrfs nodes)", address, s.nodes)
-	default:
-		err = ofServer(address, err)
+	if err != nil {
+		client.Close()
+		return nil, s.ofServer(address, err)
 	}
-	client.Close()
-	return nil, err
+	return t, nil
 }
 
-// ofServer says which server an error is of.
-func ofServer(address string, err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// ofServer says which server an error is of, and what it means there.
+func (s *source) ofServer(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOENT) && s.nodes != "" && !noServer(err):
+		return fmt.Errorf("--nodes: the server at %s does not know all of %s (see aggrfs nodes)", address, s.nodes)
+	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("server at %s: it does not answer: %w", address, err)
 	}
 	return fmt.Errorf("server at %s: %w", address, err)

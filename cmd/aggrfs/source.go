@@ -71,9 +71,18 @@ type tree struct {
 	generation func() uint64
 	// patience is how long a request may take; zero is not known.
 	patience time.Duration
+	// singly: a server has more processes than it can tell at once.
+	singly bool
 
 	// as opens the same source for somebody else, which only root can.
 	as func(ctx context.Context, who vfs.Identity) (*tree, error)
+}
+
+// tellSingly says so to who is about to wait for all of them.
+func (t *tree) tellSingly() {
+	if t.singly {
+		fmt.Fprintln(os.Stderr, "aggrfs: too many processes for one answer of the server: each is read by itself, which is slow; name nodes (--nodes), or use aggrfs ps")
+	}
 }
 
 // wait is how long to wait for one answer.
@@ -192,12 +201,9 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addres
 	}
 	if err := m.Check(ctx); err != nil {
 		m.Close()
-		if errors.Is(err, syscall.ENOENT) && s.nodes != "" && !noServer(err) {
-			return nil, fmt.Errorf("--nodes: the server at %s does not know all of %s (see aggrfs nodes)", address, s.nodes)
-		}
-		return nil, ofServer(address, err)
+		return nil, s.ofServer(address, err)
 	}
-	return &tree{Tree: m, Closer: m, who: who, generation: m.Generation, patience: m.Patience(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
+	return &tree{Tree: m, Closer: m, who: who, generation: m.Generation, patience: m.Patience(), singly: !m.Whole(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
 		return s.mirrorFor(ctx, a, who, address, addr, base, path)
 	}}, nil
 }
@@ -225,15 +231,16 @@ func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, 
 	}
 	c.Ready(ctx)
 	root, err := t.root(ctx)
-	if err == nil {
-		t.patience, err = aggregate.Patience(ctx, root)
-	}
 	if err != nil {
 		c.Close()
 		if s.as != "" {
 			return nil, fmt.Errorf("--nodes: %s sees not all of %s (see aggrfs whoami --as %s)", s.as, s.nodes, s.as)
 		}
 		return nil, fmt.Errorf("--nodes: %s is not in the cluster, which has %s", s.nodes, nodeNames(c))
+	}
+	if t.patience, err = aggregate.Patience(ctx, root); err != nil {
+		c.Close()
+		return nil, err
 	}
 	return t, nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -57,20 +58,27 @@ func TestConformance(t *testing.T) {
 
 func gpid0(pid int) string { return fmt.Sprint(gpidStride + pid) }
 
-// A mirror of a cluster conforms too, and shows the same processes.
-func TestMirror(t *testing.T) {
-	c := newTestCluster(t, Config{}, "n1")
+// newMirror is root's mirror of what a connection leads to.
+func newMirror(t *testing.T, p *cachepolicy.Policy, up Upstream) *Mirror {
+	t.Helper()
 	m, err := NewMirror(Config{
-		Head:   NodeConfig{Name: "server", Dial: func(context.Context) (Upstream, error) { return &clusterUpstream{c}, nil }},
-		Policy: c.cfg.Policy, Native: "/aside",
+		Head:   NodeConfig{Name: "server", Dial: func(context.Context) (Upstream, error) { return up, nil }},
+		Policy: p, Native: "/aside",
 	}, vfs.Root, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	t.Cleanup(func() { m.Close() })
 	if err := m.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return m
+}
+
+// A mirror of a cluster conforms too, and shows the same processes.
+func TestMirror(t *testing.T) {
+	c := newTestCluster(t, Config{}, "n1")
+	m := newMirror(t, c.cfg.Policy, &clusterUpstream{c})
 	pid := sleeper(t, 0)
 	g := gpid0(pid)
 	root := rootOf(t, m, vfs.Root, "")

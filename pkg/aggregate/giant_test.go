@@ -47,16 +47,9 @@ func TestGiant(t *testing.T) {
 	pid := sleeper(t, 0)
 	c := newTestCluster(t, Config{}, "n1")
 	var asked atomic.Int64
-	m, err := NewMirror(Config{
-		Head:   NodeConfig{Name: "server", Dial: func(context.Context) (Upstream, error) { return giantUpstream{&clusterUpstream{c}, &asked}, nil }},
-		Policy: cachepolicy.Sweep(1), Native: "/aside",
-	}, vfs.Root, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if err := m.Check(t.Context()); err != nil {
-		t.Fatal(err)
+	m := newMirror(t, cachepolicy.Sweep(1), giantUpstream{&clusterUpstream{c}, &asked})
+	if m.Whole() {
+		t.Error("it has all processes at once")
 	}
 	g := gpid0(pid)
 	root, here := rootOf(t, m, vfs.Root, ""), rootOf(t, c, vfs.Root, "")

@@ -64,7 +64,7 @@ func (n *node) enterLocked(s state, err error) {
 		return
 	}
 	n.health.state, n.health.since = s, n.now()
-	n.failed = time.Time{}
+	n.failed = time.Time{} // it may have been silent, and not giant
 	if old == stateConnecting {
 		close(n.tried)
 	}

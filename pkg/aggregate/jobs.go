@@ -67,6 +67,7 @@ type cgroups struct {
 
 type heldCgroups struct {
 	t     *snapshot.Table
+	up    Upstream // the connection that they came by
 	until time.Time
 }
 
@@ -84,8 +85,8 @@ func (c *cgroups) get(ctx context.Context, n *node) (*snapshot.Table, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	asked, policy := n.now(), n.policy()
-	if h := c.held.Load(); h != nil && asked.Before(h.until) {
+	asked, policy, up := n.now(), n.policy(), n.upstream()
+	if h := c.held.Load(); h != nil && h.up == up && asked.Before(h.until) {
 		return h.t, nil
 	}
 	t, err := n.exchangeSnapshot("cgroup")
@@ -93,7 +94,7 @@ func (c *cgroups) get(ctx context.Context, n *node) (*snapshot.Table, error) {
 		return nil, err
 	}
 	if cache := time.Duration(policy.Rule(string(n.name), "1/cgroup").Cache); cache > 0 {
-		c.held.Store(&heldCgroups{t, asked.Add(min(cache, aheadMost))})
+		c.held.Store(&heldCgroups{t, up, asked.Add(min(cache, aheadMost))})
 		if n.policy() != policy { // which is asked anew
 			c.drop()
 		}

@@ -34,8 +34,8 @@ func TestJobsExchanges(t *testing.T) {
 		for round, want := range most {
 			before := counts["n1"].Load()
 			read(t, root, "cluster", "jobs")
-			if n := counts["n1"].Load() - before; n > want {
-				t.Errorf("%s: round %d made %d exchanges", rules, round, n)
+			if n := counts["n1"].Load() - before; n != want {
+				t.Errorf("%s: round %d made %d exchanges, not %d", rules, round, n, want)
 			}
 		}
 	}

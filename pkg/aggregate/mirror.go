@@ -101,10 +101,14 @@ func (m *Mirror) Check(ctx context.Context) error {
 		return errors.New("it runs on another machine, and its head node's processes would be taken for those of this one; run this there")
 	}
 	if _, err = m.n.fresh(ctx); giant(err) {
-		return nil // processes are read one by one
+		return nil // processes are read one by one, see Whole
 	}
 	return err
 }
+
+// Whole tells whether the daemon has told all of its processes at once. If it cannot,
+// they are listed and read all the same, each by itself.
+func (m *Mirror) Whole() bool { return m.n.table.Load() != nil }
 
 // Patience is how long a request of the mirror may take, as the daemon is
 // configured.

@@ -113,6 +113,13 @@ func (n *node) awaitTried(ctx context.Context) error {
 	return n.unwell(health{state: stateConnecting})
 }
 
+// upstream is the connection to the node; nil while there is none.
+func (n *node) upstream() Upstream {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.up
+}
+
 // root returns the root of the node's tree for an identity, attaching if need
 // be.
 func (n *node) root(ctx context.Context, who vfs.Identity, aname string) (vfs.Dir, error) {

@@ -16,10 +16,10 @@ import (
 // since is noted.
 type table struct {
 	*snapshot.Table
-	moment  time.Time // the sweep began then, or later
-	took    time.Duration
-	expires time.Time // from then on it is not used any more
-	gone    sync.Map  // of the processes that have ended, by leaf number
+	moment  time.Time     // the sweep began then, or later
+	took    time.Duration // to get it
+	expires time.Time     // from then on it is not used any more
+	gone    sync.Map      // of the processes that have ended, by leaf number
 }
 
 // keep is how much longer the table is good; 0 if it is not.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -132,4 +133,35 @@ func TestUnmounted(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("the server does not end with its mount")
 	}
+}
+
+// TestCPUs has the device read on one CPU.
+func TestCPUs(t *testing.T) {
+	var may, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if may.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	tree := vfstest.NewTree()
+	tree.Put("f", vfstest.File{Data: []byte("content")})
+	dir, _ := mounted(t, tree, Config{CPUs: &one})
+	if got, err := os.ReadFile(dir + "/f"); string(got) != "content" {
+		t.Fatalf("%q, %v", got, err)
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, thread := range threads {
+		tid, _ := strconv.Atoi(thread.Name())
+		var has unix.CPUSet
+		if err := unix.SchedGetaffinity(tid, &has); err == nil && has == one {
+			return
+		}
+	}
+	t.Error("no thread stays on that CPU")
 }
