@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -89,26 +90,27 @@ func (v *view) forAdmins(id uint64, name string) vfs.Node {
 	}}
 }
 
-// nodesTable is cluster/nodes: name, index, state, seconds since the last
-// answer, latency of it in milliseconds, processes of the view as of the last
-// sweep, when it was booted, version of the leaf, how long ago an old value was shown
-// since the node did not answer, its address, and what is wrong. "-" is not known, or
-// never.
+// nodesTable is cluster/nodes: name, index, state, seconds since the last answer,
+// latency of it in milliseconds, processes of the view as a listing would find them now,
+// how many answers had to do without the node (see Cluster.Missed), when it was booted,
+// version of the leaf, how old the rows are that are shown, or how long ago another old
+// value was, since the node did not answer, its address, and what is wrong. "-" is not
+// known, or never.
 func (v *view) nodesTable(ctx context.Context) []byte {
 	nodes := v.nodes()
 	// As a listing has just found them, or would find them now: what it would lack has no
 	// number.
-	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster {
-		if t := n.table.Load(); t.keep(n.now()) > 0 && !n.hides(t, v.who) {
+	rosters := eachNode(ctx, nodes, func(ctx context.Context, n *node) roster {
+		if t := n.table.Load(); t.keep(n.now()) > 0 && !n.hides(t, v.who) && n.healthNow().state == stateUp {
 			return roster{t: t}
 		}
 		return n.roster(ctx, v.who)
 	})
-	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "BOOTED", "VERSION", "STALE", "ADDRESS", "ERROR"}}
+	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "MISSED", "BOOTED", "VERSION", "STALE", "ADDRESS", "ERROR"}}
 	for i, n := range nodes {
 		h := n.healthNow()
 		now := v.c.cfg.Now()
-		row := []string{string(n.name), fmt.Sprint(n.index), string(h.state), "-", "-", "-", "-", "-", "-", orDash(n.address), "-"}
+		row := []string{string(n.name), fmt.Sprint(n.index), string(h.state), "-", "-", "-", fmt.Sprint(n.missed.Load()), "-", "-", "-", orDash(n.address), "-"}
 		if !h.last.IsZero() {
 			row[3] = fmt.Sprintf("%.1fs", now.Sub(h.last).Seconds())
 			row[4] = fmt.Sprintf("%.2fms", float64(h.latency)/float64(time.Millisecond))
@@ -117,14 +119,16 @@ func (v *view) nodesTable(ctx context.Context) []byte {
 			if rosters[i].t != nil {
 				row[5] = fmt.Sprint(v.count(rosters[i]))
 			}
-			row[6] = t.Facts().BootTime.UTC().Format(time.RFC3339)
-			row[7] = orDash(t.Facts().Version)
+			row[7] = t.Facts().BootTime.UTC().Format(time.RFC3339)
+			row[8] = orDash(t.Facts().Version)
 		}
-		if at := n.stale.Load(); at != 0 && at > h.last.UnixNano() {
-			row[8] = fmt.Sprintf("%.1fs", now.Sub(time.Unix(0, at)).Seconds())
+		if age := rosters[i].age; age > 0 {
+			row[9] = fmt.Sprintf("%.1fs", age.Seconds())
+		} else if at := n.stale.Load(); at != 0 && at > h.last.UnixNano() {
+			row[9] = fmt.Sprintf("%.1fs", now.Sub(time.Unix(0, at)).Seconds())
 		}
-		if err := h.problem(); err != nil {
-			row[10] = err.Error()
+		if err := cmp.Or(h.problem(), rosters[i].err); err != nil {
+			row[11] = err.Error()
 		}
 		rows = append(rows, row)
 	}

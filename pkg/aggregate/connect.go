@@ -62,17 +62,17 @@ func (n *node) connectOnce() error {
 	}
 	n.mu.Lock()
 	n.up, n.roots = up, map[string]vfs.Node{}
+	// It may have come back with another leaf, kernel or boot, to which nothing of what
+	// is held means anything. Until now that was for those who were shown its last rows.
+	n.names.Store(nil)
+	n.clock.Store(nil)
+	n.lines.Store(nil)
 	n.mu.Unlock()
 	n.enter(stateUp, nil)
 	err = n.watch(up)
 	n.mu.Lock()
 	n.up, n.roots, n.rpc = nil, nil, nil // the connection's end is that of its open files
-	// It may come back with another leaf, kernel or boot, to which nothing of what
-	// is held means anything.
-	n.names.Store(nil)
-	n.clock.Store(nil)
-	n.table.Store(nil)
-	n.lines.Store(nil)
+	n.table.Store(n.table.Load().expired())
 	n.cgroups.drop()
 	n.mu.Unlock()
 	up.Close()

@@ -29,7 +29,7 @@ func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
 	asked := n.now()
 	policy := n.policy()
 	var base *snapshot.Table
-	if t := n.table.Load(); t != nil {
+	if t := n.table.Load(); t != nil && !t.orphan {
 		base = t.Table
 	}
 	t, err := n.ask(snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}, base)
@@ -64,6 +64,10 @@ const maxExpect = 16 << 10
 // ask makes one exchange for a snapshot; base is what is held of the same files, nil for
 // nothing.
 func (n *node) ask(req snapshot.Request, base *snapshot.Table) (t *snapshot.Table, err error) {
+	// Its time begins when there is a connection to ask by.
+	if err := n.awaitTried(n.ctx); err != nil {
+		return nil, err
+	}
 	limits := snapshot.Limits{Room: n.room}
 	if base != nil {
 		limits.Expect = min(base.Received()+base.Received()/4, maxExpect)

@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 )
 
 // state is what /cluster/nodes says of a node.
@@ -64,6 +66,9 @@ func (n *node) enterLocked(s state, err error) {
 		return
 	}
 	n.health.state, n.health.since = s, n.now()
+	if s == stateUp && cachepolicy.Unanswered(n.health.sweep) {
+		n.health.sweep = nil // it answers again
+	}
 	n.failed = time.Time{} // it may have been silent, and not giant
 	if old == stateConnecting {
 		close(n.tried)

@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -17,20 +18,39 @@ import (
 // jobsTable is cluster/jobs: which process is part of which job of Slurm's, by its
 // cgroup; a line a process that is, its gpid and the job's number.
 func (v *view) jobsTable(ctx context.Context) []byte {
+	table := []byte("GPID JOB\n")
+	type part struct {
+		lines []byte
+		r     roster
+		lack  lack
+	}
 	nodes := v.nodes()
-	parts := eachNode(ctx, v.c, nodes, v.jobsOf)
-	return bytes.Join(append([][]byte{[]byte("GPID JOB\n")}, parts...), nil)
+	parts := eachNode(ctx, nodes, func(ctx context.Context, n *node) (p part) {
+		p.r = n.roster(ctx, v.who)
+		n.listed(p.r)
+		p.lines, p.lack, p.r.err = v.jobsOf(ctx, n, p.r)
+		if p.r.err != nil {
+			p.r.t = nil
+		}
+		return p
+	})
+	for _, p := range parts {
+		table = append(table, p.lines...)
+	}
+	for i, p := range parts {
+		table = v.appendRemarks(table, nodes[i], p.r, p.lack)
+	}
+	return table
 }
 
-// jobsOf are the lines of one node. A node that does not say has none.
-func (v *view) jobsOf(ctx context.Context, n *node) (lines []byte) {
-	r := n.roster(ctx, v.who)
+// jobsOf are the lines of one node's processes.
+func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l lack, err error) {
 	if r.t == nil {
-		return nil
+		return nil, l, r.err
 	}
 	got, err := n.cgroups.get(ctx, n)
 	if err != nil {
-		return nil
+		return nil, l, err
 	}
 	m := v.c.mapping(n, r.t.Facts(), v.host)
 	for i := range r.t.Len() {
@@ -49,13 +69,17 @@ func (v *view) jobsOf(ctx context.Context, n *node) (lines []byte) {
 			p := r.t.Proc(i)
 			proc := newProcess(n, PID(p.PID), p.ID, p.UID)
 			proc.m = m
-			text, _ = vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
+			text, err = vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
+			if notGone(err) != nil {
+				l.unread++
+				l.why = cmp.Or(l.why, err)
+			}
 		}
 		if job := slurmJob(text); job != "" {
 			lines = fmt.Appendf(lines, "%d %s\n", g, job)
 		}
 	}
-	return lines
+	return lines, l, nil
 }
 
 // cgroups are those of all processes of a node, as one exchange brought them. They are

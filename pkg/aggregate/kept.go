@@ -85,7 +85,7 @@ func (n *node) dropEnded(before, after *table) {
 	if n.store == nil || before == nil || k == nil {
 		return
 	}
-	at, follows := 0, after.Since(before.Generation())
+	at, follows := 0, !before.orphan && after.Since(before.Generation())
 	for i, pid := range before.PIDs() {
 		for at < after.Len() && after.PID(at) < pid {
 			at++

@@ -49,14 +49,18 @@ type node struct {
 	aheads  aheads // what is brought ahead of who reads process after process
 	cgroups *cgroups
 
-	stale   atomic.Int64 // when an old value was shown last, since the node did not answer, ns since 1970
-	late    atomic.Int32 // processes read one by one since the table expired, see renew
-	latePID atomic.Int32 // the last of them
+	stale     atomic.Int64  // when an old value was shown last, since the node did not answer, ns since 1970
+	missed    atomic.Uint64 // how many answers had to do without it, see Cluster.Missed
+	withdrawn atomic.Bool   // the last listing lacked its rows
+	late      atomic.Int32  // processes read one by one since the table expired, see renew
+	latePID   atomic.Int32  // the last of them
 
-	tried   chan struct{} // closed when the node has been reached, or has failed, once
-	suspect chan struct{} // holds a token when somebody wants the node probed
-	ctx     context.Context
-	wg      sync.WaitGroup // run, the sweep under way, and what is brought ahead
+	tried     chan struct{} // closed when the node has been reached, or has failed, once
+	first     chan struct{} // closed when a snapshot has come, or has failed, once
+	firstOnce sync.Once
+	suspect   chan struct{} // holds a token when somebody wants the node probed
+	ctx       context.Context
+	wg        sync.WaitGroup // run, the sweep under way, and what is brought ahead
 
 	mu     sync.Mutex
 	health health              // guarded by mu
@@ -80,6 +84,7 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		numbers: cfg.numbering(),
 		cgroups: newCgroups(),
 		tried:   make(chan struct{}),
+		first:   make(chan struct{}),
 		suspect: make(chan struct{}, 1),
 		ctx:     ctx,
 		health:  health{state: stateConnecting, since: cfg.Now()},
@@ -156,6 +161,9 @@ func (n *node) root(ctx context.Context, who vfs.Identity, aname string) (vfs.Di
 
 // unwell is the error of a request that is not even tried.
 func (n *node) unwell(h health) error {
+	if h.err != nil {
+		return fmt.Errorf("node %s is %s (%v): %w", n.name, h.state, h.err, syscall.EHOSTDOWN)
+	}
 	return fmt.Errorf("node %s is %s: %w", n.name, h.state, syscall.EHOSTDOWN)
 }
 
@@ -169,7 +177,7 @@ func (n *node) call(ctx context.Context, who vfs.Identity, f func(context.Contex
 func (n *node) callAt(ctx context.Context, who vfs.Identity, aname string, f func(context.Context, vfs.Dir) error) error {
 	ctx, cancel := context.WithTimeout(ctx, n.timeouts().Read)
 	defer cancel()
-	start := n.now()
+	start, up := n.now(), n.upstream()
 	root, err := n.root(ctx, who, aname)
 	if err == nil {
 		err = f(ctx, root)
@@ -180,5 +188,5 @@ func (n *node) callAt(ctx context.Context, who vfs.Identity, aname string, f fun
 	case ctx.Err() == context.DeadlineExceeded:
 		n.probe()
 	}
-	return err
+	return n.unanswered(ctx, up, err)
 }

@@ -66,11 +66,11 @@ func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return r.remoteDir.Walk(ctx, name)
 	}
 	r.n.renew(PID(pid))
-	if t := r.n.table.Load(); t.keep(r.n.now()) > 0 {
+	if t, keep := r.n.current(); t != nil {
 		i, ok := t.Find(int32(pid))
 		if ok && r.v.sees(t.Proc(i).UID) && r.n.form(t, i, r.v.identity()) != unknown {
 			p := newProcess(r.n, PID(pid), t.Proc(i).ID, t.Proc(i).UID)
-			return newProcessDir(r.v, r.id, p, rowAttr(t, i, t.keep(r.n.now()))), nil
+			return newProcessDir(r.v, r.id, p, rowAttr(t, i, keep)), nil
 		}
 	}
 	found, ids, err := r.walk(ctx, name)
@@ -95,8 +95,9 @@ func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
 		var t *table // whose the processes are
 		if r.v.limited() {
-			if t = r.n.roster(ctx, r.v.identity()).t; t == nil {
-				return nil, r.n.unwell(r.n.healthNow())
+			found := r.n.roster(ctx, r.v.identity())
+			if t = found.t; t == nil {
+				return nil, found.err
 			}
 		}
 		all, err := r.list(ctx)

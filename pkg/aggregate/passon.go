@@ -62,7 +62,7 @@ func (n *node) passOn(ctx context.Context, req snapshot.Request) ([]byte, error)
 	}
 	since := n.now().Add(-req.MaxAge)
 	t := n.table.Load()
-	for t == nil || t.moment.Before(since) || !slices.Equal(t.Files(), req.Files) {
+	for t == nil || t.orphan || t.moment.Before(since) || !slices.Equal(t.Files(), req.Files) {
 		var err error
 		if t, err = n.newer(ctx, since); err != nil {
 			return nil, err

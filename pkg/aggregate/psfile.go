@@ -23,8 +23,10 @@ import (
 //	START    when it began, UTC, as RFC 3339 has it
 //	COMMAND  its arguments, or its name in brackets where it has none
 //
+// Remarks follow where the rows are not all that there are, see remarks.go.
+//
 // To open it starts a sweep, and it is made while it is read, each node's part when its
-// table has come, or the sweep's deadline has. So no more is in memory at once than the
+// table has come, or its time is over (see listWait). So no more is in memory at once than the
 // part of a node for each CPU; columns are as wide as most need.
 type psFile struct {
 	made
@@ -50,9 +52,9 @@ func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 	v := f.v
 	h := &psHandle{v: v, turn: make(chan struct{}, 1)}
 	var sweep context.Context
-	sweep, h.stop = v.c.sweepContext(context.WithoutCancel(ctx))
+	sweep, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	for _, n := range v.nodes() {
-		p := &psPart{n: n, came: make(chan struct{})}
+		p := &psPart{n: n, came: make(chan struct{}), r: roster{err: context.Canceled}}
 		h.all = append(h.all, p)
 		h.nameWidth = max(h.nameWidth, len(n.name), len("NODE"))
 		if !n.begin() {
@@ -62,7 +64,10 @@ func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 		go func() {
 			defer n.wg.Done()
 			defer close(p.came)
-			p.r = n.roster(sweep, v.who)
+			ctx, cancel := context.WithTimeout(sweep, n.listWait())
+			defer cancel()
+			p.r = n.roster(ctx, v.who)
+			n.listed(p.r)
 		}()
 	}
 	h.rewind()
@@ -75,6 +80,7 @@ type psPart struct {
 	n    *node
 	came chan struct{} // closed when r is there
 	r    roster
+	lack lack // set when its lines are made
 }
 
 // psHandle is an open cluster/ps. It reads on quickly and goes back by beginning anew.
@@ -88,11 +94,12 @@ type psHandle struct {
 	start int64         // the offset of the first of parts
 	parts [][]byte      // lines that were made and not passed yet
 	next  int           // index in all of the node whose lines are made next
+	ended bool          // the remarks have been made, too
 	pens  []*psPen
 }
 
 func (h *psHandle) rewind() {
-	h.start, h.next = 0, 0
+	h.start, h.next, h.ended = 0, 0, false
 	h.parts = append(h.parts[:0], fmt.Appendf(nil, "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND"))
 }
 
@@ -115,8 +122,11 @@ func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (n int, err 
 		case len(h.parts) > 0:
 			h.start += int64(len(h.parts[0]))
 			h.parts = h.parts[1:]
-		case h.next == len(h.all):
+		case h.ended:
 			return n, nil
+		case h.next == len(h.all):
+			h.ended = true
+			h.parts = append(h.parts[:0], h.remarks())
 		default:
 			if err := h.addNodes(ctx); err != nil {
 				return 0, err
@@ -144,11 +154,19 @@ func (h *psHandle) addNodes(ctx context.Context) error {
 	h.parts = make([][]byte, len(batch))
 	var all sync.WaitGroup
 	for i, p := range batch {
-		all.Go(func() { h.parts[i] = h.pens[i].nodeText(ctx, p.n, p.r) })
+		all.Go(func() { h.parts[i], p.lack = h.pens[i].nodeText(ctx, p.n, p.r) })
 	}
 	all.Wait()
 	h.next += len(batch)
 	return ctx.Err()
+}
+
+// remarks are the lines behind the rows.
+func (h *psHandle) remarks() (b []byte) {
+	for _, p := range h.all {
+		b = h.v.appendRemarks(b, p.n, p.r, p.lack)
+	}
+	return b
 }
 
 // Close implements vfs.Handle.

@@ -2,13 +2,17 @@ package aggregate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -21,30 +25,37 @@ type psPen struct {
 	users     map[uint32]string // by number, as they stand in a line
 }
 
-// nodeText is the lines of one node, until the pen writes those of another.
-func (w *psPen) nodeText(ctx context.Context, n *node, r roster) []byte {
+// nodeText is the lines of one node, until the pen writes those of another, and what they
+// lack.
+func (w *psPen) nodeText(ctx context.Context, n *node, r roster) (text []byte, l lack) {
 	v, t := w.v, r.t
 	if t == nil || !v.reaches(n) {
-		return nil
+		return nil, lack{}
 	}
 	m := v.c.mapping(n, t.Facts(), v.host)
 	lines := w.linesOf(n, t, m)
 	mine, all, denies := n.reads(v.who), !v.limited(), v.reach().scope.DeniesSome()
 	if lines != nil && mine && all && !denies && r.live == nil {
-		return lines.text
+		return lines.text, lack{unnum: lines.unnum}
 	}
 	w.text = w.text[:0]
 	for i := range t.Len() {
 		switch {
 		case !r.has(i) || !all && !v.sees(t.UID(i)):
+		case n.gpid(PID(t.PID(i))) == 0:
+			l.unnum++
 		case lines != nil && (mine || n.form(t, i, v.who) != unknown) && !(denies && v.deniesLine(t.PID(i))):
 			// What a line shows of stat is shown to all who see the process.
 			w.text = append(w.text, lines.line(i)...)
 		default:
-			w.text = w.askLine(ctx, w.text, n, t, i, m)
+			var err error
+			if w.text, err = w.askLine(ctx, w.text, n, t, i, m); err != nil {
+				l.unread++
+				l.why = cmp.Or(l.why, err)
+			}
 		}
 	}
-	return w.text
+	return w.text, l
 }
 
 // deniesLine tells whether a file that a process's line is made of does not exist.
@@ -69,26 +80,36 @@ func (w *psPen) tableLine(b []byte, n *node, t *table, i, stat, cmdline int, m *
 	return w.appendLine(b, n, pid, g, t.UID(i), l, args)
 }
 
-// askLine appends the line of row i as the node shows it to the viewer.
-func (w *psPen) askLine(ctx context.Context, b []byte, n *node, t *table, i int, m *rewrite.Map) []byte {
+// askLine appends the line of row i as the node shows it to the viewer. One that has ended, or
+// is hidden from them, has none; any other error is that the line is lacking.
+func (w *psPen) askLine(ctx context.Context, b []byte, n *node, t *table, i int, m *rewrite.Map) ([]byte, error) {
 	p := t.Proc(i)
 	g := n.gpid(PID(p.PID))
-	if g == 0 {
-		return b
-	}
 	proc := newProcess(n, PID(p.PID), p.ID, p.UID)
 	proc.m = m
 	dir := newProcessDir(w.v, w.v.id, proc, rowAttr(t, i, 0))
 	raw, err := dir.rowOrRead(ctx, t, i, "stat")
 	if err != nil {
-		return b // it has ended
+		return b, notGone(err)
 	}
 	l, ok := rewrite.ParseStat(nil, raw)
 	if !ok {
-		return b
+		return b, fmt.Errorf("its stat makes no sense: %w", syscall.EIO)
 	}
-	args, _ := dir.rowOrRead(ctx, t, i, "cmdline")
-	return w.appendLine(b, n, p.PID, g, p.UID, l, args)
+	args, err := dir.rowOrRead(ctx, t, i, "cmdline")
+	if cachepolicy.Unanswered(err) {
+		return b, err
+	}
+	return w.appendLine(b, n, p.PID, g, p.UID, l, args), nil
+}
+
+// notGone is err unless it says that a process has ended, or does not exist for who reads it.
+func notGone(err error) error {
+	switch vfs.Errno(err) {
+	case syscall.ENOENT, syscall.ESRCH:
+		return nil
+	}
+	return err
 }
 
 // rowOrRead is a file of row i, from the table or, where that does not say, the node.

@@ -22,6 +22,7 @@ type nodeLines struct {
 	pids       []int32
 	ends       []uint32 // of each line in text; it starts where the one before ends
 	text       []byte
+	unnum      int // how many have none for want of a global pid
 
 	used atomic.Int64 // when they were asked for last, ns since 1970
 }
@@ -69,6 +70,9 @@ func (w *psPen) linesOf(n *node, t *table, m *rewrite.Map) *nodeLines {
 			text = append(text, old.line(at)...)
 		} else {
 			l.note(t.UID(i), w)
+			if n.gpid(PID(pid)) == 0 {
+				l.unnum++
+			}
 			text = w.tableLine(text, n, t, i, stat, cmdline, m)
 		}
 		l.ends[i] = uint32(len(text))

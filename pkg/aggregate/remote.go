@@ -102,11 +102,11 @@ func (r *remote) walk(ctx context.Context, names ...string) (found vfs.Node, ids
 func (r *remote) Attr(ctx context.Context) (vfs.Attr, error) {
 	found, _, err := r.walk(ctx)
 	if err != nil {
-		return vfs.Attr{}, err
+		return vfs.Attr{}, r.told(err)
 	}
 	a, err := r.attrOf(ctx, found)
 	a.ID = r.id
-	return a, err
+	return a, r.told(err)
 }
 
 // attrOf is what a node that was just walked to says of itself, without asking
@@ -129,11 +129,11 @@ func (r *remote) attrOf(ctx context.Context, found vfs.Node) (a vfs.Attr, err er
 func (r *remote) child(ctx context.Context, name, native string) (vfs.Node, error) {
 	found, ids, err := r.walk(ctx, native)
 	if err != nil {
-		return nil, err
+		return nil, r.told(err)
 	}
 	a, err := r.attrOf(ctx, found)
 	if err != nil {
-		return nil, err
+		return nil, r.told(err)
 	}
 	sub := remote{
 		n: r.n, v: r.v, proc: r.proc,
@@ -167,7 +167,7 @@ func (f *remoteFile) Open(ctx context.Context) (vfs.Handle, error) {
 	if err != nil {
 		f.noteEnd(f.path, err)
 	}
-	return h, err
+	return h, f.told(err)
 }
 
 // openNow opens the file as the node gives it.
@@ -202,13 +202,14 @@ func (l *remoteLink) Readlink(ctx context.Context) (string, error) {
 	}
 	key, ok := l.kept()
 	if !ok {
-		return l.readlinkNow(ctx)
+		text, err := l.readlinkNow(ctx)
+		return text, l.told(err)
 	}
 	v, err := l.readKept(ctx, key, func(ctx context.Context) ([]byte, error) {
 		text, err := l.readlinkNow(ctx)
 		return []byte(text), err
 	})
-	return string(v.Content), err
+	return string(v.Content), l.told(err)
 }
 
 // readlinkNow is the text of the link as the node gives it.
@@ -239,9 +240,10 @@ type remoteHandle struct {
 func (h *remoteHandle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.n.timeouts().Read)
 	defer cancel()
+	up := h.n.upstream()
 	n, err := h.Handle.ReadAt(ctx, p, off)
 	if err != nil && ctx.Err() == context.DeadlineExceeded {
 		h.n.probe()
 	}
-	return n, err
+	return n, h.n.unanswered(ctx, up, err)
 }

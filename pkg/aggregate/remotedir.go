@@ -26,7 +26,7 @@ func (d *remoteDir) List(ctx context.Context) (vfs.DirHandle, error) {
 	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
 		all, err := d.list(ctx)
 		if err != nil {
-			return nil, err
+			return nil, d.told(err)
 		}
 		return d.mergedNames(all), nil
 	}), nil

@@ -83,7 +83,7 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 			return newProcessDir(r.v, r.v.id, p, a), nil
 		}
 		if vfs.Errno(err) != syscall.ENOENT {
-			return nil, err
+			return nil, n.told(err)
 		}
 	}
 	if g <= rewrite.MaxPID && r.v.c.native.mayBeCaller(ctx, r.v.who, PID(g)) {
@@ -101,7 +101,7 @@ func (r *root) walkQualified(ctx context.Context, name NodeName, pid string) (vf
 	}
 	p, a, err := r.v.process(ctx, n, PID(native))
 	if err != nil {
-		return nil, err
+		return nil, n.told(err)
 	}
 	return newProcessDir(r.v, r.v.id, p, a), nil
 }
@@ -113,8 +113,7 @@ func (r *root) List(context.Context) (vfs.DirHandle, error) {
 
 func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 	v := r.v
-	nodes := v.nodes()
-	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
+	nodes, rosters := v.rosters(ctx)
 	total := 64
 	for _, r := range rosters {
 		if r.t != nil {

@@ -22,8 +22,7 @@ func newSnapshotDir(v *view) vfs.Node {
 // snapshot makes one answer, with the files in the form that the view's identity
 // may have.
 func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, error) {
-	nodes := v.nodes()
-	rosters := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) roster { return n.roster(ctx, v.who) })
+	nodes, rosters := v.rosters(ctx)
 	var b snapshot.Builder
 	b.Reset(nil, v.facts(rosters), req.Files)
 	b.Name(v.names(rosters))

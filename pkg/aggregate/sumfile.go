@@ -26,7 +26,7 @@ func newSumFile(v *view, name string, id uint64) vfs.Node {
 // come by the sweep's deadline is not in the sum.
 func (v *view) gather(ctx context.Context, name string) []sums.Part {
 	nodes := v.nodes()
-	texts := eachNode(ctx, v.c, nodes, func(ctx context.Context, n *node) (text []byte) {
+	texts := eachNode(ctx, nodes, func(ctx context.Context, n *node) (text []byte) {
 		r := remote{n: n, v: v, path: []string{name}}
 		one := func(ctx context.Context) (text []byte, err error) {
 			err = n.call(ctx, v.who, func(ctx context.Context, root vfs.Dir) error {

@@ -83,6 +83,7 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 		defer n.wg.Done()
 		f.t, f.err = n.takeSnapshot(maxAge)
 		n.swept(f.err)
+		n.firstOnce.Do(func() { close(n.first) })
 		n.mu.Lock()
 		n.fetch = nil
 		if n.cluster && giant(f.err) {
@@ -109,15 +110,26 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 // sweep asks all nodes for a table at once and returns one for each, nil for
 // those that did not deliver by the sweep's deadline.
 func (c *Cluster) sweep(ctx context.Context, nodes []*node) []*table {
-	return eachNode(ctx, c, nodes, func(ctx context.Context, n *node) *table {
+	return eachNode(ctx, nodes, func(ctx context.Context, n *node) *table {
 		t, _ := n.fresh(ctx) // why not is in the node's health
 		return t
 	})
 }
 
-// sweepContext is ctx until the sweep's deadline.
-func (c *Cluster) sweepContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, c.cfg.Timeouts.sweepWait())
+// listWait is how long a listing waits for the node's rows: for a sweep's time; for those of
+// the head, which is the reader's own machine, as long as for any exchange; and for the
+// first of all, before which nothing is known of the node, for both.
+func (n *node) listWait() time.Duration {
+	t := n.timeouts()
+	select {
+	case <-n.first:
+	default:
+		return t.Read + t.Sweep
+	}
+	if n.index == 0 {
+		return max(t.Read, t.sweepWait())
+	}
+	return t.sweepWait()
 }
 
 // sweepWait is how long a sweep waits for a node: the rest is for putting together what
@@ -129,18 +141,24 @@ func (t *Timeouts) sweepWait() time.Duration { return t.Sweep - t.Sweep/16 }
 func (n *node) overdue() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.fetch != nil && n.now().Sub(n.fetch.asked) >= n.timeouts().sweepWait()
+	return n.overdueLocked()
 }
 
-// eachNode calls f for all nodes at once, with the sweep's deadline, and returns
-// what came of it in the order of the nodes.
-func eachNode[T any](ctx context.Context, c *Cluster, nodes []*node, f func(context.Context, *node) T) []T {
-	ctx, cancel := c.sweepContext(ctx)
-	defer cancel()
+func (n *node) overdueLocked() bool {
+	return n.fetch != nil && n.now().Sub(n.fetch.asked) >= n.listWait()
+}
+
+// eachNode calls f for all nodes at once, each with the time that a listing waits for it,
+// and returns what came of it in the order of the nodes.
+func eachNode[T any](ctx context.Context, nodes []*node, f func(context.Context, *node) T) []T {
 	out := make([]T, len(nodes))
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		wg.Go(func() { out[i] = f(ctx, n) })
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, n.listWait())
+			defer cancel()
+			out[i] = f(ctx, n)
+		})
 	}
 	wg.Wait()
 	return out

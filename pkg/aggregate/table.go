@@ -18,7 +18,8 @@ type table struct {
 	*snapshot.Table
 	moment  time.Time     // the sweep began then, or later
 	took    time.Duration // to get it
-	expires time.Time     // from then on it is not used any more
+	expires time.Time     // from then on it is shown only while the node does not answer
+	orphan  bool          // its connection has ended, see expired
 	gone    sync.Map      // of the processes that have ended, by leaf number
 }
 
@@ -30,11 +31,10 @@ func (t *table) keep(now time.Time) time.Duration {
 	return max(0, t.expires.Sub(now))
 }
 
-// row finds a process in a table that is still good, and only if it is the very
-// process that leaf names.
+// row finds a process in the table that readers are served from (see current), and only if
+// it is the very process that leaf names.
 func (n *node) row(pid PID, leaf uint64) (t *table, i int, keep time.Duration) {
-	t = n.table.Load()
-	if keep = t.keep(n.now()); keep == 0 {
+	if t, keep = n.current(); t == nil {
 		return nil, 0, 0
 	}
 	i, ok := t.Find(int32(pid))

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -96,10 +97,36 @@ func (f *tableFile) Open(ctx context.Context) (vfs.Handle, error) {
 	f.renew()
 	c, keep, ok, err := f.content()
 	if !ok {
-		return f.remoteFile.Open(ctx)
+		return f.openRemote(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return vfs.NewBytes(c, keep), nil
+}
+
+// openRemote opens the file on the node, where no good table has it. One that is not
+// answered within a sweep's time has its last value, where that may be shown.
+func (f *tableFile) openRemote(ctx context.Context) (vfs.Handle, error) {
+	t, now := f.n.table.Load(), f.n.now()
+	if !f.n.showable(t, now) {
+		return f.remoteFile.Open(ctx)
+	}
+	within, cancel := context.WithTimeout(ctx, f.n.timeouts().sweepWait())
+	defer cancel()
+	h, err := f.remoteFile.Open(within)
+	if err == nil || ctx.Err() != nil || !cachepolicy.Unanswered(err) {
+		return h, err
+	}
+	i, ok := t.Find(int32(f.proc.pid))
+	owner := func() (uint32, bool) { return t.UID(i), true }
+	if !ok || t.ID(i) != f.proc.leaf || !f.v.admits(f.n, owner, f.path) {
+		return nil, err
+	}
+	c, lastErr := f.rowFile(t, i, f.path[1])
+	if lastErr != nil {
+		return nil, err
+	}
+	f.n.stale.Store(now.UnixNano())
+	return vfs.NewBytes(c, 0), nil
 }

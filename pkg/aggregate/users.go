@@ -20,7 +20,7 @@ func newUsersDir(v *view, id uint64) vfs.Node {
 			return nil, nil
 		}
 		seen := map[uint32]bool{}
-		for _, r := range eachNode(ctx, v.c, v.nodes(), func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) }) {
+		for _, r := range eachNode(ctx, v.nodes(), func(ctx context.Context, n *node) roster { return n.sweptFor(ctx, v.who) }) {
 			if r.t == nil {
 				continue
 			}

@@ -44,9 +44,9 @@ func (everything) admits(*node, func() (uint32, bool), []string) bool { return t
 // for like one that does not exist, so that both take as long.
 func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Attr, error) {
 	n.renew(pid)
-	if t := n.table.Load(); t.keep(n.now()) > 0 {
+	if t, keep := n.current(); t != nil {
 		if i, ok := t.Find(int32(pid)); ok && v.sees(t.Proc(i).UID) && n.form(t, i, v.who) != unknown {
-			return v.admit(ctx, n, pid, t.Proc(i).ID, rowAttr(t, i, t.keep(n.now())))
+			return v.admit(ctx, n, pid, t.Proc(i).ID, rowAttr(t, i, keep))
 		}
 	}
 	r := remote{n: n, v: v, path: []string{fmt.Sprint(pid)}}

@@ -54,6 +54,7 @@ type Policy struct {
 
 	prefetch []string
 	table    time.Duration
+	stale    time.Duration // see StaleTable
 	index    *index
 	warnings []string
 }
@@ -86,6 +87,9 @@ func newPolicy(rules []*Rule) *Policy {
 		if keep := r.Cache.For(); p.table == 0 || keep < p.table {
 			p.table = keep
 		}
+		if shown := r.Cache.For() + r.Stale; p.stale == 0 || shown < p.stale {
+			p.stale = shown
+		}
 	}
 	p.index = newIndex(p.Rules)
 	return p
@@ -112,6 +116,11 @@ func (p *Policy) Prefetch() []string { return p.prefetch }
 // Table is how long what a sweep brought is good: as long as the one of its files
 // that may be kept for the shortest time.
 func (p *Policy) Table() time.Duration { return p.table }
+
+// StaleTable is how old what a sweep brought may be while its node does not answer: as
+// old as the one of its files that may be shown for the shortest time, its cache and
+// stale times together.
+func (p *Policy) StaleTable() time.Duration { return p.stale }
 
 // Warnings are what in the policy's file deserves a look, each with its place and a
 // caret.

@@ -1,0 +1,66 @@
+package aggregate
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/plaintext"
+)
+
+// A table of processes (cluster/ps, cluster/jobs) ends with remarks where it is not whole, a
+// line each, which come out of the same sweep as its rows:
+//
+//	# missing NODE REASON   none of the node's processes are among the rows
+//	# lacking NODE REASON   some of them are not
+//	# stale NODE AGE        its rows are that old, since it did not answer in time
+//
+// No row begins with "#". A reason is escaped as all text in tables is.
+
+// A lack is what a node's rows lack besides those that its table has not.
+type lack struct {
+	unread int   // processes that the node did not tell of when it was asked for each
+	why    error // the first reason
+	unnum  int   // processes without a global pid
+}
+
+// appendRemarks appends what is to be said of a node's rows in a table for v.
+func (v *view) appendRemarks(b []byte, n *node, r roster, l lack) []byte {
+	if !v.reaches(n) {
+		return b
+	}
+	if r.t == nil {
+		return fmt.Appendf(b, "# missing %s %s\n", n.name, plaintext.Escape(n.reason(r.err)))
+	}
+	lacking := func(count int, format string, args ...any) {
+		if count == 0 {
+			return
+		}
+		many := "some processes"
+		if !v.limited() { // how many others have is not for everybody
+			many = fmt.Sprintf("%d processes", count)
+		}
+		b = fmt.Appendf(b, "# lacking %s %s %s\n", n.name, many, plaintext.Escape(fmt.Sprintf(format, args...)))
+	}
+	lacking(r.t.Skipped(), "could not be read there in time")
+	lacking(l.unread, "could not be read: %s", n.reason(l.why))
+	lacking(l.unnum, "have no global pid (see cluster/status)")
+	if r.age > 0 {
+		b = fmt.Appendf(b, "# stale %s %.1fs\n", n.name, max(r.age, 100*time.Millisecond).Seconds())
+	}
+	return b
+}
+
+// reason is an error of the node as a remark has it: what is wrong with the node, if it is not
+// up.
+func (n *node) reason(err error) string {
+	if h := n.healthNow(); h.state != stateUp {
+		if h.err == nil {
+			return string(h.state)
+		}
+		return string(h.state) + ": " + h.err.Error()
+	}
+	if err == nil {
+		return "it has not answered"
+	}
+	return err.Error()
+}
