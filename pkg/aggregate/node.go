@@ -188,5 +188,8 @@ func (n *node) callAt(ctx context.Context, who vfs.Identity, aname string, f fun
 	case ctx.Err() == context.DeadlineExceeded:
 		n.probe()
 	}
-	return n.unanswered(ctx, up, err)
+	if err = n.unanswered(ctx, up, err); n.cluster && cachepolicy.Unanswered(err) {
+		n.missed.Add(1) // the daemon of a mirror, whose every answer is part of the tree
+	}
+	return err
 }
