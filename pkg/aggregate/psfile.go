@@ -51,8 +51,8 @@ func (f *psFile) Attr(context.Context) (vfs.Attr, error) {
 func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 	v := f.v
 	h := &psHandle{v: v, turn: make(chan struct{}, 1)}
-	var sweep context.Context
-	sweep, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	sweep := newWaits(context.WithoutCancel(ctx))
+	h.stop = sweep.end
 	for _, n := range v.nodes() {
 		p := &psPart{n: n, came: make(chan struct{}), r: roster{err: context.Canceled}}
 		h.all = append(h.all, p)
@@ -61,11 +61,10 @@ func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 			close(p.came)
 			continue
 		}
+		ctx := sweep.of(n)
 		go func() {
 			defer n.wg.Done()
 			defer close(p.came)
-			ctx, cancel := context.WithTimeout(sweep, n.listWait())
-			defer cancel()
 			p.r = n.roster(ctx, v.who)
 			n.listed(p.r)
 		}()
@@ -87,7 +86,7 @@ type psPart struct {
 type psHandle struct {
 	v         *view
 	all       []*psPart
-	stop      context.CancelFunc // of the sweep
+	stop      func() // ends the sweep
 	nameWidth int
 
 	turn  chan struct{} // holds a token: the lock on what follows

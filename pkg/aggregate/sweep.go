@@ -152,14 +152,44 @@ func (n *node) overdueLocked() bool {
 // and returns what came of it in the order of the nodes.
 func eachNode[T any](ctx context.Context, nodes []*node, f func(context.Context, *node) T) []T {
 	out := make([]T, len(nodes))
+	w := newWaits(ctx)
+	defer w.end()
 	var wg sync.WaitGroup
 	for i, n := range nodes {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, n.listWait())
-			defer cancel()
-			out[i] = f(ctx, n)
-		})
+		ctx := w.of(n)
+		wg.Go(func() { out[i] = f(ctx, n) })
 	}
 	wg.Wait()
 	return out
+}
+
+// waits are the contexts of a listing, in each of which it waits for some of the nodes: there
+// are a few different waits, and thousands of nodes.
+type waits struct {
+	parent context.Context
+	by     map[time.Duration]context.Context
+	cancel []context.CancelFunc
+}
+
+func newWaits(ctx context.Context) *waits {
+	return &waits{parent: ctx, by: make(map[time.Duration]context.Context, 3)}
+}
+
+// end ends all of them.
+func (w *waits) end() {
+	for _, cancel := range w.cancel {
+		cancel()
+	}
+}
+
+// of is the context in which the listing waits for the node.
+func (w *waits) of(n *node) context.Context {
+	wait := n.listWait()
+	ctx := w.by[wait]
+	if ctx == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(w.parent, wait)
+		w.by[wait], w.cancel = ctx, append(w.cancel, cancel)
+	}
+	return ctx
 }
