@@ -45,18 +45,27 @@ func runTests(m *testing.M) int {
 
 // A site is a cluster of nodes with the front end that serves them.
 type site struct {
-	t       *testing.T
-	cluster *cluster.Cluster
-	config  string
-	server  string // the front end's address
-	log     *log
+	t        *testing.T
+	cluster  *cluster.Cluster
+	programs string // the directory of the front end's program
+	config   string
+	server   string // the front end's address
+	log      *log
 }
 
-// newSite starts n nodes and aggrfs serve. Extra is added to its configuration.
+// newSite starts the nodes of o and aggrfs serve. Extra is added to its configuration.
 func newSite(t *testing.T, o cluster.Options, extra string) *site {
 	t.Helper()
+	return newSiteBy(t, bin, o, extra)
+}
+
+// newSiteBy is newSite with the programs of that directory, but for a leaf that o names.
+func newSiteBy(t *testing.T, programs string, o cluster.Options, extra string) *site {
+	t.Helper()
 	dir := t.TempDir()
-	o.ProcsrvPath = filepath.Join(bin, "procsrv")
+	if o.ProcsrvPath == "" {
+		o.ProcsrvPath = filepath.Join(programs, "procsrv")
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := cluster.Start(ctx, o)
@@ -72,7 +81,7 @@ func newSite(t *testing.T, o cluster.Options, extra string) *site {
 			t.Errorf("mounts are left behind: %v\n%s", err, mounts)
 		}
 	})
-	s := &site{t: t, cluster: c, config: filepath.Join(dir, "aggrfs.yaml"), server: "unix:" + filepath.Join(dir, "aggrfs.sock"), log: &log{}}
+	s := &site{t: t, cluster: c, programs: programs, config: filepath.Join(dir, "aggrfs.yaml"), server: "unix:" + filepath.Join(dir, "aggrfs.sock"), log: &log{}}
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\nlisten: [%q]\nstate: %s\nhead: head\n%snodes:\n", s.server, filepath.Join(dir, "gpids.json"), extra)
 	for _, n := range c.Nodes {
@@ -88,7 +97,7 @@ func newSite(t *testing.T, o cluster.Options, extra string) *site {
 // serve starts the front end and waits until it knows all nodes.
 func (s *site) serve() {
 	s.t.Helper()
-	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "serve", "--config", s.config)
+	cmd := exec.Command(filepath.Join(s.programs, "aggrfs"), "serve", "--config", s.config)
 	cmd.Stderr = s.log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
