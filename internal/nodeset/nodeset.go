@@ -72,6 +72,15 @@ func (s Set) Contains(name string) bool {
 // Equal tells whether both sets have the same names.
 func (s Set) Equal(o Set) bool { return slices.Equal(s.names, o.names) }
 
+// Minus returns the set of the names that are in s and not in o. It may be empty,
+// which is not all nodes: who names nodes for somebody says so and stops there.
+func (s Set) Minus(o Set) Set {
+	if len(o.names) == 0 {
+		return s
+	}
+	return Set{slices.DeleteFunc(slices.Clone(s.names), o.Contains)}
+}
+
 // Union returns the set of the names that are in s or in o.
 func (s Set) Union(o Set) Set {
 	switch {

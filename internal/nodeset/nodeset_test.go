@@ -57,7 +57,7 @@ func TestParseErrors(t *testing.T) {
 		offset int
 		reason string
 	}{
-		{"", 0, "a name is missing"},
+		{"", 0, "the nodeset is empty"},
 		{"n1,", 3, "a name is missing"},
 		{"n1,,n2", 3, "a name is missing"},
 		{"n1 n2", 3, "a comma is missing"},

@@ -15,8 +15,15 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	if e.Empty() {
+		return "the nodeset is empty (an unset variable?); to mean all nodes leave it out"
+	}
 	return fmt.Sprintf("bad nodeset %q, at character %d: %s", e.Text, e.Offset+1, e.Reason)
 }
+
+// Empty reports whether nothing at all was given where a nodeset must be: a text
+// of blanks, as of a shell's variable that is not set.
+func (e *Error) Empty() bool { return strings.TrimSpace(e.Text) == "" }
 
 // Parse returns the set that text stands for. An error is an [*Error].
 func Parse(text string) (Set, error) {
@@ -25,6 +32,27 @@ func Parse(text string) (Set, error) {
 		return Set{}, err
 	}
 	return Of(names...), nil
+}
+
+// ParseAll returns the set of the names that any of texts stands for, as of an
+// option that is given several times. Each text is a nodeset of its own and none
+// is empty; there must be one. Together they are at most [MaxNames]. An error is
+// an [*Error], of the text that is wrong.
+func ParseAll(texts ...string) (Set, error) {
+	if len(texts) == 0 {
+		texts = []string{""}
+	}
+	var all Set
+	for _, text := range texts {
+		set, err := Parse(text)
+		if err != nil {
+			return Set{}, err
+		}
+		if all = all.Union(set); all.Len() > MaxNames {
+			return Set{}, &Error{Text: text, Reason: fmt.Sprintf("with the nodesets before it this makes more than %d names", MaxNames)}
+		}
+	}
+	return all, nil
 }
 
 // Expand returns the names that text stands for as they come, those that are

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
 // check finds what is wrong with rules by what they say together.
@@ -160,7 +161,7 @@ func (r *reader) unknown(e entryOf) {
 			continue
 		}
 		slices.Sort(names)
-		if word := strict.Nearest(name, names); word != "" {
+		if word := spelling.Nearest(name, names); word != "" {
 			r.remark(e.at["match"].At(max(0, strings.Index(e.rule.Match.String(), name)), "no file of /proc is known here as %q; did you mean %q?", name, word))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/config/strict"
 	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
 // A field is one key of a struct whose fields are keys of the file: what is read
@@ -116,7 +117,7 @@ func readCache(v strict.Value) (Cache, bool) {
 	}
 	if c := text[:min(1, len(text))]; strings.ToLower(c) != strings.ToUpper(c) {
 		suggestion := ""
-		if word := strict.Nearest(text, []string{"never", "lifetime"}); word != "" {
+		if word := spelling.Nearest(text, []string{"never", "lifetime"}); word != "" {
 			suggestion = "; did you mean \"" + word + "\"?"
 		}
 		v.Fail("%q is neither never, nor lifetime, nor a time span such as 2s%s", text, suggestion)
@@ -144,7 +145,7 @@ func readPattern(v strict.Value) (Pattern, bool) {
 	suggestion := ""
 	element, _, _ := strings.Cut(text[min(e.Offset, len(text)):], "/")
 	if strings.HasPrefix(element, "<") {
-		if word := strict.Nearest(element, []string{"<pid>", "<tid>"}); word != "" {
+		if word := spelling.Nearest(element, []string{"<pid>", "<tid>"}); word != "" {
 			suggestion = "; did you mean \"" + word + "\"?"
 		}
 	}

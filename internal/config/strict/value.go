@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
 // A Value is one value of a document. The zero Value of a document that could
@@ -164,7 +166,7 @@ func (v Value) refuse(format string, args ...any) {
 
 // unknown is the message for a key that nobody reads.
 func unknown(key string, known []string) string {
-	if best := Nearest(key, known); best != "" {
+	if best := spelling.Nearest(key, known); best != "" {
 		return fmt.Sprintf("unknown key %q; did you mean %q?", key, best)
 	}
 	return fmt.Sprintf("unknown key %q; the keys here are %s", key, strings.Join(known, ", "))

@@ -1,4 +1,5 @@
-package strict
+// Package spelling finds the word that somebody meant who wrote another.
+package spelling
 
 // Nearest is the word that key was probably meant to be, or "": the one with
 // the fewest letters to change, if these are not more than a third of it.
