@@ -69,12 +69,22 @@ func (p pattern) expand(names []string, prefix string) []string {
 			continue
 		}
 		for i := range s.count() {
-			n := strconv.FormatUint(s.from+i*s.step, 10)
-			if missing := len(s.first) - len(n); missing > 0 {
-				n = strings.Repeat("0", missing) + n
-			}
+			n := pad(strconv.FormatUint(s.from+i*s.step, 10), len(s.first))
 			names = p[1:].expand(names, prefix+n)
 		}
 	}
 	return names
+}
+
+// digits are those that the pattern surely ends with.
+func (p pattern) digits() string {
+	if len(p) == 0 {
+		return ""
+	}
+	last := p[len(p)-1]
+	if len(last) != 1 || last[0].step != 0 {
+		return "" // numbers in brackets
+	}
+	text := last[0].first
+	return text[len(strings.TrimRight(text, "0123456789")):]
 }

@@ -143,7 +143,7 @@ func writeNumbers(b *strings.Builder, numbers []string) {
 	b.WriteByte(']')
 }
 
-// follows tells whether the range from first to last can be extended by n.
+// follows reports whether the range from first to last can be extended by n.
 func follows(first, last, n string) bool {
 	const longest = 18 // digits that surely fit in the 63 bits of a span
 	return len(n) <= longest && n == next(last) && (!padded(first) || len(n) == len(first))

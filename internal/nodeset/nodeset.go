@@ -6,14 +6,28 @@
 //	n1                 one node
 //	n[1-3,7]           n1 n2 n3 n7
 //	n[08-10]           n08 n09 n10: zeros in front are kept
+//	n[098-101]         n098 n099 n100 n101, as "scontrol show hostlist" prints it
 //	r[1-2]n[1-4]       r1n1 ... r1n4 r2n1 ... r2n4
 //	n[1-9/2]           every second: n1 n3 n5 n7 n9
-//	a1,b[2-3]          a1 b2 b3: a comma joins
+//	a1,b[2-3]          a1 b2 b3: commas, blanks and newlines join, any number of them
+//	n[1-9]!n[2-3]      the first without the second
+//	n[1-5]&n[4-9]      those in both: n4 n5
+//	n[1-5]^n[4-9]      those in one of them: n1 n2 n3 n6 n7 n8 n9
 //
-// A name is made of letters, digits, ".", "_" and "-", begins with a letter, a
-// digit or "_", and is at most [MaxName] bytes long. Blanks may stand around
-// commas. Groups ("@all") and the set operators of ClusterShell ("!", "&", "^")
-// are not part of it.
+// Commas and operators are taken from left to right. A name is made of letters,
+// digits, ".", "_" and "-", begins with a letter, a digit or "_", and is at most
+// [MaxName] bytes long. Groups ("@all") and wildcards of ClusterShell are not part
+// of it.
+//
+// # Meaning
+//
+// What Slurm ("scontrol show hostnames") and ClusterShell take in one meaning has
+// that meaning; where they differ it has Slurm's. What only one of them takes is
+// taken if it can mean nothing else: operators, steps, text behind brackets and
+// blanks before commas there are ClusterShell's; empty elements, two brackets side
+// by side and ranges as n[01-100] are Slurm's. What could mean something else is
+// refused, and the error has both readings: n[01-3], n[1-003], n0[1-10], n[1, 2].
+// A nodeset of no nodes is an error, not all of them.
 //
 // # Order
 //
@@ -22,8 +36,9 @@
 //
 // # Bounds
 //
-// A nodeset may come from a path that anybody walks: what it would expand to is
-// counted before it is expanded, and more than [MaxNames] is an error.
+// A nodeset may come from a path that anybody walks: what its names, on either side
+// of operators, would expand to is counted before they are expanded, and more than
+// [MaxNames] is an error.
 package nodeset
 
 import (
@@ -33,7 +48,7 @@ import (
 
 const (
 	// MaxNames is how many names one nodeset may expand to, counting those that
-	// are named twice.
+	// are named twice and those that are taken away again.
 	MaxNames = 100_000
 	// MaxName is the longest name in bytes: "<name>:<pid>", with a pid of up to
 	// ten digits, is a file name (255 bytes).
@@ -63,13 +78,13 @@ func (s Set) All() iter.Seq[string] { return slices.Values(s.names) }
 // Len is how many names there are.
 func (s Set) Len() int { return len(s.names) }
 
-// Contains tells whether name is in the set.
+// Contains reports whether name is in the set.
 func (s Set) Contains(name string) bool {
 	_, found := slices.BinarySearchFunc(s.names, name, Compare)
 	return found
 }
 
-// Equal tells whether both sets have the same names.
+// Equal reports whether both sets have the same names.
 func (s Set) Equal(o Set) bool { return slices.Equal(s.names, o.names) }
 
 // Minus returns the set of the names that are in s and not in o. It may be empty,

@@ -46,13 +46,13 @@ func cutNumber(s string) (text, number int) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// isNumber tells whether s is digits only.
+// isNumber reports whether s is digits only.
 func isNumber(s string) bool {
 	text, number := cutNumber(s)
 	return s != "" && text == 0 && number == len(s)
 }
 
-// padded tells whether a number is written with zeros in front.
+// padded reports whether a number is written with zeros in front.
 func padded(n string) bool { return len(n) > 1 && n[0] == '0' }
 
 // next is the number behind n, in n's width where it fits.
@@ -66,4 +66,9 @@ func next(n string) string {
 		b[i] = '0'
 	}
 	return "1" + string(b)
+}
+
+// pad puts zeros in front of a number that is less wide.
+func pad(n string, width int) string {
+	return strings.Repeat("0", max(0, width-len(n))) + n
 }

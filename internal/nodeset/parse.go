@@ -2,9 +2,9 @@ package nodeset
 
 import (
 	"fmt"
-	"strconv"
+	"maps"
+	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // An Error says what is wrong with a nodeset and where.
@@ -16,16 +16,33 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Empty() {
-		return "the nodeset is empty (an unset variable?); to mean all nodes leave it out"
+		return e.Reason
 	}
-	return fmt.Sprintf("bad nodeset %q, at character %d: %s", e.Text, e.Offset+1, e.Reason)
+	return fmt.Sprintf("bad nodeset %s, at character %d: %s", excerpt(e.Text, e.Offset), e.Offset+1, e.Reason)
 }
 
-// Empty reports whether nothing at all was given where a nodeset must be: a text
-// of blanks, as of a shell's variable that is not set.
-func (e *Error) Empty() bool { return strings.TrimSpace(e.Text) == "" }
+// Empty reports whether nothing at all was given where a nodeset must be: blanks and
+// commas, as of a shell's variables that are not set.
+func (e *Error) Empty() bool { return strings.Trim(e.Text, blanks+",") == "" }
 
-// Parse returns the set that text stands for. An error is an [*Error].
+// excerpt is the text, in quotes, or the part of a long one around the fault.
+func excerpt(text string, at int) string {
+	const most, around = 100, 40
+	if len(text) <= most {
+		return fmt.Sprintf("%q", text)
+	}
+	from, to, before, after := max(0, at-around), min(len(text), at+around), "...", "..."
+	if from == 0 {
+		before = ""
+	}
+	if to == len(text) {
+		after = ""
+	}
+	return before + fmt.Sprintf("%q", text[from:to]) + after
+}
+
+// Parse returns the set that text stands for, which is never empty. An error is an
+// [*Error].
 func Parse(text string) (Set, error) {
 	names, err := Expand(text)
 	if err != nil {
@@ -56,163 +73,60 @@ func ParseAll(texts ...string) (Set, error) {
 }
 
 // Expand returns the names that text stands for as they come, those that are
-// named twice twice. An error is an [*Error].
+// named twice twice; where it has set operators, each once and in order. An error
+// is an [*Error].
 func Expand(text string) ([]string, error) {
 	p := parser{text: text}
-	total := 0
-	var patterns []pattern
-	for {
-		start := p.skipBlanks()
-		pat, err := p.pattern()
-		if err != nil {
-			return nil, err
-		}
-		if total += pat.count(); total > MaxNames {
-			return nil, p.fail(start, "this makes more than %d names", MaxNames)
-		}
-		if n := pat.longest(); n > MaxName {
-			return nil, p.fail(start, "a name of %d bytes, more than %d", n, MaxName)
-		}
-		patterns = append(patterns, pat)
-		p.skipBlanks()
-		if p.pos == len(text) {
-			break
-		}
-		if text[p.pos] != ',' {
-			return nil, p.fail(p.pos, "a comma is missing")
-		}
-		p.pos++
+	terms, total, err := p.terms()
+	if err != nil {
+		return nil, err
 	}
-	names := make([]string, 0, total)
-	for _, pat := range patterns {
-		names = pat.expand(names, "")
+	if !slices.ContainsFunc(terms, func(t term) bool { return t.operator != ',' }) {
+		names := make([]string, 0, total)
+		for _, t := range terms {
+			names = t.pattern.expand(names, "")
+		}
+		return names, nil
 	}
-	return names, nil
-}
-
-// A parser reads text from pos on.
-type parser struct {
-	text string
-	pos  int
-}
-
-func (p *parser) fail(at int, format string, args ...any) error {
-	return &Error{Text: p.text, Offset: at, Reason: fmt.Sprintf(format, args...)}
-}
-
-func (p *parser) skipBlanks() int {
-	for p.pos < len(p.text) && (p.text[p.pos] == ' ' || p.text[p.pos] == '\t') {
-		p.pos++
+	names := evaluate(terms)
+	if len(names) == 0 {
+		return nil, p.fail(0, "no node is left of it")
 	}
-	return p.pos
+	return Of(names...).names, nil
 }
 
-// pattern reads what stands between two commas.
-func (p *parser) pattern() (pattern, error) {
-	var pat pattern
-	for start := p.pos; p.pos < len(p.text); {
-		switch c := p.text[p.pos]; {
-		case c == '[':
-			pieces, err := p.brackets()
-			if err != nil {
-				return nil, err
+// evaluate takes the operators from left to right, as ClusterShell does. Each costs
+// what is to the right of it, however much there is to the left.
+func evaluate(terms []term) []string {
+	have := map[string]struct{}{}
+	for _, t := range terms {
+		names := t.pattern.expand(nil, "")
+		switch t.operator {
+		case ',':
+			for _, name := range names {
+				have[name] = struct{}{}
 			}
-			pat = append(pat, pieces)
-		case c == ']':
-			return nil, p.fail(p.pos, `"]" without "["`)
-		case c == ',' || c == ' ' || c == '\t':
-			return p.named(pat)
-		case !nameByte(c, p.pos == start):
-			char, _ := utf8.DecodeRuneInString(p.text[p.pos:])
-			if p.pos == start {
-				return nil, p.fail(p.pos, "a name cannot begin with %q", char)
+		case '!':
+			for _, name := range names {
+				delete(have, name)
 			}
-			return nil, p.fail(p.pos, "a name cannot have a %q", char)
-		default:
-			at := p.pos
-			for p.pos < len(p.text) && nameByte(p.text[p.pos], false) {
-				p.pos++
+		case '&':
+			both := map[string]struct{}{}
+			for _, name := range names {
+				if _, is := have[name]; is {
+					both[name] = struct{}{}
+				}
 			}
-			pat = append(pat, part{{first: p.text[at:p.pos], last: p.text[at:p.pos]}})
+			have = both
+		case '^':
+			for _, name := range Of(names...).names { // each once
+				if _, is := have[name]; is {
+					delete(have, name)
+				} else {
+					have[name] = struct{}{}
+				}
+			}
 		}
 	}
-	return p.named(pat)
-}
-
-// named refuses a pattern of nothing.
-func (p *parser) named(pat pattern) (pattern, error) {
-	if len(pat) == 0 {
-		return nil, p.fail(p.pos, "a name is missing")
-	}
-	return pat, nil
-}
-
-func nameByte(c byte, first bool) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', isDigit(c), c == '_':
-		return true
-	}
-	return !first && (c == '.' || c == '-')
-}
-
-// brackets reads "[" ranges "]".
-func (p *parser) brackets() (part, error) {
-	open := p.pos
-	length := strings.IndexAny(p.text[open+1:], "[]")
-	if length < 0 || p.text[open+1+length] == '[' {
-		return nil, p.fail(open, `"[" without "]"`)
-	}
-	end := open + 1 + length
-	var made part
-	for p.pos = open; p.pos < end; {
-		p.pos++ // the bracket or comma
-		start := p.skipBlanks()
-		stop := end
-		if comma := strings.IndexByte(p.text[start:end], ','); comma >= 0 {
-			stop = start + comma
-		}
-		s, err := p.span(start, strings.TrimRight(p.text[start:stop], " \t"))
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, s)
-		p.pos = stop
-	}
-	p.pos = end + 1
-	return made, nil
-}
-
-// span reads "7", "1-9" or "1-9/2", which stands at that offset.
-func (p *parser) span(at int, text string) (span, error) {
-	bounds, step, stepped := strings.Cut(text, "/")
-	first, last, ranged := strings.Cut(bounds, "-")
-	if !isNumber(first) || ranged && !isNumber(last) || stepped && !isNumber(step) {
-		return span{}, p.fail(at, "%q is no number and no range such as 1-9", text)
-	}
-	if !ranged {
-		if stepped {
-			return span{}, p.fail(at, "%q has a step but is no range such as 1-9/2", text)
-		}
-		return span{first: first, last: first}, nil
-	}
-	if len(first) != len(last) && (padded(first) || padded(last)) {
-		return span{}, p.fail(at, "the numbers of %q have zeros in front and different widths", text)
-	}
-	s := span{first: first, last: last, step: 1}
-	var err error
-	if s.from, err = strconv.ParseUint(first, 10, 63); err == nil {
-		s.to, err = strconv.ParseUint(last, 10, 63)
-	}
-	if err == nil && stepped {
-		s.step, err = strconv.ParseUint(step, 10, 63)
-	}
-	switch {
-	case err != nil:
-		return span{}, p.fail(at, "a number of %q is too large", text)
-	case s.from > s.to:
-		return span{}, p.fail(at, "the range %q ends before it begins", text)
-	case s.step == 0:
-		return span{}, p.fail(at, "the step of %q is 0", text)
-	}
-	return s, nil
+	return slices.Collect(maps.Keys(have))
 }
