@@ -23,7 +23,8 @@
 // Keys that nobody reads (with the nearest that would be), keys given twice,
 // more than one document, and anchors, aliases, merge keys and tags: a
 // configuration says what it means where it stands. A file is at most [MaxSize]
-// bytes and [MaxDepth] levels deep.
+// bytes and [MaxDepth] levels deep. A nodeset or pattern whose brackets need quotes
+// is refused with what to write, and read all the same to find the other mistakes.
 package strict
 
 import (
@@ -77,6 +78,15 @@ func Parse(name string, data []byte) *Document {
 		return d
 	}
 	file, err := parse(text)
+	if err != nil {
+		if quoted, some := d.quoteMissing(); some {
+			if file, err = parse(quoted); err == nil {
+				for _, doc := range file.Docs {
+					ast.Walk(restored{}, doc)
+				}
+			}
+		}
+	}
 	if err != nil {
 		line, column, message := 1, 1, err.Error()
 		if e, ok := err.(yaml.Error); ok && e.GetToken() != nil {
