@@ -37,6 +37,7 @@ type rights struct {
 
 	stop      context.CancelFunc // ends the following of allocations
 	following sync.WaitGroup
+	outside   outside
 }
 
 // follow keeps the rights up to date until ctx ends.
@@ -59,6 +60,7 @@ func (r *rights) follow(ctx context.Context) {
 			}
 			seen = r.fingerprint()
 		case <-tick.C:
+			r.outside.look(r.authority.Allocations(), r.inForce.Names, r.log)
 			now := r.fingerprint()
 			if r.path == "" || now == seen {
 				continue
@@ -89,6 +91,7 @@ func (r *rights) reload(ctx context.Context) {
 	old := r.inForce
 	r.inForce = fresh
 	r.authority.SetRules(fresh.Access)
+	warn(r.log, fresh, policy)
 	r.log.Info("the configuration is in force", "policy", policy.Name, "views", len(fresh.Access.Views), "admins", len(fresh.Access.Admins))
 	if !reflect.DeepEqual(old.Allocations, fresh.Allocations) {
 		r.endAllocations()

@@ -47,9 +47,11 @@ func (a *app) serve(ctx context.Context, path string, cfg *config.Config) error 
 // serveUntil serves the cluster until ctx ends, which stop makes it do. ready is
 // told where.
 func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *config.Config, ready func([]net.Listener)) error {
-	for _, w := range cfg.Warnings() {
-		a.log.Warn(w)
+	policy, err := policyOf(cfg)
+	if err != nil {
+		return err
 	}
+	warn(a.log, cfg, policy)
 	a.tellNeeds(cfg)
 	keys, err := openKeys(cfg, a.log)
 	if err != nil {

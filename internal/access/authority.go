@@ -67,6 +67,10 @@ func (a *Authority) SetAllocations(all []Allocation) {
 	a.set(a.state.Load().rules, all)
 }
 
+// Allocations are those in force, the same slice until others are. The caller must
+// not change them.
+func (a *Authority) Allocations() []Allocation { return a.state.Load().allocations }
+
 // Scope is what exists for who now.
 func (a *Authority) Scope(who vfs.Identity) *Scope {
 	st, now := a.state.Load(), a.now()

@@ -167,15 +167,16 @@ func load(path string, read func(string) ([]byte, error)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+	var wrong []error
 	c, err := Parse(path, data)
 	if err != nil {
-		return nil, err
+		wrong = append(wrong, err)
 	}
 	files, err := viewFiles(path)
 	if err != nil {
-		return nil, err
+		wrong = append(wrong, err)
 	}
-	var wrong []error
+	var all []access.View
 	for _, file := range files {
 		data, err := read(file)
 		if err != nil {
@@ -186,11 +187,12 @@ func load(path string, read func(string) ([]byte, error)) (*Config, error) {
 		if err != nil {
 			wrong = append(wrong, err)
 		}
-		c.Access.Views = append(c.Access.Views, views...)
+		all = append(all, views...)
 	}
 	if len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
+	c.Access.Views = append(c.Access.Views, all...)
 	return c, nil
 }
 
@@ -198,8 +200,8 @@ func load(path string, read func(string) ([]byte, error)) (*Config, error) {
 // error is a [strict.Errors].
 func Parse(name string, data []byte) (*Config, error) {
 	doc := strict.Parse(name, data)
-	if err := doc.Err(); err != nil {
-		return nil, err
+	if !doc.Parsed() {
+		return nil, doc.Err()
 	}
 	r := reader{name: name, config: Default(), named: make(map[string]strict.Value), reached: make(map[string]string)}
 	r.read(doc.Root())
@@ -209,11 +211,12 @@ func Parse(name string, data []byte) (*Config, error) {
 	return r.config, nil
 }
 
-// Warnings says what in the configuration an admin should know to be unsafe.
+// Warnings says what in the configuration an admin should know to be unsafe, or to be
+// a slip of the pen.
 func (c *Config) Warnings() []string {
-	var warnings []string
+	warnings := c.unknownNodes()
 	if !c.Insecure {
-		return nil
+		return warnings
 	}
 	for _, l := range c.Listen {
 		if isTCP(l) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"path"
 	"strings"
 	"time"
@@ -187,10 +186,7 @@ func (r *reader) nodes(entry strict.Value) {
 			var err error
 			if nodes, err = nodeset.Expand(text); err != nil {
 				fine = false
-				var e *nodeset.Error
-				if errors.As(err, &e) {
-					v.FailAt(e.Offset, "bad nodeset %q: %s", text, e.Reason)
-				}
+				failNodeset(v, text, err, "name the nodes of this entry")
 			}
 		},
 		"address": func(v strict.Value) {

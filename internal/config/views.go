@@ -40,8 +40,8 @@ func viewFiles(config string) ([]string, error) {
 // parseViews reads a file of views.d.
 func parseViews(name string, data []byte) ([]access.View, error) {
 	doc := strict.Parse(name, data)
-	if err := doc.Err(); err != nil {
-		return nil, err
+	if !doc.Parsed() {
+		return nil, doc.Err()
 	}
 	var views []access.View
 	doc.Root().Fields(strict.Fields{"views": func(v strict.Value) { views = readViews(name, v) }})
@@ -107,15 +107,11 @@ func readNodes(v strict.Value) (n access.Nodes) {
 			n.Allocated = true
 		default:
 			set, err := nodeset.Parse(text)
-			var e *nodeset.Error
-			switch {
-			case errors.As(err, &e):
-				v.FailAt(e.Offset, "bad nodeset %q: %s", text, e.Reason)
-			case err != nil:
-				v.Fail("%v", err)
-			default:
-				n.Set = n.Set.Union(set)
+			if err != nil {
+				failNodeset(v, text, err, "write a nodeset, all, or allocated")
+				return
 			}
+			n.Set = n.Set.Union(set)
 		}
 	})
 	return n

@@ -161,12 +161,12 @@ func readNodes(v strict.Value) (Nodes, bool) {
 	n, err := nodesOf(text)
 	var e *nodeset.Error
 	switch {
-	case errors.As(err, &e):
-		v.FailAt(e.Offset, "bad nodeset %q: %s", text, e.Reason)
-	case len(n.set) == 0:
-		v.Fail("there is no node in %q; leave nodes away for all of them", text)
-	default:
+	case err == nil:
 		return n, true
+	case errors.As(err, &e) && !e.Empty():
+		v.FailAt(e.Offset, "bad nodeset %q: %s", text, e.Reason)
+	default:
+		v.Fail("the nodeset %q is empty; leave nodes away for all of them", text)
 	}
 	return Nodes{}, false
 }

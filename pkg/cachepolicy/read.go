@@ -78,8 +78,8 @@ func load(path string, read func(string) ([]byte, error)) (*Policy, error) {
 // ([strict.Errors]).
 func Parse(name string, data []byte) (*Policy, error) {
 	doc := strict.Parse(name, data)
-	if err := doc.Err(); err != nil {
-		return nil, err
+	if !doc.Parsed() {
+		return nil, doc.Err()
 	}
 	var r reader
 	r.read(doc.Root())

@@ -91,6 +91,8 @@ func (s *scanner) scan() {
 	s.literal = -1
 	if s.quote != 0 {
 		s.skipQuoted()
+	} else if s.at(indent) == '-' && isBlank(s.at(indent+1)) {
+		s.depth = 0 // an item of a block: what was open has not been closed
 	}
 	for s.pos < len(s.line) {
 		c := s.line[s.pos]
@@ -143,18 +145,12 @@ func (s *scanner) numbers() bool {
 		!isBlank(s.at(end+1)) && !strings.ContainsRune(",]}:", s.at(end+1))
 }
 
-// closing is where the bracket at an index is closed on this line, or 0.
+// closing is where the bracket at an index is closed on this line, without another in
+// between or a key, or 0.
 func (s *scanner) closing(from int) int {
-	open := 0
-	for i := from; i < len(s.line); i++ {
-		switch s.line[i] {
-		case '[', '{':
-			open++
-		case ']', '}':
-			if open--; open == 0 {
-				return i
-			}
-		}
+	end := slices.IndexFunc(s.line[from+1:], func(r rune) bool { return strings.ContainsRune("[]{}", r) })
+	if end += from + 1; end > from && s.line[end] == s.line[from]+2 && !strings.Contains(string(s.line[from:end]), ": ") {
+		return end
 	}
 	return 0
 }
@@ -170,19 +166,12 @@ scan:
 			break scan
 		case s.depth == 0 && s.pos > start:
 		case c == '[' || c == '{':
-			end := s.closing(s.pos)
-			if end == 0 {
-				break scan
-			}
-			s.pos, brackets = end, true
+			s.pos, brackets = max(s.pos, s.closing(s.pos)), true
 		case s.depth > 0 && (c == ',' && !(brackets && s.joins()) || c == ']' || c == '}'):
 			break scan
 		}
 	}
 	text := strings.TrimRight(string(s.line[start:s.pos]), " \t")
-	if s.pos == start {
-		s.pos++ // an unclosed bracket
-	}
 	if lead || brackets {
 		s.fail(start, text)
 	}

@@ -150,6 +150,10 @@ func tooDeep(lines []string) (line, column int, deep bool) {
 // Root is the document's value.
 func (d *Document) Root() Value { return d.root }
 
+// Parsed reports whether there is something to read, be it wrong in places: Err
+// may have something to say of the file's form already.
+func (d *Document) Parsed() bool { return d.root.node != nil || len(d.errors) == 0 }
+
 // Err is nil, or the Errors found so far in the order of the file.
 func (d *Document) Err() error {
 	if len(d.errors) == 0 {
