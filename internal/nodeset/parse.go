@@ -43,8 +43,12 @@ func excerpt(text string, at int) string {
 
 // Parse returns the set that text stands for, which is never empty. An error is an
 // [*Error].
-func Parse(text string) (Set, error) {
-	names, err := Expand(text)
+func Parse(text string) (Set, error) { return ParseAtMost(MaxNames, text) }
+
+// ParseAtMost is Parse for a reader who has no use for more than most names, and no
+// time to count them: text may have no more of them on all sides of its operators.
+func ParseAtMost(most int, text string) (Set, error) {
+	names, err := expand(min(most, MaxNames), text)
 	if err != nil {
 		return Set{}, err
 	}
@@ -75,8 +79,10 @@ func ParseAll(texts ...string) (Set, error) {
 // Expand returns the names that text stands for as they come, those that are
 // named twice twice; where it has set operators, each once and in order. An error
 // is an [*Error].
-func Expand(text string) ([]string, error) {
-	p := parser{text: text}
+func Expand(text string) ([]string, error) { return expand(MaxNames, text) }
+
+func expand(most int, text string) ([]string, error) {
+	p := parser{text: text, most: most}
 	terms, total, err := p.terms()
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ type term struct {
 type parser struct {
 	text string
 	pos  int
+	most int // names
 
 	// Of the pattern that is read: a range that Slurm and ClusterShell read in two
 	// ways, and whether it has what Slurm does not read, which leaves open whose
@@ -48,7 +49,7 @@ func (p *parser) skip(set string) {
 }
 
 // terms reads the whole text. total is how many names its patterns make, which is
-// at most MaxNames.
+// at most p.most.
 func (p *parser) terms() (terms []term, total int, err error) {
 	for {
 		operator, err := p.operator(len(terms) == 0)
@@ -63,8 +64,8 @@ func (p *parser) terms() (terms []term, total int, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		if total += pat.count(); total > MaxNames {
-			return nil, 0, p.fail(start, "this makes more than %d names", MaxNames)
+		if total += pat.count(); total > p.most {
+			return nil, 0, p.fail(start, "this makes more than %d names", p.most)
 		}
 		if n := pat.longest(); n > MaxName {
 			return nil, 0, p.fail(start, "a name of %d bytes, more than %d", n, MaxName)

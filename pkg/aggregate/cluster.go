@@ -30,6 +30,7 @@ type Cluster struct {
 	store      *cachepolicy.Store
 	streaks    *streaks
 	nameTables *nameTables
+	views      sharedViews
 	room       func(context.Context, int) (func(), error)
 	notes      notes
 	stop       context.CancelFunc

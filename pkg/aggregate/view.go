@@ -27,7 +27,7 @@ type view struct {
 	part map[*node]bool // only these; nil is no limit
 	user *uint32        // only this user's processes; nil is no limit
 	id   uint64         // number of the root directory
-	path string         // from the top: "", "/sets/n[1-3]"
+	path string         // from the top, each name in one spelling: "", "/sets/n[1-3]"
 	deep int            // how many roots it is below the top
 
 	last *atomic.Pointer[reach] // what was seen last
@@ -63,10 +63,12 @@ func (v *view) reach() *reach {
 
 // view is the whole of what who may see, for a reader on that machine.
 func (c *Cluster) view(who vfs.Identity, h host) *view {
-	return &view{c: c, who: who, host: h, id: childID(fnvOffset, ""), last: &atomic.Pointer[reach]{}}
+	return c.views.one(&view{c: c, who: who, host: h, id: childID(fnvOffset, ""), last: &atomic.Pointer[reach]{}})
 }
 
-// below is a part of the view, whose root is found at kind/name.
+// below is a part of the view, whose root is found at kind/name; name is the one
+// spelling of it that counts. The caller sets the limit and gives it to
+// sharedViews.one.
 func (v *view) below(kind, name string) *view {
 	sub := *v
 	sub.last = &atomic.Pointer[reach]{}
@@ -139,8 +141,12 @@ const maxDeep = 4
 
 // set is the view limited to the nodes of a nodeset, all of which must be in it.
 func (v *view) set(expr string) (*view, error) {
-	set, err := nodeset.Parse(expr)
-	if err != nil || v.deep == maxDeep {
+	if v.deep == maxDeep {
+		return nil, syscall.ENOENT
+	}
+	// Each name must be a node; names may come twice, or be taken away.
+	set, err := nodeset.ParseAtMost(1000+4*len(v.nodes()), expr)
+	if err != nil {
 		return nil, syscall.ENOENT
 	}
 	part := map[*node]bool{}
@@ -153,7 +159,7 @@ func (v *view) set(expr string) (*view, error) {
 	}
 	sub := v.below("sets", set.String())
 	sub.part = part
-	return sub, nil
+	return v.c.views.one(sub), nil
 }
 
 // ofUser is the view limited to the processes of one user, who must be one it
@@ -163,9 +169,10 @@ func (v *view) ofUser(name string) (*view, error) {
 	if !ok || !v.sees(uid) || v.deep == maxDeep {
 		return nil, syscall.ENOENT
 	}
-	sub := v.below("users", name)
+	sub := v.below("users", v.c.users.UserName(uid))
+	sub.path = v.path + "/users/" + strconv.FormatUint(uint64(uid), 10) // a name may have anything in it
 	sub.user = &uid
-	return sub, nil
+	return v.c.views.one(sub), nil
 }
 
 // at is the view of the root at that path below this one.
