@@ -68,7 +68,8 @@ type Config struct {
 	Policy *cachepolicy.Policy
 	// Timeouts bound each exchange.
 	Timeouts Timeouts
-	// CgroupNode puts the node before each path of <pid>/cgroup.
+	// CgroupNode puts the paths of <pid>/cgroup of all nodes but the head below
+	// <node>.slice.
 	CgroupNode bool
 	// Proc is the head's native procfs as this process sees it (default /proc).
 	Proc string

@@ -1,22 +1,20 @@
 package aggregate
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/cgroup"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// jobsTable is cluster/jobs: which process is part of which job of Slurm's, by its
-// cgroup; a line a process that is, its gpid and the job's number.
+// jobsTable is cluster/jobs: which process is part of which job of a batch system, by its
+// cgroup; a line a process that is, its gpid and the job as cgroup.Place has it.
 func (v *view) jobsTable(ctx context.Context) []byte {
 	table := []byte("GPID JOB\n")
 	type part struct {
@@ -52,7 +50,8 @@ func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l l
 	if err != nil {
 		return nil, l, err
 	}
-	m := v.c.mapping(n, r.t.Facts(), v.host)
+	m := *v.c.mapping(n, r.t.Facts(), v.host)
+	m.CgroupSlice = "" // a job counts from the root of its node only
 	for i := range r.t.Len() {
 		if !r.has(i) || !v.sees(r.t.UID(i)) || v.denies(strconv.Itoa(int(r.t.PID(i))), "cgroup") {
 			continue
@@ -68,15 +67,15 @@ func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l l
 		} else {
 			p := r.t.Proc(i)
 			proc := newProcess(n, PID(p.PID), p.ID, p.UID)
-			proc.m = m
+			proc.m = &m
 			text, err = vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
 			if notGone(err) != nil {
 				l.unread++
 				l.why = cmp.Or(l.why, err)
 			}
 		}
-		if job := slurmJob(text); job != "" {
-			lines = fmt.Appendf(lines, "%d %s\n", g, job)
+		if p := cgroup.Parse(text); p.Job != "" {
+			lines = fmt.Appendf(lines, "%d %s\n", g, p.Job)
 		}
 	}
 	return lines, l, nil
@@ -134,20 +133,4 @@ func (c *cgroups) tidy(now time.Time) {
 	if h := c.held.Load(); h != nil && !now.Before(h.until) {
 		c.held.CompareAndSwap(h, nil)
 	}
-}
-
-// jobInPath finds a job in the path of a cgroup: /slurm/uid_1000/job_42/step_0 with
-// cgroup v1, /system.slice/slurmstepd.scope/job_42/step_0/user/task_0 with v2; see
-// cgroups in Slurm's documentation.
-var jobInPath = regexp.MustCompile(`/slurm[^\n]*/job_([0-9]{1,10})(?:/|\n|$)`)
-
-// slurmJob is the number of the job that a cgroup file tells of, "" for none.
-func slurmJob(cgroup []byte) string {
-	if !bytes.Contains(cgroup, []byte("/job_")) {
-		return ""
-	}
-	if m := jobInPath.FindSubmatch(cgroup); m != nil {
-		return strings.TrimLeft(string(m[1]), "0")
-	}
-	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/cgroup"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -158,8 +159,8 @@ func (k *clock) mapFor(c *Cluster, n *node, h host) *rewrite.Map {
 		HzFrom:     int64(k.facts.Hz), HzTo: h.hz,
 		PageFrom: int64(k.facts.PageSize), PageTo: h.pageSize,
 	}
-	if c.cfg.CgroupNode {
-		m.CgroupNode = string(n.name)
+	if c.cfg.CgroupNode && n.index != 0 {
+		m.CgroupSlice = string(cgroup.AppendSlice(nil, string(n.name)))
 	}
 	if len(k.maps) >= maxMaps {
 		clear(k.maps)

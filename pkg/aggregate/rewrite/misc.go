@@ -1,29 +1,20 @@
 package rewrite
 
-import "bytes"
+import (
+	"bytes"
 
-// Cgroup puts the node before every path of /proc/<pid>/cgroup: lines of the
-// form "hierarchy:controllers:path", see cgroups(7).
+	"github.com/aggrfs/aggrfs/internal/cgroup"
+)
+
+// Cgroup puts the paths of /proc/<pid>/cgroup below the slice of their node: see
+// cgroup.AppendBelow.
 func Cgroup(m *Map, dst, src []byte) ([]byte, bool) {
-	if m.CgroupNode == "" {
+	if m.CgroupSlice == "" {
 		return append(dst, src...), true
 	}
 	for len(src) > 0 {
 		line, rest, found := bytes.Cut(src, newline)
-		path := 0
-		for colons := 0; path < len(line) && colons < 2; path++ {
-			if line[path] == ':' {
-				colons++
-			}
-		}
-		dst = append(dst, line[:path]...)
-		if path < len(line) {
-			dst = append(dst, '/')
-			dst = append(dst, m.CgroupNode...)
-			if string(line[path:]) != "/" {
-				dst = append(dst, line[path:]...)
-			}
-		}
+		dst = cgroup.AppendBelow(dst, m.CgroupSlice, line)
 		if found {
 			dst = append(dst, '\n')
 		}

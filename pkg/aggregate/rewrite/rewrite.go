@@ -37,9 +37,9 @@ type Map struct {
 	// PageFrom and PageTo are the node's and the reader's page size in bytes.
 	PageFrom, PageTo int64
 
-	// CgroupNode is put before every cgroup path as "/<CgroupNode>"; empty
+	// CgroupSlice is the slice that every cgroup path is put below, "n1.slice"; empty
 	// leaves them alone.
-	CgroupNode string
+	CgroupSlice string
 }
 
 // A Func appends the rewritten src to dst. It reports false if src has not the

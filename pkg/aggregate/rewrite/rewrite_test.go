@@ -13,7 +13,7 @@ func testMap() *Map {
 		PID:        func(n int64) int64 { return 120000000 + n },
 		StartShift: 500,
 		HzFrom:     100, HzTo: 100, PageFrom: 4096, PageTo: 4096,
-		CgroupNode: "n12",
+		CgroupSlice: "n12.slice",
 	}
 }
 
@@ -50,7 +50,10 @@ func TestFiles(t *testing.T) {
 			in:  "Name:\ta\\nPid:\t3\nTgid:\t7\nNgid:\t0\nPid:\t8\nPPid:\t1\nTracerPid:\t9\nNStgid:\t7\t1\nNSpid:\t8\t2\nNSpgid:\t7\nNSsid:\t0\nVmRSS:\t 12 kB\n",
 			out: "Name:\ta\\nPid:\t3\nTgid:\t120000007\nNgid:\t0\nPid:\t120000008\nPPid:\t120000001\nTracerPid:\t120000009\nNStgid:\t120000007\t1\nNSpid:\t120000008\t2\nNSpgid:\t120000007\nNSsid:\t0\nVmRSS:\t 12 kB\n"},
 		{name: "status that lies", f: Status, in: "Pid:\t99999999\nTgid:\tx\n", out: "Pid:\t0\nTgid:\t0\n"},
-		{name: "cgroup", f: Cgroup, in: "4:memory:/a:b/c\n1:name=systemd:/\n0::/x\n", out: "4:memory:/n12/a:b/c\n1:name=systemd:/n12\n0::/n12/x\n"},
+		{name: "cgroup", f: Cgroup, in: "4:memory:/a:b/c\n3:pids:/\n0::/system.slice/x.service\n", out: "4:memory:/n12.slice/a:b/c\n3:pids:/n12.slice\n0::/n12.slice/system.slice/x.service\n"},
+		{name: "cgroup in no slice", f: Cgroup, in: "1:name=systemd:/\n0::/init.scope\n", out: "1:name=systemd:/n12.slice/-.slice\n0::/n12.slice/-.slice/init.scope\n"},
+		{name: "cgroup out of a namespace", f: Cgroup, in: "4:memory:/../..\n0::/../../user.slice\n", out: "4:memory:/n12.slice\n0::/n12.slice/user.slice\n"},
+		{name: "cgroup that lies", f: Cgroup, in: "0::x\n:\n\n0:/y", out: "0::x\n:\n\n0:/y"},
 		{name: "children", f: Children, in: "7 8 ", out: "120000007 120000008 "},
 		{name: "no children", f: Children},
 		{name: "children that lie", f: Children, in: "x ", bad: true},
