@@ -63,8 +63,8 @@ say which. PID and PPID are global pids; TIME is processor time, RSS in KiB, STA
 UTC. "aux", -e, -f and -A may be given as to ps.
 
 Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid
-(the pid on the node), ppid, user, stat, time, rss, start, args, job (Slurm's, by the
-process's cgroup; it takes as long again).`,
+(the pid on the node), ppid, user, stat, time, rss, start, args, job (of Slurm, PBS,
+Torque or LSF, by the process's cgroup; it takes as long again).`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -16,7 +16,7 @@
 //	  - {nodes: plan9, address: "unix:/run/plan9.sock", kind: 9p2000, aname: "", uname: none}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
 //	policy: ""                                 # the cache policy, a file; "" is the built-in one
-//	cgroup_node: true                          # paths in <pid>/cgroup begin with /<node>
+//	cgroup_node: true                          # paths in <pid>/cgroup of other nodes begin with /<node>.slice
 //	proc: /proc                                # this machine's procfs
 //	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed

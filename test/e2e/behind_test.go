@@ -50,6 +50,9 @@ func TestBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if out := run("exec", "--config", top, "--", "cat", fmt.Sprintf("/proc/%d%07d/cgroup", i+1, pid)); strings.Count(out, n.Name+".slice") != strings.Count(out, "\n") {
+			t.Errorf("cgroup of a process, of which each path is to begin with %s once:\n%s", n.Name, out)
+		}
 		if out := run("exec", "--config", top, "--", "sh", "-c", fmt.Sprintf("cat /proc/%d%07d/environ | wc -c; readlink /proc/%[1]d%07[2]d/exe; cat /proc/nodes/%s/sys/kernel/hostname", i+1, pid, n.Name)); !strings.HasSuffix(out, "\n"+n.Name+"\n") || !strings.Contains(out, "sleep") {
 			t.Errorf("files of a process are %q", out)
 		}
