@@ -136,6 +136,9 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err != nil && isPID && pid <= rewrite.MaxPID && r.native.callerPID(ctx) == PID(pid) {
 		return r.native.link(childID(r.id, name), name), nil
 	}
+	if vfs.Errno(err) == syscall.ENOENT && isPID && pid == 1 {
+		return r.native.initProcess(ctx, r.id)
+	}
 	return n, err
 }
 

@@ -124,6 +124,28 @@ func (n *native) ownLink(parent uint64, name string) *link {
 	return l
 }
 
+// initProcess is the directory of pid 1 in a root that does not have it, for programs on
+// this machine: it can be walked, is not listed, and has nothing but a link to the native
+// cgroup file, which the kernel opens with the reader's own rights. libsystemd takes the
+// path in it off the path of any other process, and without it tells nothing of any.
+func (n *native) initProcess(ctx context.Context, parent uint64) (vfs.Node, error) {
+	if _, ok := vfs.CallerOf(ctx); !ok {
+		return nil, syscall.ENOENT
+	}
+	d := &madeDir{made: n.made, id: childID(parent, "1")}
+	d.keep = 0 // to others it may be the process
+	d.walk = func(_ context.Context, name string) (vfs.Node, error) {
+		if name != "cgroup" {
+			return nil, syscall.ENOENT
+		}
+		return n.link(childID(d.id, name), "1/cgroup"), nil
+	}
+	d.list = func(context.Context) ([]vfs.DirEntry, error) {
+		return []vfs.DirEntry{namedEntry(d.id, "cgroup", vfs.TypeLink)}, nil
+	}
+	return d, nil
+}
+
 // ownEntry is the entry of the reader's own process, where they are known, for a
 // listing without any other: ps and top take a /proc without processes for broken.
 func (n *native) ownEntry(ctx context.Context, parent uint64) []vfs.DirEntry {

@@ -89,6 +89,9 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 	if g <= rewrite.MaxPID && r.v.c.native.mayBeCaller(ctx, r.v.who, PID(g)) {
 		return r.v.c.native.link(childID(r.v.id, g.String()), g.String()), nil
 	}
+	if g == 1 {
+		return r.v.c.native.initProcess(ctx, r.v.id)
+	}
 	return nil, syscall.ENOENT
 }
 

@@ -129,8 +129,42 @@ func TestOwnProcess(t *testing.T) {
 			t.Errorf("%s without a caller: %v", name, err)
 		}
 	}
-	if _, err := root.Walk(ctx, "1"); vfs.Errno(err) != syscall.ENOENT {
+	if _, err := root.Walk(ctx, strconv.Itoa(sleeper(t, 0))); vfs.Errno(err) != syscall.ENOENT {
 		t.Errorf("somebody else's: %v", err)
+	}
+}
+
+// Pid 1 of this machine is, in a view without it, a directory with one link, for programs
+// on this machine; it is not listed.
+func TestInitProcess(t *testing.T) {
+	c := newTestCluster(t, Config{Native: "/aside"}, "n1")
+	root := rootOf(t, c, vfs.Root, "/sets/n1")
+	ctx := vfs.WithCaller(t.Context(), vfs.Caller{TID: uint32(syscall.Gettid())})
+	n, err := root.Walk(ctx, "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := n.(vfs.Dir)
+	if all := names(t, dir); !slices.Equal(all, []string{"cgroup"}) {
+		t.Errorf("it has %v", all)
+	}
+	for _, name := range []string{"stat", "status", "environ", "exe", "task", "root"} {
+		if _, err := dir.Walk(ctx, name); vfs.Errno(err) != syscall.ENOENT {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	link, err := dir.Walk(ctx, "cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to, err := link.(vfs.Link).Readlink(ctx); to != "/aside/1/cgroup" || err != nil {
+		t.Errorf("cgroup -> %q, %v", to, err)
+	}
+	if slices.Contains(names(t, root), "1") {
+		t.Error("it is listed")
+	}
+	if n, err := rootOf(t, c, vfs.Root, "").Walk(ctx, "1"); err != nil || len(names(t, n.(vfs.Dir))) < 10 {
+		t.Errorf("where it is part of the view: %v, %v", n, err)
 	}
 }
 

@@ -173,6 +173,21 @@ func TestCgroups(t *testing.T) {
 	}
 	each := len(places)
 	compare("exec", s.onAll("ps", "-eo", systemdColumns), 3*each)
+	compare("exec --nodes", s.onTree("ps", "-eo", systemdColumns), 2*each)
+	alone, err := output(exec.Command(filepath.Join(bin, "aggrfs"), "exec", "--config", s.config, "--nodes", "n[1-2]", "--", "ps", "-eo", systemdColumns))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare("exec without a server", alone, 2*each)
+	t.Run("own", func(t *testing.T) {
+		s.t = t
+		s.openToAll()
+		out, err := s.asUser(alice, "exec", "--server", s.server, "--", "ps", "-eo", systemdColumns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare("alice's exec", out, each)
+	})
 
 	// The path begins with the node, but for the head's.
 	for line := range strings.Lines(s.onAll("ps", "-o", "pid=,cgroup:1000=", "-p", strings.Join(slices.Collect(maps.Keys(jobs)), ","))) {
