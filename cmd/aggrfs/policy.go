@@ -122,7 +122,7 @@ often it was given out.`,
 					return err
 				}
 			}
-			if set, err := nodeset.Parse(node); node != "" && (err != nil || set.Len() != 1) {
+			if set, err := nodeset.Parse(node); node != "" && (err != nil || set.Len() != 1 || !set.Contains(node)) {
 				return errors.New("--node takes the name of one node")
 			}
 			e, err := p.Explain(node, args[0])

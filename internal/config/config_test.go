@@ -260,6 +260,8 @@ func FuzzParse(f *testing.F) {
 	f.Add(example)
 	f.Add([]byte("version: 1\nnodes: [{nodes: \"n[1-2\", address: x}]\n<<: {a: *b}\n? x\n: !!str y\n"))
 	f.Add([]byte("- - - a: [b, {c: \"d\"}]\n---\n..."))
+	f.Add([]byte("version: 1\nnodes:\n- {nodes: n[1-3],m[4-, address: \"unix:/%s\"}\nviews: [{users: *, nodes: [a, n[1]x]}]\n"))
+	f.Add([]byte("a: |\n  {b[1]\n? {c: [1]d, 'e\n f[2]': @g, # {\n- h: %i"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := config.Parse("f", data)
 		if (c == nil) == (err == nil) {

@@ -145,11 +145,6 @@ func (g generator) name() string {
 	return s
 }
 
-// separator is what may stand between two names.
-func (g generator) separator() string {
-	return g.one(",", ",", ",", ", ", " ", "\n", ",,", " , ,", "\t")
-}
-
 // TestNames expands random names beside both programs. What both take in one
 // meaning is taken; where they differ, Slurm's meaning is; what one takes is taken
 // in its meaning or refused.
