@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/aggrfs/aggrfs/internal/command"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 )
 
@@ -17,6 +18,7 @@ func main() {
 	// What others see of the process is its first thread: that one lends its rights
 	// to nobody (package procfs9p).
 	runtime.LockOSThread()
-	nsexec.Stage() // does not return in the processes that exec starts
+	nsexec.Stage()  // does not return in the processes that exec starts
+	command.Stage() // nor in those that run a command of the configuration
 	os.Exit(run(os.Args[1:]))
 }

@@ -1,0 +1,293 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A User is whom a command runs as.
+type User struct {
+	UID, GID uint32
+	Groups   []uint32 // supplementary ones
+}
+
+// Nobody is whom a command runs as that has no user in a program that runs as root:
+// the user who owns nothing.
+var Nobody = User{UID: 65534, GID: 65534}
+
+// A Spec is a command and how it is run.
+type Spec struct {
+	// Argv is the program, by an absolute path, and its arguments. The program must be
+	// one that only root or this program's user can have written (package trusted).
+	Argv []string
+	// User is whom it runs as; nil is this program's own user, or Nobody where that is
+	// root. Another one than this program's takes CAP_SETUID and CAP_SETGID.
+	User *User
+	// Env is its whole environment.
+	Env []string
+	// Timeout is how long it may run. It must not be 0.
+	Timeout time.Duration
+	// MaxOutput is how many bytes it may print. It must not be 0.
+	MaxOutput int
+}
+
+// Output is what a command printed.
+type Output struct {
+	Stdout []byte
+	// Complaint is the beginning of its standard error, on one line and escaped.
+	Complaint string
+}
+
+// maxComplaint bounds what is kept of standard error, in bytes.
+const maxComplaint = 1000
+
+// order is what the supervisor and the last process are told.
+type order struct {
+	Argv []string
+	Env  []string
+	User User
+}
+
+// verdict is what the supervisor says when nothing is left.
+type verdict struct {
+	Failed string // why the program was not started; "" if it was
+	Exit   int    // its status
+	Signal int    // what killed it; 0 is nothing
+	Killed bool   // the supervisor ended it
+}
+
+// Run runs a command that must end with status 0. It returns when nothing of the
+// command is left, see the package comment; ctx ends it. It may be called
+// concurrently.
+func Run(ctx context.Context, s Spec) (Output, error) {
+	fail := func(format string, args ...any) error {
+		return &Error{Argv: s.Argv, Brief: fmt.Sprintf(format, args...)}
+	}
+	who := s.who()
+	if err := mayBecome(who); err != nil {
+		return Output{}, fail("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	sup, err := startSupervisor(order{s.Argv, s.Env, who})
+	if err != nil {
+		return Output{}, fail("its supervisor cannot be started: %v", err)
+	}
+	tooMuch := make(chan struct{})
+	out, errOut := &bounded{max: s.MaxOutput, over: tooMuch}, &bounded{max: maxComplaint}
+	ended := make(chan error, 1)
+	go func() { ended <- sup.wait(out, errOut) }()
+	var stopped error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		stopped = fail("no end after %v", s.Timeout)
+		if ctx.Err() != context.DeadlineExceeded {
+			stopped = fail("%v", ctx.Err())
+		}
+	case <-tooMuch:
+		stopped = fail("it prints more than %d bytes", s.MaxOutput)
+	}
+	sup.stop()
+	if stopped != nil {
+		err = <-ended
+	}
+	got := Output{out.b.Bytes(), complaint(errOut.b.String())}
+	select {
+	case <-tooMuch: // and then it ended
+		stopped = fail("it prints more than %d bytes", s.MaxOutput)
+	default:
+	}
+	v := sup.verdict
+	switch {
+	case stopped != nil:
+		err = stopped
+	case err != nil:
+		err = fail("its supervisor ended unasked, and what it started may be left: %v", err)
+	case v.Failed != "":
+		err = fail("%s", v.Failed)
+	case v.Signal != 0:
+		err = fail("killed by %v", unix.SignalName(syscall.Signal(v.Signal)))
+	case v.Exit != 0:
+		err = fail("exited %d", v.Exit)
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		e.Complaint = got.Complaint
+		return Output{}, e
+	}
+	return got, nil
+}
+
+// who is whom the command runs as.
+func (s Spec) who() User {
+	switch {
+	case s.User != nil:
+		return *s.User
+	case os.Geteuid() == 0:
+		return Nobody
+	}
+	return own()
+}
+
+// own is this process's user.
+func own() User {
+	u := User{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+	groups, _ := os.Getgroups() // fails for no reason that is known
+	for _, g := range groups {
+		u.Groups = append(u.Groups, uint32(g))
+	}
+	return u
+}
+
+// isOwn reports whether who is this process's user, for whom nothing need be
+// changed. Which groups that one should have is not looked at if they cannot be
+// changed.
+func isOwn(who User) bool {
+	mine := own()
+	return who.UID == mine.UID && who.GID == mine.GID && (slices.Equal(who.Groups, mine.Groups) || !hasCap(unix.CAP_SETGID))
+}
+
+// mayBecome says early and plainly what could only fail later.
+func mayBecome(who User) error {
+	switch {
+	case isOwn(who):
+		return nil
+	case who.UID == 0:
+		return fmt.Errorf("it may not run as root where aggrfs runs as uid %d", os.Geteuid())
+	case !hasCap(unix.CAP_SETUID) || !hasCap(unix.CAP_SETGID):
+		return fmt.Errorf("aggrfs runs as uid %d and may not become uid %d for it: give it CAP_SETUID and CAP_SETGID, or name no user", os.Geteuid(), who.UID)
+	}
+	return nil
+}
+
+// hasCap reports whether this thread has a capability in effect.
+func hasCap(number int) bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return false
+	}
+	return data[number/32].Effective>>(number%32)&1 == 1
+}
+
+// A supervisor is the process that runs a command.
+type supervisor struct {
+	cmd         *exec.Cmd
+	hold        *os.File // closed to end it
+	report      *os.File // where its verdict comes from
+	out, errOut *os.File // where the command prints
+	verdict     verdict  // set when wait has returned
+}
+
+// startSupervisor starts one that is told o.
+func startSupervisor(o order) (*supervisor, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	var pipes [4][2]*os.File
+	closeAll := func(end int) {
+		for _, p := range pipes {
+			if p[end] != nil {
+				p[end].Close()
+			}
+		}
+	}
+	for i := range pipes {
+		if pipes[i][0], pipes[i][1], err = os.Pipe(); err != nil {
+			closeAll(0)
+			closeAll(1)
+			return nil, err
+		}
+	}
+	// The end that this process keeps of the first is the one that is written to.
+	pipes[0][0], pipes[0][1] = pipes[0][1], pipes[0][0]
+	s := &supervisor{hold: pipes[0][0], report: pipes[1][0], out: pipes[2][0], errOut: pipes[3][0]}
+	s.cmd = &exec.Cmd{
+		Path: "/proc/self/exe", Args: []string{supervisorName}, Dir: "/", Env: []string{},
+		Stdout: pipes[2][1], Stderr: pipes[3][1], ExtraFiles: []*os.File{pipes[0][1], pipes[1][1]},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if os.Geteuid() != 0 && !isOwn(o.User) {
+		// They would be lost by the execve of a process that is not root's.
+		s.cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}
+	}
+	err = s.cmd.Start()
+	closeAll(1)
+	if err != nil {
+		closeAll(0)
+		return nil, err
+	}
+	go func() {
+		// One that ends without reading all is found out by wait.
+		_, _ = s.hold.Write(append(text, '\n'))
+	}()
+	return s, nil
+}
+
+// stop has it end the command. It may be called more than once.
+func (s *supervisor) stop() { s.hold.Close() }
+
+// wait takes what the command prints until all of it has ended.
+func (s *supervisor) wait(out, errOut *bounded) error {
+	defer s.stop()
+	copied := make(chan struct{}, 2)
+	for from, to := range map[*os.File]*bounded{s.out: out, s.errOut: errOut} {
+		go func() {
+			_, _ = io.Copy(to, from) // it ends when nobody can write there any more
+			copied <- struct{}{}
+		}()
+	}
+	decodeErr := json.NewDecoder(s.report).Decode(&s.verdict)
+	s.report.Close()
+	err := s.cmd.Wait()
+	if decodeErr == nil {
+		err = nil
+	} else if err == nil {
+		err = decodeErr
+	}
+	if err != nil {
+		// Its children may hold the pipes for ever.
+		s.out.Close()
+		s.errOut.Close()
+	}
+	<-copied
+	<-copied
+	s.out.Close()
+	s.errOut.Close()
+	return err
+}
+
+// bounded keeps the first max bytes and takes the rest, too.
+type bounded struct {
+	b    bytes.Buffer
+	max  int
+	over chan struct{} // closed when there is more; may be nil
+	full bool
+}
+
+// Write implements io.Writer.
+func (w *bounded) Write(p []byte) (int, error) {
+	room := w.max - w.b.Len()
+	if len(p) <= room {
+		return w.b.Write(p)
+	}
+	w.b.Write(p[:room])
+	if !w.full && w.over != nil {
+		close(w.over)
+	}
+	w.full = true
+	return len(p), nil
+}

@@ -1,0 +1,231 @@
+package command
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/privs"
+)
+
+// The names that this program is started under as one of the other two.
+const (
+	supervisorName = "aggrfs-command-supervisor"
+	becomeName     = "aggrfs-command"
+)
+
+// The descriptors of both, behind the usual three: where they are told what to do,
+// and where they say what came of it.
+const (
+	orderFD  = 3
+	reportFD = 4
+)
+
+// Stage is to be called first thing in main. In a process that Run started it does
+// that process' work and does not return; in any other it does nothing.
+func Stage() {
+	// Ids and capabilities are a thread's, and so is the death signal.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	switch os.Args[0] {
+	case supervisorName:
+		os.Exit(supervise())
+	case becomeName:
+		os.Exit(become())
+	}
+}
+
+// supervise runs the command and ends all of it.
+func supervise() int {
+	syscall.CloseOnExec(orderFD)
+	syscall.CloseOnExec(reportFD)
+	told, report := os.NewFile(orderFD, "order"), os.NewFile(reportFD, "report")
+	say := func(v verdict) int {
+		if json.NewEncoder(report).Encode(v) != nil {
+			return 1
+		}
+		return 0
+	}
+	in := bufio.NewReader(told)
+	line, err := in.ReadBytes('\n')
+	var o order
+	if err == nil {
+		err = json.Unmarshal(line, &o)
+	}
+	if err != nil {
+		return 1 // who started this one is gone
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return say(verdict{Failed: fmt.Sprintf("prctl PR_SET_CHILD_SUBREAPER: %v", err)})
+	}
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, unix.SIGCHLD)
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGPIPE)
+	other := !isOwn(o.User)
+	pid, failed, err := startBecome(line)
+	if err != nil {
+		return say(verdict{Failed: err.Error()})
+	}
+	if err := shrink(o.User, other); err != nil {
+		// Nothing else can end it; it ends with its parent.
+		return say(verdict{Failed: "its supervisor cannot give up its rights: " + err.Error()})
+	}
+	gone := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // until Run closes it, or the process is gone that does
+		close(gone)
+	}()
+	c := children{first: pid}
+	c.end(changed, gone)
+	v := verdict{Failed: <-failed, Killed: c.killed}
+	switch {
+	case v.Failed != "":
+	case c.status.Signaled():
+		v.Signal = int(c.status.Signal())
+	default:
+		v.Exit = c.status.ExitStatus()
+	}
+	return say(v)
+}
+
+// startBecome starts the process that becomes the command. What it says if it cannot
+// comes on failed, "" once it is the command.
+func startBecome(order []byte) (pid int, failed <-chan string, err error) {
+	var pipes [2][2]*os.File
+	for i := range pipes {
+		if pipes[i][0], pipes[i][1], err = os.Pipe(); err != nil {
+			return 0, nil, err
+		}
+	}
+	pid, err = syscall.ForkExec("/proc/self/exe", []string{becomeName}, &syscall.ProcAttr{
+		Dir: "/", Env: []string{}, Files: []uintptr{0, 1, 2, pipes[0][0].Fd(), pipes[1][1].Fd()},
+	})
+	pipes[0][0].Close()
+	pipes[1][1].Close()
+	if err != nil {
+		return 0, nil, err
+	}
+	why := make(chan string, 1)
+	go func() {
+		_, _ = pipes[0][1].Write(order) // one that ends before it has read says so itself
+		pipes[0][1].Close()
+		text, _ := io.ReadAll(io.LimitReader(pipes[1][0], 4096))
+		why <- string(text)
+	}()
+	return pid, why, nil
+}
+
+// shrink leaves this process, whose first thread alone sends signals, the right to
+// signal the command and no other: the effective user id of it, and no capability.
+func shrink(who User, other bool) error {
+	return privs.DropThread(func() error {
+		if !other {
+			return nil
+		}
+		return setIDs(who, func(id uint32) (r, e, s int) { return noChange, int(id), noChange })
+	})
+}
+
+// children are this process's: the command, what it started, and what that left
+// behind.
+type children struct {
+	first  int // the command
+	status unix.WaitStatus
+	over   bool // the command has ended
+	killed bool // it was killed here
+}
+
+// killAgain is how long children that were killed are waited for before others are
+// looked for.
+const killAgain = 20 * time.Millisecond
+
+// end returns when there are none any more. They are left alone until the command has
+// ended or gone is closed. changed tells of SIGCHLD.
+func (c *children) end(changed <-chan os.Signal, gone <-chan struct{}) {
+	for {
+		if none := c.reap(); none {
+			return
+		}
+		select {
+		case <-gone:
+			c.killed, gone = !c.over, nil
+		default:
+		}
+		if !c.over && gone != nil {
+			select {
+			case <-changed:
+			case <-gone:
+				c.killed, gone = true, nil
+			}
+			continue
+		}
+		// None can have another's number: they are reaped here.
+		for _, pid := range childPIDs() {
+			_ = unix.Kill(pid, unix.SIGKILL) // one that is gone is reaped next
+		}
+		select {
+		case <-changed:
+		case <-time.After(killAgain):
+		}
+	}
+}
+
+// reap takes all that have ended, and reports whether there is none left.
+func (c *children) reap() (none bool) {
+	for {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return true // ECHILD
+		case pid == 0:
+			return false
+		case pid == c.first:
+			c.status, c.over = status, true
+		}
+	}
+}
+
+// childPIDs are the children of this process. The kernel tells them thread by thread
+// where it is built with CONFIG_PROC_CHILDREN, and else one has to look through all
+// processes for them.
+func childPIDs() (pids []int) {
+	lists, _ := filepath.Glob("/proc/self/task/*/children") // the pattern is good
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) // of a thread that has ended there is none
+		for f := range strings.FieldsSeq(string(text)) {
+			if pid, err := strconv.Atoi(f); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	if len(lists) > 0 {
+		return pids
+	}
+	self := strconv.Itoa(os.Getpid())
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, _ := os.ReadFile(path)
+		// The name may hold anything; behind it come the state and the parent.
+		_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == self {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
