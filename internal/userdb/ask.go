@@ -2,6 +2,7 @@ package userdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -109,7 +110,11 @@ func (d *DB) lead(ctx context.Context, q question, c *call) {
 	}
 	age := d.cfg.Age
 	if err != nil {
-		err, age = fmt.Errorf("%v: %w", q, err), d.cfg.UnknownAge
+		age = d.cfg.FailedAge
+		if errors.Is(err, ErrUnknown) {
+			age = d.cfg.UnknownAge
+		}
+		err = fmt.Errorf("%v: %w", q, err)
 	}
 	c.kept = kept{answer: a, err: err, expires: d.cfg.Now().Add(age)}
 	c.abandoned = false

@@ -14,7 +14,7 @@ import (
 )
 
 func TestKept(t *testing.T) {
-	f := newFake(t, Config{Age: time.Minute, UnknownAge: 10 * time.Second}, directory)
+	f := newFake(t, Config{Age: time.Minute, UnknownAge: 10 * time.Second, FailedAge: 2 * time.Second}, directory)
 	ctx := t.Context()
 	ask := func() {
 		t.Helper()
@@ -31,7 +31,7 @@ func TestKept(t *testing.T) {
 	for _, step := range []struct {
 		after time.Duration
 		runs  int // in all
-	}{{0, 3}, {9 * time.Second, 3}, {2 * time.Second, 5}, {60 * time.Second, 8}} {
+	}{{0, 3}, {1 * time.Second, 3}, {1 * time.Second, 4}, {9 * time.Second, 6}, {60 * time.Second, 9}} {
 		f.clock.add(step.after)
 		ask()
 		if asked := f.asked(t); len(asked) != step.runs {

@@ -12,8 +12,8 @@
 // # Freshness
 //
 // Answers are kept for a while, a bounded number of them: who somebody is for
-// Config.Age, that there is nobody of that name, or that the question failed, for
-// the shorter Config.UnknownAge. Who asks what is being asked already waits for
+// Config.Age, that there is nobody of that name for the shorter Config.UnknownAge,
+// and that the question failed for the still shorter Config.FailedAge. Who asks what is being asked already waits for
 // that answer.
 //
 // # Failure
@@ -21,7 +21,10 @@
 // A name that nobody has is ErrUnknown. Any other error is a failure to find out,
 // and nothing follows from it. (getent cannot tell the two apart where a source
 // is out of reach and nsswitch.conf lets it go on: that is ErrUnknown, too.) A
-// question takes at most Config.Timeout, the wait for its turn included.
+// question takes at most Config.Timeout, the wait for its turn included (and a second
+// more where getent cannot be ended). A name service that leaves two questions in a
+// row without an answer is not asked for Config.FailedAge: what is not kept fails at
+// once then, so that a list of a hundred users does not take a hundred timeouts.
 //
 // Names come from anywhere, a network too. One that could be taken for an option
 // or for a number, or that cannot be in the user database, is ErrUnknown without

@@ -34,31 +34,15 @@ const (
 	exitNotFound   = 2
 )
 
-// getent asks getent(1).
+// getent asks getent(1) for one entry.
 func (d *DB) getent(ctx context.Context, q question) (answer, error) {
-	if d.cfg.Getent == "" {
-		return answer{}, errNoGetent
-	}
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	case <-ctx.Done():
-		return answer{}, fmt.Errorf("%d others are being asked for, and none was answered within %v", cap(d.slots), d.cfg.Timeout)
-	}
-	out, errOut := &bounded{max: maxOutput}, &bounded{max: maxError, cut: true}
 	// The key cannot be taken for an option: see validName. There is no "--"
 	// before it, as not every getent knows that.
-	cmd := exec.CommandContext(ctx, d.cfg.Getent, databases[q.kind], q.key)
-	cmd.Env, cmd.Dir = []string{"LC_ALL=C"}, "/"
-	cmd.Stdout, cmd.Stderr = out, errOut
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with all that it started
-	cmd.WaitDelay = waitDelay
-	err := cmd.Run()
+	out, errOut, err := d.run(ctx, databases[q.kind], q.key)
 	var exit *exec.ExitError
 	switch {
-	case ctx.Err() != nil:
-		return answer{}, fmt.Errorf("%s gave no answer within %v", d.cfg.Getent, d.cfg.Timeout)
+	case out == nil:
+		return answer{}, err
 	case out.over:
 		return answer{}, fmt.Errorf("%s answered more than %d bytes", d.cfg.Getent, maxOutput)
 	case errors.As(err, &exit) && exit.ExitCode() == exitNotFound:
@@ -73,6 +57,58 @@ func (d *DB) getent(ctx context.Context, q question) (answer, error) {
 		err = fmt.Errorf("%s: %w", d.cfg.Getent, err)
 	}
 	return a, err
+}
+
+// run runs getent, unless it has been silent lately. Without an output it has not
+// answered. One that cannot be ended, since it is in a wait that the kernel does not
+// break off, is left alone, in its place among those that may run at once.
+func (d *DB) run(ctx context.Context, args ...string) (out, errOut *bounded, err error) {
+	if d.cfg.Getent == "" {
+		return nil, nil, errNoGetent
+	}
+	if err := d.silence.refuses(d.cfg.Now()); err != nil {
+		return nil, nil, err
+	}
+	select {
+	case d.slots <- struct{}{}:
+	case <-ctx.Done():
+		d.silence.note(true, d.cfg.Now(), d.cfg.FailedAge)
+		return nil, nil, fmt.Errorf("%d others are being asked for, and none was answered within %v", cap(d.slots), d.cfg.Timeout)
+	}
+	out, errOut = &bounded{max: maxOutput}, &bounded{max: maxError, cut: true}
+	cmd := exec.CommandContext(ctx, d.cfg.Getent, args...)
+	cmd.Env, cmd.Dir = []string{"LC_ALL=C"}, "/"
+	cmd.Stdout, cmd.Stderr = out, errOut
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with all that it started
+	cmd.WaitDelay = waitDelay
+	ended := make(chan error, 1)
+	go func() {
+		defer func() { <-d.slots }()
+		ended <- cmd.Run()
+	}()
+	over := ctx.Done()
+	var giveUp <-chan time.Time
+	for {
+		select {
+		case err = <-ended:
+			late := ctx.Err() != nil
+			d.silence.note(errors.Is(ctx.Err(), context.DeadlineExceeded), d.cfg.Now(), d.cfg.FailedAge)
+			if late {
+				return nil, nil, d.noAnswer()
+			}
+			return out, errOut, err
+		case <-over:
+			over, giveUp = nil, time.After(2*waitDelay)
+		case <-giveUp:
+			d.silence.note(true, d.cfg.Now(), d.cfg.FailedAge)
+			return nil, nil, d.noAnswer()
+		}
+	}
+}
+
+func (d *DB) noAnswer() error {
+	return fmt.Errorf("%s gave no answer within %v", d.cfg.Getent, d.cfg.Timeout)
 }
 
 // bounded takes at most max bytes. More are an error, which ends the program

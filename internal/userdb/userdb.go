@@ -23,9 +23,12 @@ type Config struct {
 	Now        func() time.Time // the clock of what is kept; default time.Now
 	Timeout    time.Duration    // for one question; default 2 s
 	Age        time.Duration    // for which an answer is kept; default 1 min
-	UnknownAge time.Duration    // for which ErrUnknown or a failure is kept; default 10 s
+	UnknownAge time.Duration    // for which ErrUnknown is kept; default 10 s
+	FailedAge  time.Duration    // for which a failure is kept, and a name service that does not answer is not asked; default 2 s
 	Entries    int              // how many answers are kept; default 4096
 	Processes  int              // how many getents run at once; default 4
+	SubUID     string           // subuid(5); default /etc/subuid
+	SubGID     string           // subgid(5); default /etc/subgid
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -47,6 +50,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Timeout, 2*time.Second)
 	setDefault(&c.Age, time.Minute)
 	setDefault(&c.UnknownAge, 10*time.Second)
+	setDefault(&c.FailedAge, 2*time.Second)
+	setDefault(&c.SubUID, "/etc/subuid")
+	setDefault(&c.SubGID, "/etc/subgid")
 	setDefault(&c.Entries, 4096)
 	setDefault(&c.Processes, 4)
 }
@@ -57,6 +63,9 @@ type DB struct {
 	cfg   Config
 	local local
 	slots chan struct{} // as many as getents may run
+
+	silence        silence
+	subUID, subGID grants
 
 	mu      sync.Mutex
 	kept    *lru.Cache[question, kept] // guarded by mu
@@ -69,7 +78,7 @@ func New(cfg Config) *DB {
 	cache, _ := lru.New[question, kept](max(cfg.Entries, 1)) // fails for a size below 1 only
 	return &DB{
 		cfg: cfg, local: osUser, slots: make(chan struct{}, max(cfg.Processes, 1)),
-		kept: cache, running: map[question]*call{},
+		kept: cache, running: map[question]*call{}, subUID: grants{path: cfg.SubUID}, subGID: grants{path: cfg.SubGID},
 	}
 }
 

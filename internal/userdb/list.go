@@ -1,0 +1,34 @@
+package userdb
+
+import (
+	"context"
+	"os"
+	"strings"
+)
+
+// UserNames are names of users, for a suggestion: not all that there are, since many a
+// name service does not list them. It takes as long as a question.
+func (d *DB) UserNames(ctx context.Context) []string { return d.list(ctx, "passwd", "/etc/passwd") }
+
+// GroupNames is UserNames for groups.
+func (d *DB) GroupNames(ctx context.Context) []string { return d.list(ctx, "group", "/etc/group") }
+
+func (d *DB) list(ctx context.Context, database, file string) []string {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
+	defer cancel()
+	var text string
+	if out, _, _ := d.run(ctx, database); out != nil {
+		text = out.b.String() // of too many the first
+	}
+	local, _ := os.ReadFile(file) // where there is none, it has none
+	seen := map[string]bool{}
+	var names []string
+	for line := range strings.Lines(text + "\n" + string(local)) {
+		name, _, entry := strings.Cut(line, ":")
+		if entry && validName(name) && !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	return names
+}

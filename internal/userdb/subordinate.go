@@ -1,0 +1,104 @@
+package userdb
+
+import (
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxSubordinates bounds what is read of subuid(5) and subgid(5), in bytes.
+const maxSubordinates = 4 << 20
+
+// A grant is a line of subuid(5): ids that a user may take in a user namespace
+// (newuidmap(1)).
+type grant struct {
+	owner string // a name, or a number
+	first uint32
+	count uint64
+}
+
+// grants are those of one file, as it was last.
+type grants struct {
+	path string
+
+	mu    sync.Mutex
+	mark  string  // of the file that all is of; guarded by mu
+	all   []grant // guarded by mu
+	until time.Time
+}
+
+// grantsAge is how long a file is not looked at again.
+const grantsAge = time.Second
+
+// Subordinate reports whose subordinate user id a number is, by subuid(5): whoever
+// acts as that number is that user, or another who has the number. The owner is a
+// name or a number, as the file has it.
+func (d *DB) Subordinate(uid uint32) (owner string, is bool) { return d.subUID.of(uid, d.cfg.Now()) }
+
+// SubordinateGroup is Subordinate for a group's number, by subgid(5).
+func (d *DB) SubordinateGroup(gid uint32) (owner string, is bool) {
+	return d.subGID.of(gid, d.cfg.Now())
+}
+
+func (g *grants) of(id uint32, now time.Time) (owner string, is bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !now.Before(g.until) {
+		g.read()
+		g.until = now.Add(grantsAge)
+	}
+	for _, one := range g.all {
+		if id >= one.first && uint64(id-one.first) < one.count {
+			return one.owner, true
+		}
+	}
+	return "", false
+}
+
+// read reads the file if it is another one than before. One that cannot be read has
+// nothing new in it.
+func (g *grants) read() {
+	f, err := os.OpenFile(g.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if os.IsNotExist(err) {
+		g.mark, g.all = "", nil
+	}
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return
+	}
+	mark := strconv.FormatInt(st.ModTime().UnixNano(), 36) + " " + strconv.FormatInt(st.Size(), 36) + " " + strconv.FormatUint(st.Sys().(*syscall.Stat_t).Ino, 36)
+	if mark == g.mark {
+		return
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxSubordinates))
+	if err != nil {
+		return
+	}
+	g.mark, g.all = mark, parseGrants(string(text))
+}
+
+// parseGrants reads lines such as "ann:100000:65536". Other lines say nothing.
+func parseGrants(text string) (all []grant) {
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 3 || f[0] == "" || f[0][0] == '#' {
+			continue
+		}
+		first, err := strconv.ParseUint(f[1], 10, 32)
+		if err != nil {
+			continue
+		}
+		if count, err := strconv.ParseUint(f[2], 10, 32); err == nil && count > 0 {
+			all = append(all, grant{f[0], uint32(first), count})
+		}
+	}
+	return all
+}
