@@ -1,6 +1,10 @@
 package access
 
 import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -8,37 +12,95 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/internal/spelling"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // book is a user database.
 type book struct {
 	users, groups map[string]uint32
+	members       map[string][]uint32 // groups of a user beside their own
+	fails         map[string]bool     // names and numbers of which it says nothing
 }
 
-func (b book) UID(name string) (uint32, bool) { return find(b.users, name) }
-func (b book) GID(name string) (uint32, bool) { return find(b.groups, name) }
+var errHangs = errors.New("no answer within 2s")
 
-func find(m map[string]uint32, name string) (uint32, bool) {
+func (b book) find(m map[string]uint32, name string) (string, uint32, error) {
+	if b.fails[name] {
+		return "", 0, errHangs
+	}
+	for n, id := range m {
+		if n == name || number(id) == name {
+			return n, id, nil
+		}
+	}
+	return "", 0, userdb.ErrUnknown
+}
+
+func (b book) UID(name string) (uint32, bool) {
 	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
 		return uint32(n), true
 	}
-	id, ok := m[name]
-	return id, ok
+	_, id, err := b.find(b.users, name)
+	return id, err == nil
 }
 
 func (b book) UserName(uid uint32) string {
-	for name, id := range b.users {
-		if id == uid {
-			return name
-		}
+	name, _, err := b.find(b.users, number(uid))
+	if err != nil {
+		return number(uid)
 	}
-	return number(uid)
+	return name
 }
 
+func (b book) User(_ context.Context, name string) (userdb.User, error) {
+	name, id, err := b.find(b.users, name)
+	return userdb.User{Name: name, UID: id, GID: id}, err
+}
+
+func (b book) ByUID(ctx context.Context, uid uint32) (userdb.User, error) {
+	return b.User(ctx, number(uid))
+}
+
+func (b book) Groups(_ context.Context, u userdb.User) ([]uint32, error) {
+	if b.fails["groups of "+u.Name] {
+		return nil, errHangs
+	}
+	return b.members[u.Name], nil
+}
+
+func (b book) Group(_ context.Context, name string) (uint32, error) {
+	_, id, err := b.find(b.groups, name)
+	return id, err
+}
+
+func (b book) Identity(ctx context.Context, name string) (vfs.Identity, error) {
+	u, err := b.User(ctx, name)
+	return vfs.Identity{UID: u.UID, GID: u.GID, Groups: b.members[u.Name]}, err
+}
+
+func (b book) NearestUser(_ context.Context, name string) string {
+	return spelling.Nearest(name, slices.Collect(maps.Keys(b.users)))
+}
+
+// Subordinate has 100000 to 165535 be ann's, and 1004 bob's.
+func (book) Subordinate(uid uint32) (string, bool) {
+	switch {
+	case 100000 <= uid && uid < 165536:
+		return "ann", true
+	case uid == 1004:
+		return "bob", true
+	}
+	return "", false
+}
+
+func (b book) SubordinateGroup(gid uint32) (string, bool) { return b.Subordinate(gid) }
+
 var people = book{
-	users:  map[string]uint32{"root": 0, "ann": 1001, "bob": 1002, "cy": 1003, "nobody": vfs.OverflowID},
-	groups: map[string]uint32{"chem": 50, "ops": 60, "nogroup": vfs.OverflowID},
+	users:   map[string]uint32{"root": 0, "ann": 1001, "bob": 1002, "cy": 1003, "dee": 1004, "nobody": vfs.OverflowID},
+	groups:  map[string]uint32{"chem": 50, "ops": 60, "students": 70, "sub": 100005, "nogroup": vfs.OverflowID},
+	members: map[string][]uint32{"bob": {70}},
 }
 
 func set(t *testing.T, expr string) nodeset.Set {
@@ -154,54 +216,4 @@ func TestAllocationEnds(t *testing.T) {
 	if s := a.Scope(vfs.Identity{UID: vfs.OverflowID, GID: vfs.OverflowID, Cert: "ann"}); s.Nodes.Len() > 0 {
 		t.Errorf("nobody was allocated %s", s.Nodes)
 	}
-}
-
-func TestParseAllocations(t *testing.T) {
-	zone := time.FixedZone("there", 3600)
-	got, err := ParseAllocations("t", []byte(`# squeue -h -t R -o "%u %N %e"
-ann n[001-003] 2026-11-25T18:00:00
-bob  n7   Unknown
-bob  n8
-1003 n9 1764000000
-cy n1 2026-11-25T18:00:00Z
-ann 2026-11-25T18:00:00
-ann
-
-`), zone)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []Allocation{
-		{"ann", set(t, "n[001-003]"), time.Date(2026, 11, 25, 17, 0, 0, 0, time.UTC)},
-		{"bob", set(t, "n7"), time.Time{}},
-		{"bob", set(t, "n8"), time.Time{}},
-		{"1003", set(t, "n9"), time.Unix(1764000000, 0)},
-		{"cy", set(t, "n1"), time.Date(2026, 11, 25, 18, 0, 0, 0, time.UTC)},
-	}
-	if len(got) != len(want) {
-		t.Fatalf("%v", got)
-	}
-	for i := range want {
-		if !got[i].equal(want[i]) {
-			t.Errorf("line %d: %v, want %v", i, got[i], want[i])
-		}
-	}
-	for text, place := range map[string]string{
-		"ann n1\nbob n[1-\n": "t:2", "ann n1 soon\n": "t:1", "a b c d\n": "t:1: 4 columns",
-		"ann n[1-99999]\nb m[1-99999]\nc n[1-999999999]": "t:3",
-	} {
-		if _, err := ParseAllocations("t", []byte(text), zone); err == nil || !strings.Contains(err.Error(), place) {
-			t.Errorf("%q: %v, want one at %s", text, err, place)
-		}
-	}
-}
-
-func FuzzParseAllocations(f *testing.F) {
-	f.Add([]byte("ann n[1-3] 2026-11-25T18:00:00\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		all, err := ParseAllocations("t", data, time.UTC)
-		if err == nil && len(all) > 1+len(data) {
-			t.Fatalf("%d allocations of %d bytes", len(all), len(data))
-		}
-	})
 }

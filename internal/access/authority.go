@@ -21,6 +21,7 @@ type Authority struct {
 
 	change sync.Mutex // held to replace the state
 	state  atomic.Pointer[state]
+	source atomic.Pointer[SourceState]
 }
 
 // state is one set of rules with one set of allocations; it is replaced as a
@@ -71,6 +72,18 @@ func (a *Authority) SetAllocations(all []Allocation) {
 // not change them.
 func (a *Authority) Allocations() []Allocation { return a.state.Load().allocations }
 
+// Source is how the source of the allocations is; nil is that there is none. The
+// caller must not change it.
+func (a *Authority) Source() *SourceState { return a.source.Load() }
+
+func (a *Authority) setSource(s *SourceState) { a.source.Store(s) }
+
+// NoSource says that there is no source of allocations, and so none.
+func (a *Authority) NoSource() {
+	a.SetAllocations(nil)
+	a.setSource(nil)
+}
+
 // Scope is what exists for who now.
 func (a *Authority) Scope(who vfs.Identity) *Scope {
 	st, now := a.state.Load(), a.now()
@@ -81,7 +94,7 @@ func (a *Authority) Scope(who vfs.Identity) *Scope {
 	if s != nil && now.Before(s.until) {
 		return s
 	}
-	s = st.resolve(who, a.names, now)
+	s = st.resolve(who, a.names, a.now)
 	st.mu.Lock()
 	if len(st.scopes) >= maxScopes {
 		clear(st.scopes)
@@ -97,9 +110,9 @@ func (a *Authority) Current(s *Scope) bool {
 }
 
 // allocated are the allocations of a user, by name or number.
-func (st *state) allocated(uid uint32, names Names) []Allocation {
-	all := st.byUser[number(uid)]
-	if name := names.UserName(uid); name != number(uid) {
+func (st *state) allocated(r *requester) []Allocation {
+	all := st.byUser[number(r.who.UID)]
+	if name := r.name(); name != "" {
 		all = append(all[:len(all):len(all)], st.byUser[name]...)
 	}
 	return all

@@ -22,9 +22,19 @@
 //
 // # Failure
 //
-// Everything fails towards less: a user or group that the user database does
-// not know matches nobody, and allocations that cannot be had any more end after
-// a time (see [Follow]).
+// Everything fails towards less. A user or group that the user database does not have
+// matches nobody. Where the database does not say whether a view is for somebody, none
+// is theirs, for a few seconds, rather than one behind it that may grant more. A line
+// of a table of allocations that is not understood costs itself alone; a source that
+// fails keeps its last table for a time (see [Follow]), and [Authority.Source] says how
+// old that is.
+//
+// # Who somebody is
+//
+// Ids and groups are the kernel's word, and the user database's beside it: somebody is
+// in a group if either has them in it, since a process can drop its groups in a user
+// namespace. "Any user" is who has a name in the database. The overflow ids, and ids
+// that users may take in user namespaces (subuid(5), subgid(5)), are nobody's.
 //
 // All methods may be called concurrently.
 package access

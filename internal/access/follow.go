@@ -1,136 +1,32 @@
 package access
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os/exec"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/trusted"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 )
 
-// A Source is where allocations come from: a file or a command, not both.
-type Source struct {
-	File    string   // an absolute path; see package trusted for what it must be
-	Command []string // run without a shell; prints the table
-
-	Interval time.Duration // between two looks; 0 is a second for a file, 30 s for a command
-	Timeout  time.Duration // for one look; 0 is 10 s
-	// MaxAge is how long the last good table is used while no newer one can be
-	// had; then nothing is allocated. 0 is 10 minutes.
-	MaxAge time.Duration
-}
-
-func (s Source) withDefaults() Source {
-	if s.Interval <= 0 {
-		s.Interval = time.Second
-		if len(s.Command) > 0 {
-			s.Interval = 30 * time.Second
-		}
-	}
-	if s.Timeout <= 0 {
-		s.Timeout = 10 * time.Second
-	}
-	if s.MaxAge <= 0 {
-		s.MaxAge = 10 * time.Minute
-	}
-	return s
-}
-
-// killGrace is how long a command that was ended may hold its output open.
-const killGrace = time.Second
-
-// Read gets the table once.
-func (s Source) Read(ctx context.Context) ([]Allocation, error) {
-	s = s.withDefaults()
-	if len(s.Command) == 0 {
-		data, err := trusted.ReadFile(s.File, MaxAllocations)
-		if err != nil {
-			return nil, err
-		}
-		return ParseAllocations(s.File, data, time.Local)
-	}
-	if err := trusted.CheckProgram(s.Command[0]); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = killGrace
-	out, complaint := &limited{max: MaxAllocations}, &limited{max: 4096}
-	cmd.Stdout, cmd.Stderr = out, complaint
-	err := cmd.Run()
-	name := strings.Join(s.Command, " ")
-	switch {
-	case ctx.Err() == context.DeadlineExceeded:
-		return nil, fmt.Errorf("%s: no end after %v", name, s.Timeout)
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(complaint.String()))
-	case out.over:
-		return nil, fmt.Errorf("%s: more than %d bytes", name, MaxAllocations)
-	}
-	return ParseAllocations(name, out.Bytes(), time.Local)
-}
-
-// limited keeps the first max bytes written.
-type limited struct {
-	bytes.Buffer
-	max  int
-	over bool
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if room := l.max - l.Len(); len(p) > room {
-		l.over = true
-		l.Buffer.Write(p[:max(0, room)])
-		return len(p), nil
-	}
-	return l.Buffer.Write(p)
-}
-
-// Follow keeps a's allocations those of the source until ctx ends. Each change
-// of fortune is logged once.
+// Follow keeps a's allocations those of the source until ctx ends, and says to
+// [Authority.Source] how that goes. Each change of fortune is logged once.
 func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
-	src = src.withDefaults()
-	var have []Allocation
-	known := false  // have is what is in force; before that it is another source's
-	last := a.now() // when there was a good table last, or the source began
-	failed := ""
-	var reading reading
+	f := follower{a: a, src: src.withDefaults(), log: log, began: a.now()}
+	a.setSource(&SourceState{})
 	for {
-		all, err := reading.of(ctx, src)
-		switch {
-		case ctx.Err() != nil:
+		t, err := f.reading.of(ctx, f.src, a.names)
+		if ctx.Err() != nil {
 			return
-		case err == nil:
-			if failed != "" || !known {
-				log.Info("allocations", "count", len(all))
-			}
-			failed, last = "", a.now()
-			if !known || !slices.EqualFunc(all, have, Allocation.equal) {
-				have, known = all, true
-				a.SetAllocations(all)
-			}
-		default:
-			if failed != err.Error() {
-				failed = err.Error()
-				log.Error("no allocations; the last ones stay for a while", "err", err, "while", src.MaxAge)
-			}
-			if (!known || have != nil) && a.now().Sub(last) > src.MaxAge {
-				have, known = nil, true
-				a.SetAllocations(nil)
-				log.Error("no allocations; nothing is allocated any more", "err", errors.New(failed))
-			}
 		}
-		timer := time.NewTimer(src.Interval)
+		if err == nil {
+			f.have(ctx, t)
+		} else {
+			f.fail(err)
+		}
+		timer := time.NewTimer(f.src.Interval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -140,6 +36,123 @@ func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 	}
 }
 
+// A follower is what is known of a source.
+type follower struct {
+	a       *Authority
+	src     Source
+	log     *slog.Logger
+	reading reading
+	began   time.Time
+
+	known   bool  // table is in force; before that it is another source's
+	table   Table // the last good one
+	state   SourceState
+	failed  string // the failure that was logged last; "" is none
+	checked map[string]bool
+}
+
+// have takes a good table.
+func (f *follower) have(ctx context.Context, t Table) {
+	now := f.a.now()
+	same := f.known && !f.state.Over && slices.EqualFunc(t.Allocations, f.table.Allocations, Allocation.equal)
+	if !f.known || f.failed != "" {
+		f.log.Info("allocations", "count", len(t.Allocations))
+	}
+	if t.Bad.Count > 0 && t.Bad != f.table.Bad {
+		f.log.Warn("allocations: lines are passed over that are not understood", "count", t.Bad.Count, "first", t.Bad.First)
+	}
+	if !same {
+		f.a.SetAllocations(t.Allocations)
+	}
+	before := f.state
+	f.failed, f.table, f.known = "", t, true
+	f.state = SourceState{Read: now, Count: len(t.Allocations), Waiting: t.Waiting, Bad: t.Bad, Unknown: before.Unknown}
+	f.publish()
+	if same {
+		return
+	}
+	f.state.Unknown = f.unknown(ctx, t)
+	if len(f.state.Unknown) > 0 && !slices.Equal(f.state.Unknown, before.Unknown) {
+		f.log.Warn("allocations: the user database does not have", "users", f.state.Unknown)
+	}
+	f.publish()
+}
+
+// fail takes that there is no table.
+func (f *follower) fail(err error) {
+	now := f.a.now()
+	if f.failed != err.Error() {
+		f.failed = err.Error()
+		f.log.Error("no allocations; the last ones stay for a while", "err", err, "while", f.src.MaxAge)
+	}
+	if f.state.Err == nil {
+		f.state.Since = now
+	}
+	f.state.Err = err
+	last := f.state.Read
+	if last.IsZero() {
+		last = f.began
+	}
+	if !f.state.Over && now.Sub(last) > f.src.MaxAge {
+		f.state.Over = true
+		f.a.SetAllocations(nil)
+		f.log.Error("no allocations; nothing is allocated any more", "err", errors.New(f.failed))
+	}
+	f.publish()
+}
+
+// publish shows a copy of the state.
+func (f *follower) publish() {
+	s := f.state
+	f.a.setSource(&s)
+}
+
+const (
+	// maxUnknown is how many users are named whom the user database does not have.
+	maxUnknown = 5
+	// checkTime is how long may be asked for them after one look.
+	checkTime = 5 * time.Second
+)
+
+// unknown are users of the table whom the user database does not have. Whom it cannot
+// say anything of is none of them.
+func (f *follower) unknown(ctx context.Context, t Table) (all []string) {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	checked := map[string]bool{} // whether they exist
+	more := 0
+	for _, a := range t.Allocations {
+		if _, twice := checked[a.User]; twice || isNumber(a.User) {
+			continue
+		}
+		exists := f.checked[a.User]
+		if !exists {
+			_, err := f.a.names.User(ctx, a.User)
+			if err != nil && !errors.Is(err, userdb.ErrUnknown) {
+				continue
+			}
+			exists = err == nil
+		}
+		checked[a.User] = exists
+		switch {
+		case exists:
+		case len(all) < maxUnknown:
+			text := fmt.Sprintf("%s (line %d)", a.User, a.Line)
+			if near := f.a.names.NearestUser(ctx, a.User); near != "" {
+				text = fmt.Sprintf("%s (line %d; did you mean %s?)", a.User, a.Line, near)
+			}
+			all = append(all, text)
+		default:
+			more++
+		}
+	}
+	f.checked = checked
+	if more > 0 {
+		all = append(all, fmt.Sprintf("%d more", more))
+	}
+	return all
+}
+
 // A reading is a look at a source that may not end: a file can be on a file server that
 // does not answer, and read(2) of it cannot be ended.
 type reading struct {
@@ -147,34 +160,37 @@ type reading struct {
 }
 
 type read struct {
-	all []Allocation
-	err error
+	table Table
+	err   error
 }
+
+// grace is how long after its time a look is waited for.
+const grace = 2 * time.Second
 
 // of looks at the source, for no longer than its time and some more. While a look
 // goes on there is no other; what comes of one that was too late is not looked at.
-func (r *reading) of(ctx context.Context, src Source) ([]Allocation, error) {
-	timer := time.NewTimer(src.Timeout + 2*killGrace)
+func (r *reading) of(ctx context.Context, src Source, names Names) (Table, error) {
+	timer := time.NewTimer(src.Timeout + grace)
 	defer timer.Stop()
 	for late := r.done != nil; ; late = false {
 		if r.done == nil {
 			done := make(chan read, 1)
 			r.done = done
 			go func() {
-				all, err := src.Read(ctx)
-				done <- read{all, err}
+				table, err := src.Read(ctx, names)
+				done <- read{table, err}
 			}()
 		}
 		select {
 		case got := <-r.done:
 			r.done = nil
 			if !late {
-				return got.all, got.err
+				return got.table, got.err
 			}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return Table{}, ctx.Err()
 		case <-timer.C:
-			return nil, fmt.Errorf("%s%s: no answer after %v", src.File, strings.Join(src.Command, " "), src.Timeout)
+			return Table{}, fmt.Errorf("%s: no answer after %v, and the look at it cannot be ended", src.name(), src.Timeout)
 		}
 	}
 }

@@ -1,12 +1,10 @@
 package access
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // Rules are who sees what. They are never changed once in force.
@@ -23,7 +21,7 @@ const (
 	User Kind = iota
 	Group
 	Certificate
-	Anyone // every local user; not who has a certificate and no user
+	Anyone // every user of the user database; not who has a certificate and no user
 )
 
 // A Principal is for whom a rule is.
@@ -95,35 +93,3 @@ func (p Processes) String() string {
 	}
 	return "none"
 }
-
-// Names resolves names of users and groups. What is a number stands for itself.
-// It may be called concurrently and answers soon.
-type Names interface {
-	// UID is the number of a user by name; false if there is none.
-	UID(name string) (uint32, bool)
-	// GID is the number of a group by name; false if there is none.
-	GID(name string) (uint32, bool)
-	// UserName is the name of a user by number, or the number.
-	UserName(uid uint32) string
-}
-
-// is tells whether a principal is who.
-func (p Principal) is(who vfs.Identity, names Names) bool {
-	switch p.Kind {
-	case Certificate:
-		return who.Cert != "" && who.Cert == p.Name
-	case Anyone:
-		return isSomebody(who.UID)
-	case User:
-		uid, ok := names.UID(p.Name)
-		return ok && uid == who.UID && isSomebody(uid)
-	case Group:
-		gid, ok := names.GID(p.Name)
-		return ok && isSomebody(gid) && isSomebody(who.UID) && (gid == who.GID || slices.Contains(who.Groups, gid))
-	}
-	return false
-}
-
-// isSomebody tells whether an id is that of a user or group, rather than one
-// that stands for nobody in particular.
-func isSomebody(id uint32) bool { return id != vfs.OverflowID && id != vfs.NoID }

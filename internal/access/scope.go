@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -21,6 +22,9 @@ type Scope struct {
 	uids         []uint32 // whose processes, where not all's; sorted
 	deny         []*procpath.Pattern
 
+	groups    []uint32 // of the user database
+	allocated bool     // it has the nodes that are allocated to it
+
 	end   time.Time // the first of its allocations to end; zero is none
 	state *state
 	until time.Time
@@ -28,6 +32,21 @@ type Scope struct {
 
 // End is when the first of the allocations in it ends, zero if none does.
 func (s *Scope) End() time.Time { return s.end }
+
+// Groups are who's groups by the kernel's word, the primary one first, and behind them
+// those that the user database alone has them in, as far as the rules took to ask it.
+func (s *Scope) Groups(who vfs.Identity) []uint32 {
+	all := append([]uint32{who.GID}, who.Groups...)
+	for _, g := range s.groups {
+		if !slices.Contains(all, g) {
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+// Allocated reports whether the scope has the nodes that are allocated to its user.
+func (s *Scope) Allocated() bool { return s.allocated }
 
 // HasNode tells whether the node of that name exists.
 func (s *Scope) HasNode(name string) bool { return s.AllNodes || s.Nodes.Contains(name) }
@@ -71,48 +90,79 @@ func (s *Scope) Denied() []string {
 	return texts
 }
 
-// resolve finds the rule that is for who.
-func (st *state) resolve(who vfs.Identity, names Names, now time.Time) *Scope {
-	s := &Scope{state: st, until: now.Add(ScopeAge)}
-	is := func(p Principal) bool { return p.is(who, names) }
+const (
+	// resolveTime is how long the user database may take for one scope.
+	resolveTime = 3 * time.Second
+	// unsureAge is how long a scope is good for which it did not say all.
+	unsureAge = 2 * time.Second
+)
+
+// resolve finds the rule that is for who. A view that may be for who, which the user
+// database does not say, is not passed over for one that grants more: nothing exists
+// until it says so.
+func (st *state) resolve(who vfs.Identity, names Names, now func() time.Time) *Scope {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveTime)
+	defer cancel()
+	r := newRequester(ctx, who, names)
+	s := &Scope{state: st}
 	if who.IsRoot() {
 		s.grantAll("the superuser is an administrator", "")
-		return s
+	} else {
+		st.find(s, r, now())
 	}
-	if i := slices.IndexFunc(st.rules.Admins, is); i >= 0 {
-		s.grantAll("administrator ("+st.rules.Admins[i].String()+")", "")
-		return s
+	s.groups = r.databaseGroups()
+	// The time from which it is good is that when all has been asked.
+	until := now().Add(ScopeAge)
+	if r.unsure != nil {
+		until = now().Add(unsureAge)
+	}
+	if s.until.IsZero() || until.Before(s.until) {
+		s.until = until
+	}
+	return s
+}
+
+func (st *state) find(s *Scope, r *requester, now time.Time) {
+	if p, a := r.anyOf(st.rules.Admins); a == yes {
+		s.grantAll("administrator ("+p.String()+")", "")
+		return
 	}
 	for i := range st.rules.Views {
 		v := &st.rules.Views[i]
-		k := slices.IndexFunc(v.For, is)
-		if k < 0 {
+		p, a := r.anyOf(v.For)
+		if a == unsure {
+			s.Rule, s.Place = "none for now: whether the view for "+p.String()+" counts is not known, as the user database does not say ("+r.unsure.Error()+")", v.Place
+			return
+		}
+		if a == no {
 			continue
 		}
-		s.Rule, s.Place, s.deny = "view for "+v.For[k].String(), v.Place, v.Deny
+		s.Rule, s.Place, s.deny = "view for "+p.String(), v.Place, v.Deny
 		s.AllNodes, s.Nodes = v.Nodes.All, v.Nodes.Set
-		if v.Nodes.Allocated && isSomebody(who.UID) {
-			s.addAllocated(st.allocated(who.UID, names), now)
+		if s.allocated = v.Nodes.Allocated && r.nobody == ""; s.allocated {
+			s.addAllocated(st.allocated(r), now)
 		}
-		s.setProcesses(v.Processes, who, names)
-		return s
+		s.setProcesses(v.Processes, r)
+		return
 	}
 	s.Rule = "no view is for this user: own processes on no nodes"
-	s.setProcesses(Processes{Own: true}, who, names)
-	return s
+	if r.nobody != "" {
+		s.Rule = "no view is for this user: " + r.nobody
+	}
+	s.setProcesses(Processes{Own: true}, r)
 }
 
 func (s *Scope) grantAll(rule, place string) {
 	s.AllNodes, s.allProcesses, s.Rule, s.Place = true, true, rule, place
 }
 
-func (s *Scope) setProcesses(p Processes, who vfs.Identity, names Names) {
+func (s *Scope) setProcesses(p Processes, r *requester) {
 	s.allProcesses = p.All
-	if p.Own && isSomebody(who.UID) {
-		s.uids = append(s.uids, who.UID)
+	if p.Own && r.nobody == "" {
+		s.uids = append(s.uids, r.who.UID)
 	}
 	for _, name := range p.Users {
-		if uid, ok := names.UID(name); ok && isSomebody(uid) {
+		if uid, a := r.userID(name); a == yes && isSomebody(uid) {
 			s.uids = append(s.uids, uid)
 		}
 	}
@@ -133,7 +183,7 @@ func (s *Scope) addAllocated(all []Allocation, now time.Time) {
 		if s.end.IsZero() || a.End.Before(s.end) {
 			s.end = a.End
 		}
-		if a.End.Before(s.until) {
+		if s.until.IsZero() || a.End.Before(s.until) {
 			s.until = a.End
 		}
 	}

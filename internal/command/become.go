@@ -60,7 +60,7 @@ func (o order) run() error {
 	}
 	err = syscall.Exec(o.Argv[0], o.Argv, o.Env)
 	if errors.Is(err, syscall.EACCES) {
-		return fmt.Errorf("%s may not be run by uid %d", o.Argv[0], o.User.UID)
+		return fmt.Errorf("%s may not be run by uid %d: let that user read and execute it, or name another user for the command", o.Argv[0], o.User.UID)
 	}
 	return plainly(&os.PathError{Op: "exec", Path: o.Argv[0], Err: err})
 }

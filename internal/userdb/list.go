@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"strings"
+
+	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
 // UserNames are names of users, for a suggestion: not all that there are, since many a
@@ -12,6 +14,16 @@ func (d *DB) UserNames(ctx context.Context) []string { return d.list(ctx, "passw
 
 // GroupNames is UserNames for groups.
 func (d *DB) GroupNames(ctx context.Context) []string { return d.list(ctx, "group", "/etc/group") }
+
+// NearestUser is the user's name that another was probably meant to be, or "".
+func (d *DB) NearestUser(ctx context.Context, name string) string {
+	return spelling.Nearest(name, d.UserNames(ctx))
+}
+
+// NearestGroup is NearestUser for groups.
+func (d *DB) NearestGroup(ctx context.Context, name string) string {
+	return spelling.Nearest(name, d.GroupNames(ctx))
+}
 
 func (d *DB) list(ctx context.Context, database, file string) []string {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)

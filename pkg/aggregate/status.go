@@ -20,22 +20,47 @@ type notes struct {
 
 type note struct {
 	since time.Time
+	state string
 	text  string
 }
 
 // Note notes what is wrong with a part of the front end, for cluster/status; nil is
 // that nothing is.
 func (c *Cluster) Note(what string, err error) {
+	if err == nil {
+		c.note(what, "", "")
+		return
+	}
+	c.note(what, "refused", err.Error())
+}
+
+// Warn notes what deserves a look in a part that is in force; nothing is that nothing
+// does.
+func (c *Cluster) Warn(what string, warnings []string) {
+	if len(warnings) == 0 {
+		c.note(what, "", "")
+		return
+	}
+	first, _, _ := strings.Cut(warnings[0], "\n") // without the line of the file
+	text := "in force; " + first
+	if more := len(warnings) - 1; more > 0 {
+		text = fmt.Sprintf("in force; %s; and %d more warnings in the log", first, more)
+	}
+	c.note(what, "doubtful", text)
+}
+
+// note replaces what is noted of a part; no state is that it is well.
+func (c *Cluster) note(what, state, text string) {
 	c.notes.mu.Lock()
 	defer c.notes.mu.Unlock()
-	if err == nil {
+	if state == "" {
 		delete(c.notes.all, what)
 		return
 	}
 	if c.notes.all == nil {
 		c.notes.all = make(map[string]note)
 	}
-	c.notes.all[what] = note{c.cfg.Now(), err.Error()}
+	c.notes.all[what] = note{c.cfg.Now(), state, text}
 }
 
 // statusTable is cluster/status: a line a part of the front end, whether it is well,
@@ -47,7 +72,7 @@ func (c *Cluster) statusTable() []byte {
 		n, wrong := c.notes.all[what]
 		c.notes.mu.Unlock()
 		if wrong {
-			rows = append(rows, []string{what, "refused", n.since.UTC().Format(time.RFC3339), n.text})
+			rows = append(rows, []string{what, n.state, n.since.UTC().Format(time.RFC3339), n.text})
 			return
 		}
 		rows = append(rows, []string{what, "ok", "-", detail})
@@ -69,6 +94,13 @@ func (c *Cluster) statusTable() []byte {
 	rows = append(rows, []string{"nodes", well, "-", strings.Join(nodes, ", ")})
 	add(NoteConfiguration, "in force")
 	add(NotePolicy, c.store.Policy().Name)
+	if s := c.access.Source(); s != nil {
+		since := "-"
+		if !s.Since.IsZero() {
+			since = s.Since.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, []string{"allocations", sourceState(s), since, sourceText(s, c.cfg.Now(), true)})
+	}
 	mode, full := Fixed, "-"
 	if p := c.cfg.Pages; p != nil {
 		mode = Paged

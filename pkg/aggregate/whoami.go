@@ -17,8 +17,8 @@ func (v *view) whoamiTable() []byte {
 	for i, n := range r.nodes {
 		names[i] = string(n.name)
 	}
-	groups := []string{fmt.Sprint(v.who.GID)}
-	for _, g := range v.who.Groups {
+	var groups []string
+	for _, g := range r.scope.Groups(v.who) {
 		groups = append(groups, fmt.Sprint(g))
 	}
 	rows := [][]string{
@@ -33,6 +33,9 @@ func (v *view) whoamiTable() []byte {
 	}
 	if end := r.scope.End(); !end.IsZero() {
 		rows = append(rows, []string{"until", end.Format(time.RFC3339)})
+	}
+	if s := v.c.access.Source(); s != nil && (r.scope.Allocated() || v.seesAll()) {
+		rows = append(rows, []string{"allocations", sourceText(s, v.c.cfg.Now(), v.seesAll())})
 	}
 	return plaintext.Table(rows)
 }
