@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 )
@@ -32,12 +34,17 @@ type rights struct {
 	inForce   *config.Config
 	authority *access.Authority
 	setPolicy func(*cachepolicy.Policy)
-	note      func(what string, err error) // of what is wrong, for cluster/status
+	note      func(what string, err error)         // of what is wrong, for cluster/status
+	warn      func(what string, warnings []string) // of what deserves a look
+	users     *userdb.DB
 	log       *slog.Logger
 
 	stop      context.CancelFunc // ends the following of allocations
 	following sync.WaitGroup
 	outside   outside
+
+	stopDoubting context.CancelFunc // ends the look at what the configuration names
+	doubting     sync.WaitGroup
 }
 
 // follow keeps the rights up to date until ctx ends.
@@ -49,6 +56,8 @@ func (r *rights) follow(ctx context.Context) {
 	defer tick.Stop()
 	r.followAllocations(ctx)
 	defer r.endAllocations()
+	r.doubt(ctx)
+	defer r.endDoubting()
 	seen := r.fingerprint()
 	for {
 		select {
@@ -85,6 +94,7 @@ func (r *rights) reload(ctx context.Context) {
 		r.note(aggregate.NotePolicy, err)
 		return
 	}
+	r.endDoubting()
 	r.note(aggregate.NoteConfiguration, nil)
 	r.note(aggregate.NotePolicy, nil)
 	r.setPolicy(policy)
@@ -97,6 +107,7 @@ func (r *rights) reload(ctx context.Context) {
 		r.endAllocations()
 		r.followAllocations(ctx)
 	}
+	r.doubt(ctx)
 	if !sameRest(old, fresh) {
 		r.log.Warn("the configuration has changed in more than who sees what: restart to put that in force")
 	}
@@ -107,13 +118,14 @@ func sameRest(a, b *config.Config) bool {
 	x, y := *a, *b
 	x.Access, y.Access = access.Rules{}, access.Rules{}
 	x.Allocations, y.Allocations = nil, nil
+	x.Mentions, y.Mentions = nil, nil
 	x.Cache, y.Cache, x.Policy, y.Policy = nil, nil, "", ""
 	return reflect.DeepEqual(x, y)
 }
 
 func (r *rights) followAllocations(ctx context.Context) {
 	if r.inForce.Allocations == nil {
-		r.authority.SetAllocations(nil)
+		r.authority.NoSource()
 		return
 	}
 	ctx, r.stop = context.WithCancel(ctx)
@@ -127,6 +139,33 @@ func (r *rights) endAllocations() {
 		r.following.Wait()
 		r.stop = nil
 	}
+}
+
+// doubtTime is how long the user database may take for all that a configuration names.
+const doubtTime = time.Minute
+
+// doubt warns of what in the configuration in force is likely to be a mistake. Nothing
+// waits for it: the user database may take its time.
+func (r *rights) doubt(ctx context.Context) {
+	ctx, r.stopDoubting = context.WithTimeout(ctx, doubtTime)
+	cfg := r.inForce
+	r.doubting.Go(func() {
+		doubts := cfg.Doubts(ctx, r.users)
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return
+		}
+		for _, text := range doubts {
+			r.log.Warn(text)
+		}
+		if len(doubts) > 0 {
+			r.warn(aggregate.NoteConfiguration, doubts)
+		}
+	})
+}
+
+func (r *rights) endDoubting() {
+	r.stopDoubting()
+	r.doubting.Wait()
 }
 
 // fingerprint changes when the configuration, a file of its views or the policy does.

@@ -75,13 +75,13 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 			return err
 		}
 	}
-	r := &rights{path: path, inForce: cfg, authority: a.newAuthority(cfg), log: a.log}
+	r := &rights{path: path, inForce: cfg, authority: a.newAuthority(cfg), users: a.users, log: a.log}
 	cluster, err := a.newCluster(cfg, keys, r.authority, cfg.Native)
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
-	r.setPolicy, r.note = cluster.SetPolicy, cluster.Note
+	r.setPolicy, r.note, r.warn = cluster.SetPolicy, cluster.Note, cluster.Warn
 	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure, Lookup: a.users.Identity}
 	if cfg.Munge {
 		trust.Munge = munge.Decoder{}.Decode

@@ -14,11 +14,11 @@ func (r *reader) admins(v strict.Value) {
 	r.config.Access.Admins = nil
 	add := func(kind access.Kind) func(strict.Value) {
 		return func(v strict.Value) {
-			r.config.Access.Admins = append(r.config.Access.Admins, principals(v, kind)...)
+			r.config.Access.Admins = append(r.config.Access.Admins, principals(v, kind, &r.config.Mentions)...)
 		}
 	}
 	v.Fields(strict.Fields{"users": func(v strict.Value) {
-		for _, p := range principals(v, access.User) {
+		for _, p := range principals(v, access.User, &r.config.Mentions) {
 			if p.Kind == access.Anyone {
 				v.Fail("\"*\" would make every user an administrator; name them")
 				return
@@ -28,8 +28,11 @@ func (r *reader) admins(v strict.Value) {
 	}, "groups": add(access.Group), "certificates": add(access.Certificate)})
 }
 
+// mentionOf is what names of a kind of principal are mentions of.
+var mentionOf = map[access.Kind]mentioned{access.User: aUser, access.Group: aGroup, access.Certificate: aCertificate}
+
 // principals reads one name or a list of them.
-func principals(v strict.Value, kind access.Kind) (all []access.Principal) {
+func principals(v strict.Value, kind access.Kind, mentions *Mentions) (all []access.Principal) {
 	v.Texts(func(v strict.Value, name string) {
 		switch {
 		case name == "":
@@ -40,6 +43,7 @@ func principals(v strict.Value, kind access.Kind) (all []access.Principal) {
 			v.Fail("%q cannot be the name of a %s", name, strings.TrimSuffix(access.Principal{Kind: kind}.String(), " "))
 		default:
 			all = append(all, access.Principal{Kind: kind, Name: name})
+			*mentions = append(*mentions, Mention{mentionOf[kind], name, v})
 		}
 	})
 	return all
@@ -48,6 +52,7 @@ func principals(v strict.Value, kind access.Kind) (all []access.Principal) {
 // allocations reads where the users' nodes come from.
 func (r *reader) allocations(v strict.Value) {
 	s := &access.Source{}
+	haveUser, at := false, v
 	span := func(into *time.Duration) func(strict.Value) {
 		return func(v strict.Value) {
 			if d, ok := v.Duration(); ok && d == 0 {
@@ -59,7 +64,18 @@ func (r *reader) allocations(v strict.Value) {
 	}
 	if !v.Fields(strict.Fields{
 		"file": func(v strict.Value) { absolute(v, &s.File) },
+		"user": func(v strict.Value) {
+			haveUser = true
+			switch name, ok := v.Text(); {
+			case ok && (name == "" || !isUser(name)):
+				v.Fail("%q is no user's name or number", name)
+			case ok:
+				s.User = name
+				r.config.Mentions = append(r.config.Mentions, Mention{aUser, name, v})
+			}
+		},
 		"command": func(v strict.Value) {
+			at = v
 			v.Texts(func(_ strict.Value, word string) { s.Command = append(s.Command, word) })
 			if len(s.Command) > 0 && !path.IsAbs(s.Command[0]) {
 				v.Fail("%q is no absolute path of a program", s.Command[0])
@@ -74,8 +90,10 @@ func (r *reader) allocations(v strict.Value) {
 		v.Fail("there must be a file or a command: allocations: {file: /run/aggrfs/allocations}")
 	case s.File != "" && len(s.Command) > 0:
 		v.Fail("both a file and a command; keep one")
-	case s.File != "" && s.Timeout != 0:
-		v.Fail("timeout is for a command")
+	case s.File != "" && haveUser:
+		v.Fail("user is for a command; a file is read as the user that aggrfs runs as")
+	case len(s.Command) > 0 && !haveUser:
+		r.config.Mentions = append(r.config.Mentions, Mention{theCommand, "", at})
 	}
 	r.config.Allocations = s
 }

@@ -24,7 +24,7 @@
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
 //	  - {users: "*", nodes: allocated, processes: own}
-//	allocations: {file: /run/aggrfs/allocations}
+//	allocations: {file: /run/aggrfs/allocations}   # or {command: [/usr/bin/squeue, ...], user: slurm}
 //
 // Further views come from views.d/*.yaml beside the file, each with the key views
 // alone, behind those of the file itself.
@@ -83,6 +83,9 @@ type Config struct {
 
 	Access      access.Rules
 	Allocations *access.Source // nil is none
+
+	// Mentions are the names that Doubts looks at.
+	Mentions Mentions
 }
 
 // TLS names this machine's PEM files, by absolute paths. Whether they are there is
@@ -177,13 +180,14 @@ func load(path string, read func(string) ([]byte, error)) (*Config, error) {
 		wrong = append(wrong, err)
 	}
 	var all []access.View
+	var mentions Mentions
 	for _, file := range files {
 		data, err := read(file)
 		if err != nil {
 			wrong = append(wrong, fmt.Errorf("configuration: %w", err))
 			continue
 		}
-		views, err := parseViews(file, data)
+		views, err := parseViews(file, data, &mentions)
 		if err != nil {
 			wrong = append(wrong, err)
 		}
@@ -193,6 +197,7 @@ func load(path string, read func(string) ([]byte, error)) (*Config, error) {
 		return nil, errors.Join(wrong...)
 	}
 	c.Access.Views = append(c.Access.Views, all...)
+	c.Mentions = append(c.Mentions, mentions...)
 	return c, nil
 }
 

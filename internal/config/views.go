@@ -38,21 +38,23 @@ func viewFiles(config string) ([]string, error) {
 }
 
 // parseViews reads a file of views.d.
-func parseViews(name string, data []byte) ([]access.View, error) {
+func parseViews(name string, data []byte, mentions *Mentions) ([]access.View, error) {
 	doc := strict.Parse(name, data)
 	if !doc.Parsed() {
 		return nil, doc.Err()
 	}
 	var views []access.View
-	doc.Root().Fields(strict.Fields{"views": func(v strict.Value) { views = readViews(name, v) }})
+	doc.Root().Fields(strict.Fields{"views": func(v strict.Value) { views = readViews(name, v, mentions) }})
 	return views, doc.Err()
 }
 
-func (r *reader) views(v strict.Value) { r.config.Access.Views = readViews(r.name, v) }
+func (r *reader) views(v strict.Value) {
+	r.config.Access.Views = readViews(r.name, v, &r.config.Mentions)
+}
 
-func readViews(file string, v strict.Value) (views []access.View) {
+func readViews(file string, v strict.Value, mentions *Mentions) (views []access.View) {
 	v.List(func(v strict.Value) {
-		if view, ok := readView(v); ok {
+		if view, ok := readView(v, mentions); ok {
 			view.Place = fmt.Sprintf("%s:%d", file, v.Line())
 			views = append(views, view)
 		}
@@ -60,11 +62,11 @@ func readViews(file string, v strict.Value) (views []access.View) {
 	return views
 }
 
-func readView(entry strict.Value) (view access.View, ok bool) {
+func readView(entry strict.Value, mentions *Mentions) (view access.View, ok bool) {
 	haveNodes := false
 	view.Processes = access.Processes{Own: true}
 	who := func(kind access.Kind) func(strict.Value) {
-		return func(v strict.Value) { view.For = append(view.For, principals(v, kind)...) }
+		return func(v strict.Value) { view.For = append(view.For, principals(v, kind, mentions)...) }
 	}
 	named := false
 	note := func(f func(strict.Value)) func(strict.Value) {
@@ -72,8 +74,8 @@ func readView(entry strict.Value) (view access.View, ok bool) {
 	}
 	if !entry.Fields(strict.Fields{
 		"users": note(who(access.User)), "groups": note(who(access.Group)), "certificates": note(who(access.Certificate)),
-		"nodes":     func(v strict.Value) { haveNodes = true; view.Nodes = readNodes(v) },
-		"processes": func(v strict.Value) { view.Processes = readProcesses(v) },
+		"nodes":     func(v strict.Value) { haveNodes = true; view.Nodes = readNodes(v, mentions) },
+		"processes": func(v strict.Value) { view.Processes = readProcesses(v, mentions) },
 		"deny": func(v strict.Value) {
 			v.Texts(func(v strict.Value, text string) {
 				p, err := procpath.Compile(text)
@@ -98,8 +100,9 @@ func readView(entry strict.Value) (view access.View, ok bool) {
 }
 
 // readNodes reads which nodes a view grants.
-func readNodes(v strict.Value) (n access.Nodes) {
+func readNodes(v strict.Value, mentions *Mentions) (n access.Nodes) {
 	v.Texts(func(v strict.Value, text string) {
+		*mentions = append(*mentions, Mention{someNodes, text, v})
 		switch text {
 		case "all":
 			n.All = true
@@ -118,7 +121,7 @@ func readNodes(v strict.Value) (n access.Nodes) {
 }
 
 // readProcesses reads whose processes a view grants.
-func readProcesses(v strict.Value) (p access.Processes) {
+func readProcesses(v strict.Value, mentions *Mentions) (p access.Processes) {
 	count := 0
 	v.Texts(func(v strict.Value, text string) {
 		count++
@@ -131,6 +134,7 @@ func readProcesses(v strict.Value) (p access.Processes) {
 			v.Fail("%q is neither all, own nor a user's name", text)
 		default:
 			p.Users = append(p.Users, text)
+			*mentions = append(*mentions, Mention{someUser, text, v})
 		}
 	})
 	if p.All && count > 1 {

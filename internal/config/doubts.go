@@ -1,0 +1,175 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aggrfs/aggrfs/internal/config/strict"
+	"github.com/aggrfs/aggrfs/internal/spelling"
+	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A Mention is a name that the configuration has of something that is not in it, and
+// that may be mistyped.
+type Mention struct {
+	kind mentioned
+	name string
+	at   strict.Value
+}
+
+// Mentions are those of one configuration, in the order of its files.
+type Mentions []Mention
+
+// Equal is true: where a name stands makes no difference between configurations, and
+// which there are the rest of them says.
+func (Mentions) Equal(Mentions) bool { return true }
+
+// A mentioned is what a Mention names.
+type mentioned int
+
+const (
+	aUser        mentioned = iota
+	aGroup                 //
+	aCertificate           // in a view or among the administrators
+	someNodes              // of a view: a nodeset, or the word allocated
+	someUser               // of a view's processes: a user, or nearly a keyword
+	theCommand             // of allocations without a user
+)
+
+// Directory is the user database; [userdb.DB] is one.
+type Directory interface {
+	User(ctx context.Context, nameOrNumber string) (userdb.User, error)
+	Group(ctx context.Context, nameOrNumber string) (uint32, error)
+	NearestUser(ctx context.Context, name string) string
+	NearestGroup(ctx context.Context, name string) string
+	Subordinate(uid uint32) (owner string, is bool)
+	SubordinateGroup(gid uint32) (owner string, is bool)
+}
+
+// Doubts are what in the configuration is likely to be a mistake, though it means
+// something: users and groups that the user database does not have, words that are
+// nearly others. Each has its place, the line and a caret, as a fault has. What the
+// database does not say is no doubt. It takes as long as ctx allows.
+func (c *Config) Doubts(ctx context.Context, db Directory) []string {
+	d := doubter{ctx: ctx, db: db, c: c, certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
+	d.nodes = map[string]bool{c.Head: true}
+	for _, n := range c.Nodes {
+		d.nodes[n.Name] = true
+	}
+	for _, m := range c.Mentions {
+		d.look(m)
+	}
+	return d.all
+}
+
+type doubter struct {
+	ctx          context.Context
+	db           Directory
+	c            *Config
+	nodes        map[string]bool
+	certificates []string
+	all          []string
+}
+
+func (d *doubter) add(m Mention, format string, args ...any) {
+	d.all = append(d.all, m.at.At(0, format, args...).Error())
+}
+
+// meant is the end of a sentence about a name that does not exist.
+func meant(near string) string {
+	if near == "" {
+		return ""
+	}
+	return "; did you mean " + strconv.Quote(near) + "?"
+}
+
+func (d *doubter) look(m Mention) {
+	switch m.kind {
+	case aUser, someUser:
+		d.user(m)
+	case aGroup:
+		d.group(m)
+	case aCertificate:
+		r := reader{config: d.c}
+		if !r.listensTLS() {
+			d.add(m, "nobody can show a certificate here: no address of listen has tls: in front")
+		} else if near := spelling.Nearest(m.name, d.certificates); near != "" && near != m.name && !slices.Contains(d.certificates, m.name) {
+			d.add(m, "a certificate %q is named nowhere else%s", m.name, meant(near))
+		}
+	case someNodes:
+		d.keyword(m)
+	case theCommand:
+		if os.Geteuid() == 0 {
+			d.add(m, "no user is named for the command, which runs as nobody since aggrfs runs as root: name one of its own with \"user\", since whoever acts as its user can change what it prints")
+		}
+	}
+}
+
+// keyword looks at the nodes of a view: allocated, and words that are no node and
+// nearly a keyword.
+func (d *doubter) keyword(m Mention) {
+	switch {
+	case m.name == "allocated":
+		if d.c.Allocations == nil {
+			d.add(m, "nothing is allocated to anybody: the key allocations says where from, and is missing")
+		}
+	case m.name == "all", d.nodes[m.name]:
+	default:
+		if near := spelling.Nearest(strings.ToLower(m.name), []string{"all", "allocated"}); near != "" {
+			d.add(m, "there is no node %q%s", m.name, meant(near))
+		}
+	}
+}
+
+func (d *doubter) user(m Mention) {
+	if n, err := strconv.ParseUint(m.name, 10, 32); err == nil {
+		if owner, is := d.db.Subordinate(uint32(n)); is {
+			d.add(m, "uid %d is a subordinate id of %s (/etc/subuid), which stands for nobody", n, owner)
+		}
+		d.nobody(m, "user", uint32(n))
+		return
+	}
+	u, err := d.db.User(d.ctx, m.name)
+	switch {
+	case errors.Is(err, userdb.ErrUnknown):
+		near := ""
+		if m.kind == someUser {
+			near = spelling.Nearest(strings.ToLower(m.name), []string{"all", "own"})
+		}
+		if near == "" {
+			near = d.db.NearestUser(d.ctx, m.name)
+		}
+		d.add(m, "the user database has no user %q%s", m.name, meant(near))
+	case err == nil:
+		d.nobody(m, "user", u.UID)
+	}
+}
+
+func (d *doubter) group(m Mention) {
+	if n, err := strconv.ParseUint(m.name, 10, 32); err == nil {
+		if owner, is := d.db.SubordinateGroup(uint32(n)); is {
+			d.add(m, "gid %d is a subordinate id of %s (/etc/subgid), which the kernel's word does not put anybody in", n, owner)
+		}
+		d.nobody(m, "group", uint32(n))
+		return
+	}
+	gid, err := d.db.Group(d.ctx, m.name)
+	switch {
+	case errors.Is(err, userdb.ErrUnknown):
+		d.add(m, "the user database has no group %q%s", m.name, meant(d.db.NearestGroup(d.ctx, m.name)))
+	case err == nil:
+		d.nobody(m, "group", gid)
+	}
+}
+
+func (d *doubter) nobody(m Mention, what string, id uint32) {
+	if id == vfs.OverflowID || id == vfs.NoID {
+		d.add(m, "the %s %s has the number %d, which stands for nobody: nothing is for it", what, m.name, id)
+	}
+}
