@@ -217,7 +217,7 @@ state: %[1]s/gpids.json
 tls: {cert: %[2]s, key: %[3]s, ca: %[4]s}
 certificates: {ann: daemon}
 front_ends: [top]
-views: [{users: "*", nodes: all, processes: own}, {certificates: [ann, top, other], nodes: all}]
+views: [{users: ["*", "1001"], nodes: all, processes: own}, {certificates: [ann, top, other], nodes: all}]
 nodes:
   - {nodes: n1, address: "tls:127.0.0.1:%[5]s"}
   - {nodes: n2, address: "tls:localhost:%[5]s"}

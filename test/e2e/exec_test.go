@@ -30,7 +30,7 @@ func (s *site) openToAll() {
 // times on nodes that booted before this machine are right, for root as well.
 func TestExecAsUser(t *testing.T) {
 	vfstest.FuseForAll(t)
-	s := newSite(t, cluster.Options{Nodes: 2}, "views: [{users: \"*\", nodes: all}]\n")
+	s := newSite(t, cluster.Options{Nodes: 2}, "views: [{users: \"1001\", nodes: all}]\n")
 	s.openToAll()
 	n := s.cluster.Nodes[1] // the older
 	script := `native=$(dirname $(readlink /proc/self)); readlink $native/self/ns/user; id -u; uptime -s; exec ps -eo pid,uid,lstart`
@@ -97,7 +97,7 @@ func started(t *testing.T, r row) time.Time {
 // else it has all.
 func TestExecOnOneCPU(t *testing.T) {
 	vfstest.FuseForAll(t)
-	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: \"*\", nodes: all}]\n")
+	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: \"1001\", nodes: all}]\n")
 	s.openToAll()
 	all := strings.TrimSpace(must(t, exec.Command("nproc")))
 	aggrfs := []string{filepath.Join(bin, "aggrfs")}

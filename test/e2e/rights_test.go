@@ -49,7 +49,7 @@ func rightsSite(t *testing.T, procOptions string) (s *site, request survey.Reque
 	t.Helper()
 	s = newSite(t, cluster.Options{
 		Nodes: 1, ProcOptions: procOptions, Workload: func(string) []cluster.Process { return nil },
-	}, "cache: 300ms\nviews: [{users: \"*\", nodes: all, processes: all}]\n")
+	}, "cache: 300ms\nviews: [{users: [\"1001\", \"1002\"], nodes: all, processes: all}]\n")
 	n := s.cluster.Nodes[0]
 	privileged := func(name string, spoil func(path string) error) string {
 		t.Helper()
