@@ -127,7 +127,7 @@ func (n *Node) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.
 	procs := n.processes()
 	for i, p := range procs {
 		if ctx.Err() != nil {
-			b.Skip(len(procs) - i)
+			b.Skip(len(procs)-i, syscall.ETIMEDOUT)
 			break
 		}
 		b.Begin(snapshot.Proc{

@@ -85,7 +85,7 @@ func (n *node) ask(req snapshot.Request, base *snapshot.Table) (t *snapshot.Tabl
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %w", err)
+		return nil, fmt.Errorf("snapshot: %w%s", err, remedy(err))
 	}
 	return t, nil
 }

@@ -24,6 +24,7 @@ type health struct {
 	latency time.Duration // of the last answer
 	err     error         // why it is not up
 	sweep   error         // what was wrong with the last snapshot; nil if nothing
+	lacks   error         // what is missing from the last one that came; nil if nothing
 }
 
 // problem is what an admin should know, nil if all is well.
@@ -31,7 +32,10 @@ func (h health) problem() error {
 	if h.state != stateUp && h.err != nil {
 		return h.err
 	}
-	return h.sweep
+	if h.sweep != nil {
+		return h.sweep
+	}
+	return h.lacks
 }
 
 func (n *node) healthNow() health {
@@ -81,15 +85,24 @@ func (n *node) enterLocked(s state, err error) {
 	}
 }
 
-// swept notes how the last snapshot went. One that failed is logged, once for as
-// long as it fails.
-func (n *node) swept(err error) {
+// swept notes how the last snapshot went, and what the table lacks that came of it.
+// One that failed is logged, once for as long as it fails; so is one that lacks
+// something.
+func (n *node) swept(t *table, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err != nil && n.health.sweep == nil && n.health.state == stateUp {
 		n.log.Warn("no snapshot", "err", err)
 	}
 	n.health.sweep = err
+	if t == nil {
+		return
+	}
+	lacks := lacking(t.Skipped(), t.Facts().Lacks)
+	if lacks != nil && n.health.lacks == nil {
+		n.log.Warn("a snapshot is not whole", "err", lacks)
+	}
+	n.health.lacks = lacks
 }
 
 // probe asks for the node to be probed soon. It does not wait.

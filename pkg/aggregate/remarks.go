@@ -31,19 +31,24 @@ func (v *view) appendRemarks(b []byte, n *node, r roster, l lack) []byte {
 	if r.t == nil {
 		return fmt.Appendf(b, "# missing %s %s\n", n.name, plaintext.Escape(n.reason(r.err)))
 	}
-	lacking := func(count int, format string, args ...any) {
-		if count == 0 {
-			return
+	many := func(count int) string {
+		if v.limited() {
+			return "some processes"
 		}
-		many := "some processes"
-		if !v.limited() { // how many others have is not for everybody
-			many = fmt.Sprintf("%d processes", count)
-		}
-		b = fmt.Appendf(b, "# lacking %s %s %s\n", n.name, many, plaintext.Escape(fmt.Sprintf(format, args...)))
+		return fmt.Sprintf("%d processes", count)
 	}
-	lacking(r.t.Skipped(), "could not be read there in time")
-	lacking(l.unread, "could not be read: %s", n.reason(l.why))
-	lacking(l.unnum, "have no global pid (see cluster/status)")
+	lacking := func(text string) {
+		b = fmt.Appendf(b, "# lacking %s %s\n", n.name, plaintext.Escape(text))
+	}
+	if skipped := r.t.Skipped(); skipped > 0 || r.t.Facts().Lacks != 0 {
+		lacking(lackingMany(many(skipped), skipped, r.t.Facts().Lacks).Error())
+	}
+	if l.unread > 0 {
+		lacking(many(l.unread) + " could not be read: " + n.reason(l.why))
+	}
+	if l.unnum > 0 {
+		lacking(many(l.unnum) + " have no global pid (see cluster/status)")
+	}
 	if r.age > 0 {
 		b = fmt.Appendf(b, "# stale %s %.1fs\n", n.name, max(r.age, 100*time.Millisecond).Seconds())
 	}

@@ -96,7 +96,7 @@ func (n *node) listPIDs(ctx context.Context, who vfs.Identity) (map[PID]uint64, 
 	all, err := r.list(ctx)
 	if err != nil {
 		if !cachepolicy.Unanswered(err) && ctx.Err() == nil {
-			n.swept(fmt.Errorf("its list of processes: %w", err))
+			n.swept(nil, fmt.Errorf("its list of processes: %w", err))
 		}
 		return nil, err
 	}

@@ -40,7 +40,9 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 	}
 	for _, r := range rosters {
 		if r.t != nil {
-			b.Skip(r.t.Skipped())
+			lacks := r.t.Facts().Lacks
+			b.Skip(r.t.Skipped(), lacks)
+			b.Lack(lacks)
 		}
 	}
 	t, err := b.Table()

@@ -82,8 +82,8 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 	go func() {
 		defer n.wg.Done()
 		f.t, f.err = n.takeSnapshot(maxAge)
-		n.swept(f.err)
 		n.firstOnce.Do(func() { close(n.first) })
+		n.swept(f.t, f.err)
 		n.mu.Lock()
 		n.fetch = nil
 		if n.cluster && giant(f.err) {

@@ -24,7 +24,10 @@ func (l *Leaf) facts() (f snapshot.Facts, err error) {
 		return f, err
 	}
 	f = snapshot.Facts{Hz: userHZ(), PageSize: os.Getpagesize(), Version: l.cfg.Version}
-	mount := l.mountOptions()
+	mount, err := l.mountOptions()
+	if err != nil {
+		return f, err
+	}
 	f.HidePID, f.PIDGID = mount.hidePID, mount.gid
 	if f.BootTime, err = bootTime(); err != nil {
 		return f, err

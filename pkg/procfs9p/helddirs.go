@@ -12,10 +12,13 @@ import (
 // the very process that it was opened of, and for nobody once that has ended.
 //
 // One sweep at a time has them; another one that runs meanwhile opens its own.
+//
+// They are the first that go when there are too few descriptors (yield).
 type heldDirs struct {
 	most int // descriptors
 
 	mu     sync.Mutex
+	until  time.Time         // none are kept before that; guarded by mu
 	free   map[int32]heldDir // by pid; nil while a sweep has them; guarded by mu
 	closed bool
 	idle   *time.Timer // drops them when nobody sweeps
@@ -30,17 +33,33 @@ type heldDir struct {
 const (
 	// heldFor is how long they are kept when nobody sweeps.
 	heldFor = time.Minute
-	// mostHeld bounds them, beside a quarter of the descriptors that there may be.
+	// mostHeld bounds them, beside the descriptors that there may be.
 	mostHeld = 16384
 )
 
-func newHeldDirs() *heldDirs {
-	h := &heldDirs{most: mostHeld, free: make(map[int32]heldDir)}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Cur/4 < mostHeld {
-		h.most = int(limit.Cur / 4)
+func newHeldDirs(most int) *heldDirs {
+	return &heldDirs{most: most, free: make(map[int32]heldDir)}
+}
+
+// mayKeep is how many may be kept now.
+func (h *heldDirs) mayKeep() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Now().Before(h.until) {
+		return 0
 	}
-	return h
+	return h.most
+}
+
+// yield closes those that no sweep has, as others need the descriptors, and keeps none
+// for a while. It reports whether there were any.
+func (h *heldDirs) yield() bool {
+	h.mu.Lock()
+	h.until = time.Now().Add(heldFor)
+	some := len(h.free) > 0
+	h.mu.Unlock()
+	h.drop()
+	return some
 }
 
 // take gives the directories to a sweep, less those of processes that are not among

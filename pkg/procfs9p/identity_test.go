@@ -14,12 +14,6 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// gone tells whether err is what a node answers whose process has ended.
-func gone(err error) bool {
-	e := vfs.Errno(err)
-	return e == syscall.ENOENT || e == syscall.ESRCH
-}
-
 // held are nodes of one process, to be used after its end.
 type held struct {
 	proc, task     vfs.Dir
@@ -65,7 +59,7 @@ func (h held) checkGone(t *testing.T) {
 			return err
 		},
 	} {
-		if err := use(); !gone(err) {
+		if err := use(); !isGone(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

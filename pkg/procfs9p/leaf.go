@@ -28,7 +28,7 @@ type Config struct {
 
 	ReadTimeout  time.Duration // for one operation on one file; default 2 s
 	MaxFile      int           // bytes of a file, longer ones are EFBIG; default 64 MiB
-	MaxAbandoned int           // goroutines stuck in the kernel; default 64
+	MaxAbandoned int           // goroutines stuck in the kernel; default 64, and fewer where few files may be open
 
 	SweepTimeout time.Duration // for a whole sweep; default 5 s
 	StallTimeout time.Duration // for one file within a sweep; default 200 ms
@@ -72,16 +72,19 @@ type Leaf struct {
 	// itself is for what the leaf does for its own sake.
 	itself *session
 	guard  *guard
-	procs  *registry
-	dirs   *heldDirs
-	sweeps *snapshot.Server
-	born   time.Time // of the snapshot tree
-	bufs   sync.Pool // of *[]byte, readBuffer long
+	// descriptors are what guard's calls and the workers of sweeps may have open.
+	descriptors *descriptors
+	procs       *registry
+	dirs        *heldDirs
+	sweeps      *snapshot.Server
+	born        time.Time // of the snapshot tree
+	bufs        sync.Pool // of *[]byte, readBuffer long
 	// entries are the names seen in process directories: string to vfs.Type.
 	// There are as many as the kernel has.
 	entries   sync.Map
 	entryList atomic.Pointer[snapshot.Names] // see entryNames
 	read      readFunc                       // read(2), unless a test puts something else in its place
+	enter     openFunc                       // openAt for process directories, likewise
 }
 
 // New opens the procfs. It refuses a directory that is not one.
@@ -91,15 +94,19 @@ func New(cfg Config) (*Leaf, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Leaf{cfg: cfg, root: root, own: new(rights), names: maphash.MakeSeed(), read: unix.Read}
+	l := &Leaf{cfg: cfg, root: root, own: new(rights), names: maphash.MakeSeed(), read: unix.Read, enter: openAt}
 	l.itself = &session{leaf: l, who: vfs.Root}
-	l.self = ownPID(l.rootFD())
+	if l.self, err = ownPID(l.rootFD()); err != nil {
+		root.Close()
+		return nil, fmt.Errorf("readlink %s/self: %w", cfg.Root, err)
+	}
 	l.tasks = pidName(l.self) + "/task/"
 	l.userNS = ownUserNS()
 	l.seed = maphash.String(l.names, "") | 1
 	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
-	l.guard = newGuard(cfg.ReadTimeout, cfg.MaxAbandoned)
-	l.procs, l.dirs = newRegistry(l.seed), newHeldDirs()
+	l.descriptors = newDescriptors(descriptorLimit(), cfg.ReadTimeout)
+	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.mayStick(cfg.MaxAbandoned))
+	l.procs, l.dirs = newRegistry(l.seed), newHeldDirs(l.descriptors.keep)
 	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
 	return l, nil
 }

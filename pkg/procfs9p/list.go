@@ -53,14 +53,19 @@ func (d dir) readAll() ([]vfs.DirEntry, error) {
 		}
 		pid, isPID := parsePID(name)
 		if isPID && d.isRoot() {
-			if id, ok := d.processEntry(pid, e.ino); ok {
+			id, err := d.processEntry(pid, e.ino)
+			if err == nil {
 				pids = append(pids, pidIno{pid, e.ino})
 				entries = append(entries, vfs.DirEntry{Name: name, ID: id, Type: vfs.TypeDir, Next: place(name)})
+			} else if !isGone(err) {
+				return nil, err
 			}
 			continue
 		}
 		c := d.child(name, vfs.Type(e.typ)<<12)
-		if d.exists(fd, &c) {
+		if ok, err := d.exists(fd, &c); err != nil {
+			return nil, err
+		} else if ok {
 			entries = append(entries, vfs.DirEntry{Name: name, ID: c.id, Type: c.typ, Next: place(name)})
 		}
 	}
@@ -70,37 +75,43 @@ func (d dir) readAll() ([]vfs.DirEntry, error) {
 	return entries, nil
 }
 
-// processEntry is the id of a process listed in the root, unless it is gone or
-// must not be seen.
-func (d dir) processEntry(pid int32, ino uint64) (id uint64, ok bool) {
+// processEntry is the id of a process listed in the root. It does not exist if it
+// is gone or must not be seen; any other error leaves that open.
+func (d dir) processEntry(pid int32, ino uint64) (uint64, error) {
 	l := d.s.leaf
-	if id, ok = l.procs.listed(pid, ino); !ok {
+	id, ok := l.procs.listed(pid, ino)
+	if !ok {
 		fd, opened, err := l.openProcess(pid)
 		if err != nil {
-			return 0, false
+			return 0, err
 		}
 		unix.Close(fd)
 		id = opened
 	}
-	return id, node{s: d.s, pid: pid}.ownRefuses(id, lookUp) == nil
+	return id, node{s: d.s, pid: pid}.ownRefuses(id, lookUp)
 }
 
 // exists tells whether an entry of the directory open as fd is exported, and
 // gives it its type where the kernel did not. Outside the processes an entry
 // may be a mount; within them nobody mounts, and asking would cost a call for
-// each entry.
-func (d dir) exists(fd int, c *node) bool {
+// each entry. What may not be asked about is there all the same.
+func (d dir) exists(fd int, c *node) (bool, error) {
 	if hidden(c.pid != 0, c.rel) {
-		return false
+		return false, nil
 	}
 	if d.pid == 0 || c.typ == 0 {
 		var st unix.Statx_t
-		if err := statAt(fd, c.rel[strings.LastIndexByte(c.rel, '/')+1:], &st); err != nil {
-			return false
+		err := statAt(fd, c.rel[strings.LastIndexByte(c.rel, '/')+1:], &st)
+		switch {
+		case err == nil:
+			c.typ = vfs.Type(st.Mode & vfs.TypeMask)
+		case isGone(err):
+			return false, nil
+		case isShortage(err) || c.typ == 0:
+			return false, err
 		}
-		c.typ = vfs.Type(st.Mode & vfs.TypeMask)
 	}
-	return c.typ == vfs.TypeDir || c.typ == vfs.TypeFile || c.typ == vfs.TypeLink
+	return c.typ == vfs.TypeDir || c.typ == vfs.TypeFile || c.typ == vfs.TypeLink, nil
 }
 
 // place is where a name stands in its directory, see load.

@@ -34,26 +34,34 @@ var hidePIDs = map[string]int{
 
 // mountOptions reads them of the very mount that the leaf has open: they can be
 // changed at any time. Where they cannot be found, as that mount is in no mount
-// namespace that the leaf can see, the strictest are assumed.
-func (l *Leaf) mountOptions() mountOptions {
+// namespace that the leaf can see, the strictest are assumed. A shortage is an error.
+func (l *Leaf) mountOptions() (mountOptions, error) {
 	m := mountOf(l.rootFD())
 	for _, pid := range []int32{l.self, 1} {
 		if pid == 0 {
 			continue
 		}
-		fd, err := openAt(l.rootFD(), pidName(pid)+"/mountinfo", openRead)
-		if err != nil {
-			continue
+		info, err := l.readOwn(pidName(pid) + "/mountinfo")
+		if isShortage(err) {
+			return mountOptions{}, err
 		}
-		info, err := l.readWhole(fd, false)
-		unix.Close(fd)
 		if err == nil {
 			if o, ok := m.options(info); ok {
-				return o
+				return o, nil
 			}
 		}
 	}
-	return mountOptions{hidePID: hidePIDUnknown}
+	return mountOptions{hidePID: hidePIDUnknown}, nil
+}
+
+// readOwn reads a file below the root for the leaf's own sake.
+func (l *Leaf) readOwn(rel string) ([]byte, error) {
+	fd, err := openAt(l.rootFD(), rel, openRead)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return l.readWhole(fd, false)
 }
 
 // mount is how a mount is named in mountinfo, see proc_pid_mountinfo(5).

@@ -133,7 +133,7 @@ func (n node) stat(st *unix.Statx_t) error {
 
 // openProcess opens the directory of the process that has that pid now.
 func (l *Leaf) openProcess(pid int32) (fd int, id uint64, err error) {
-	fd, err = openAt(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY)
+	fd, err = l.enter(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY)
 	if err != nil {
 		return -1, 0, err
 	}
@@ -142,7 +142,11 @@ func (l *Leaf) openProcess(pid int32) (fd int, id uint64, err error) {
 		unix.Close(fd)
 		return -1, 0, err
 	}
-	return fd, l.processID(pid, st.Ino, fd), nil
+	if id, err = l.processID(pid, st.Ino, fd); err != nil {
+		unix.Close(fd)
+		return -1, 0, err
+	}
+	return fd, id, nil
 }
 
 func pidName(pid int32) string { return strconv.Itoa(int(pid)) }

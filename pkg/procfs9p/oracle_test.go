@@ -5,6 +5,7 @@ import (
 	"encoding/gob"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -51,6 +52,11 @@ func act(what string) error {
 		for {
 			_ = syscall.Pause()
 		}
+	case "limit":
+		fmt.Println(descriptorLimit())
+		return nil
+	case "short":
+		return actShort()
 	case "swamp":
 		return actInSwamp(os.Getenv(swampVariable))
 	case "leaderless":

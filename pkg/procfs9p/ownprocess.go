@@ -42,7 +42,11 @@ func (n node) ownRefuses(proc uint64, use use) error {
 	if !n.isOwn(proc) {
 		return nil
 	}
-	if err := n.s.leaf.mountOptions().refuses(&n.s.who, n.rel == "" && use == lookUp); err != nil {
+	mount, err := n.s.leaf.mountOptions()
+	if err != nil {
+		return err
+	}
+	if err := mount.refuses(&n.s.who, n.rel == "" && use == lookUp); err != nil {
 		return err
 	}
 	inside := inThread(n.rel)
@@ -90,22 +94,29 @@ func (n node) isOwn(proc uint64) bool {
 
 // ownPID is the pid that this process has in the procfs open as root; 0 where
 // it is not there, as in another pid namespace.
-func ownPID(root int) int32 {
+func ownPID(root int) (int32, error) {
 	var buf [16]byte
 	n, err := unix.Readlinkat(root, "self", buf[:])
+	if isGone(err) {
+		return 0, nil
+	}
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	pid, _ := parsePID(buf[:n])
-	return pid
+	return pid, nil
 }
 
 // isOwnThread tells whether pid is a thread of this process. A thread other than
 // the first can be walked to as /<tid>, though that is not listed.
-func (l *Leaf) isOwnThread(pid int32) bool {
-	if l.self == 0 {
-		return false
+func (l *Leaf) isOwnThread(pid int32) (bool, error) {
+	if l.self == 0 || pid == l.self {
+		return l.self != 0, nil
 	}
 	var st unix.Statx_t
-	return pid == l.self || statAt(l.rootFD(), l.tasks+pidName(pid), &st) == nil
+	err := statAt(l.rootFD(), l.tasks+pidName(pid), &st)
+	if isGone(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

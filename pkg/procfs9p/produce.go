@@ -19,23 +19,42 @@ import (
 // is stuck in one file for longer than Config.StallTimeout it is left behind, the
 // file is ETIMEDOUT in the table, and another worker goes on behind it. When ctx
 // ends, the processes not yet visited are counted as skipped and what there is
-// is delivered.
+// is delivered. A shortage is an error: a table that lacks processes for want of
+// descriptors or memory would look like that of a node where they do not exist.
 func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.Table, files []string) error {
 	if err := l.guard.enter(); err != nil {
 		return err
 	}
 	defer l.guard.leave()
-	facts, err := l.facts()
-	if err != nil {
-		return err
-	}
-	pids, err := l.pids()
+	facts, pids, err := l.survey(ctx)
 	if err != nil {
 		return err
 	}
 	b.Reset(base, facts, files)
 	b.Name(l.entryNames(ctx, pids))
+	if hidden, err := l.own.hiddenFrom(mountOptions{facts.HidePID, facts.PIDGID}); err != nil {
+		return err
+	} else if hidden {
+		b.Lack(syscall.EPERM)
+	}
 	return l.sweepInto(ctx, b, pids, files)
+}
+
+// survey says what the node is and which processes it has.
+func (l *Leaf) survey(ctx context.Context) (facts snapshot.Facts, pids []pidIno, err error) {
+	if err := l.descriptors.acquire(ctx); err != nil {
+		return facts, nil, err
+	}
+	defer l.descriptors.release()
+	look := func() {
+		if facts, err = l.facts(); err == nil {
+			pids, err = l.pids()
+		}
+	}
+	if look(); isShortage(err) && l.dirs.yield() {
+		look()
+	}
+	return facts, pids, err
 }
 
 const (
@@ -60,7 +79,7 @@ func (l *Leaf) sweepInto(ctx context.Context, b *snapshot.Builder, pids []pidIno
 		w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(files), asksStat: asksStat, dirs: dirs, most: l.cfg.MaxSweep / parts}
 		if have {
 			w.opened = make(map[int32]heldDir)
-			w.mayOpen = max(0, l.dirs.most-len(dirs)) / parts
+			w.mayOpen = max(0, l.dirs.mayKeep()-len(dirs)) / parts
 		}
 		return w
 	}
@@ -97,7 +116,15 @@ func (l *Leaf) sweepInto(ctx context.Context, b *snapshot.Builder, pids []pidIno
 		b.Join(p)
 	}
 	for _, w := range sweeps {
-		b.Skip(len(w.pids) - w.at)
+		b.Skip(w.unread, w.why)
+		left := syscall.EFBIG // more than Config.MaxSweep
+		if ctx.Err() != nil {
+			left = syscall.ETIMEDOUT
+		}
+		b.Skip(len(w.pids)-w.at, left)
+		if unread := w.why; b.Len() == 0 && unread != 0 {
+			return unread // of none
+		}
 	}
 	return nil
 }
@@ -108,6 +135,10 @@ func (l *Leaf) giveBack(dirs map[int32]heldDir, sweeps []*sweeper, err error) {
 	if err == nil {
 		for _, w := range sweeps {
 			maps.Copy(dirs, w.opened)
+		}
+		if l.dirs.mayKeep() == 0 {
+			closeDirs(dirs)
+			clear(dirs)
 		}
 		l.dirs.give(dirs)
 		return
@@ -156,18 +187,18 @@ func (w *sweeper) watch(ctx context.Context) error {
 	defer tick.Stop()
 	var last uint64
 	since := time.Now()
-	done := w.start()
+	done := w.start(ctx)
 	for {
 		select {
 		case <-done:
-			return nil
+			return w.err
 		case <-ctx.Done():
 			return w.wind(done)
 		case now := <-tick.C:
 			if at := w.place.Load(); at != last || at%2 == 0 {
 				last, since = at, now
 			} else if now.Sub(since) >= stall && w.leave(at) {
-				done, since = w.start(), now
+				done, since = w.start(ctx), now
 			}
 		}
 	}
@@ -184,7 +215,7 @@ func (w *sweeper) wind(done <-chan struct{}) error {
 	for {
 		select {
 		case <-done:
-			return nil
+			return w.err
 		case now := <-tick.C:
 			if at := w.place.Load(); at%2 == 1 && now.After(end) && w.leave(at) {
 				w.finishRecord()

@@ -142,33 +142,41 @@ func (r *registry) nowTicks() uint64 {
 }
 
 // processID is the id of the process whose directory is open as dirfd and has
-// that inode number.
-func (l *Leaf) processID(pid int32, ino uint64, dirfd int) uint64 {
+// that inode number. After a shortage it is not known: a process of which the start
+// time is not known could be taken for another.
+func (l *Leaf) processID(pid int32, ino uint64, dirfd int) (uint64, error) {
 	if id, ok := l.procs.known(pid, ino); ok {
-		return id
+		return id, nil
 	}
-	start := startTime(dirfd)
+	start, err := startTime(dirfd)
+	if err != nil {
+		return 0, err
+	}
+	own, err := l.isOwnThread(pid)
+	if err != nil {
+		return 0, err
+	}
 	id := l.procs.settle(pid, ino, start, l.procs.nowTicks())
-	if l.isOwnThread(pid) {
+	if own {
 		l.procs.setOwn(id)
 	}
-	return id
+	return id, nil
 }
 
-// startTime is parseStart of the stat file below dirfd; 0 where it cannot be
-// read.
-func startTime(dirfd int) uint64 {
-	fd, err := openAt(dirfd, "stat", openRead)
-	if err != nil {
-		return 0
-	}
-	defer unix.Close(fd)
+// startTime is parseStart of the stat file below dirfd; 0 where that may not be
+// read or is gone. A shortage is an error.
+func startTime(dirfd int) (uint64, error) {
 	var buf [1024]byte
-	n, err := unix.Read(fd, buf[:])
-	if err != nil {
-		return 0
+	fd, err := openAt(dirfd, "stat", openRead)
+	n := 0
+	if err == nil {
+		defer unix.Close(fd)
+		n, err = unix.Read(fd, buf[:])
 	}
-	return parseStart(buf[:n])
+	if isShortage(err) {
+		return 0, err
+	}
+	return parseStart(buf[:max(n, 0)]), nil
 }
 
 // parseStart is field 22 of a stat file, plus one, or 0. See proc_pid_stat(5):

@@ -69,6 +69,19 @@ func (r *rights) read() error {
 	return nil
 }
 
+// hiddenFrom reports whether the leaf itself is one of those from whom a procfs
+// mounted like that hides the processes of others: then it lists some of them only.
+func (r *rights) hiddenFrom(mount mountOptions) (bool, error) {
+	if mount.hidePID < hideProcess {
+		return false, nil
+	}
+	if err := r.ready(); err != nil {
+		return false, err
+	}
+	traces := r.caps[unix.CAP_SYS_PTRACE/32].Effective>>(unix.CAP_SYS_PTRACE%32)&1 == 1
+	return !traces && mount.refuses(&vfs.Identity{UID: r.uid, GID: r.gid, Groups: r.groups}, true) != nil, nil
+}
+
 // loan is what has been changed of a thread.
 type loan uint8
 

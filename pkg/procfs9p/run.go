@@ -5,7 +5,8 @@ import "context"
 // run makes system calls on the procfs for the session: with its rights, and
 // where they may block so that they can be left behind. key names the process
 // that they may wait for. An operation of the tree is one run, so that rights
-// are lent once for it.
+// are lent once for it, and its descriptors are counted once: a run within a run
+// could wait for itself.
 func run[T any](ctx context.Context, s *session, key uint64, mayBlock bool, f func() (T, error)) (T, error) {
 	l := s.leaf
 	if mayBlock {
@@ -14,9 +15,20 @@ func run[T any](ctx context.Context, s *session, key uint64, mayBlock bool, f fu
 			return none, err
 		}
 	}
+	lent := f
 	if !s.who.IsRoot() {
 		asked := f
-		f = func() (T, error) { return as(l.own, &s.who, asked) }
+		lent = func() (T, error) { return as(l.own, &s.who, asked) }
+	}
+	f = func() (value T, err error) {
+		if err := l.descriptors.acquire(ctx); err != nil {
+			return value, err
+		}
+		defer l.descriptors.release()
+		if value, err = lent(); isShortage(err) && l.dirs.yield() {
+			value, err = lent()
+		}
+		return value, err
 	}
 	switch {
 	case l.own.onSpoilt():

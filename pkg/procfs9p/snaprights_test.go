@@ -88,12 +88,12 @@ func TestHidePID(t *testing.T) {
 		}
 	}
 	s := newSpace(t)
-	if got := newLeaf(t, Config{Root: s.proc}).mountOptions(); got != (mountOptions{}) {
-		t.Errorf("in another namespace: %+v", got)
+	if got, err := newLeaf(t, Config{Root: s.proc}).mountOptions(); err != nil || got != (mountOptions{}) {
+		t.Errorf("in another namespace: %+v, %v", got, err)
 	}
 	s.do("mount -o remount,hidepid=2,gid=9 /proc; echo done")
-	if got := newLeaf(t, Config{Root: s.proc}).mountOptions(); got != (mountOptions{hidePID: 2, gid: 9}) {
-		t.Errorf("in another namespace, changed: %+v", got)
+	if got, err := newLeaf(t, Config{Root: s.proc}).mountOptions(); err != nil || got != (mountOptions{hidePID: 2, gid: 9}) {
+		t.Errorf("in another namespace, changed: %+v, %v", got, err)
 	}
 }
 

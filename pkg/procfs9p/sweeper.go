@@ -1,6 +1,7 @@
 package procfs9p
 
 import (
+	"context"
 	"sync/atomic"
 	"syscall"
 
@@ -32,6 +33,10 @@ type sweeper struct {
 	dirs, opened map[int32]heldDir
 	mayOpen      int
 
+	err    error         // what the sweep has failed of
+	unread int           // processes that could not be read, or whose stat could not
+	why    syscall.Errno // the first of them could not
+
 	last  <-chan struct{} // is closed when the last worker has ended
 	at    int             // the process that comes next, or whose record is begun
 	file  int             // the file of it that comes next; 0: nothing is begun
@@ -61,13 +66,23 @@ func wantedFiles(names []string) []wanted {
 	return files
 }
 
-// start runs a worker from the place that the sweep has come to.
-func (w *sweeper) start() <-chan struct{} {
+// start runs a worker from the place that the sweep has come to, as soon as there
+// are descriptors for it.
+func (w *sweeper) start(ctx context.Context) <-chan struct{} {
 	done := make(chan struct{})
 	w.last = done
-	w.leaf.guard.hold()
+	l := w.leaf
+	l.guard.hold()
 	go func() {
-		defer w.leaf.guard.leave()
+		defer l.guard.leave()
+		if err := l.descriptors.acquire(ctx); err != nil {
+			if isShortage(err) {
+				w.err = err
+			}
+			close(done)
+			return
+		}
+		defer l.descriptors.release()
 		if w.run(&worker{sweeper: w}) {
 			close(done)
 		}
@@ -102,7 +117,7 @@ type worker struct {
 
 // run visits processes, and says whether it still owned the sweep when it ended.
 func (w *sweeper) run(k *worker) bool {
-	for w.at < len(w.pids) && !w.stop.Load() {
+	for w.at < len(w.pids) && w.err == nil && !w.stop.Load() {
 		if w.b.Len() > w.most {
 			return true
 		}
@@ -115,14 +130,33 @@ func (w *sweeper) run(k *worker) bool {
 	return true
 }
 
+// missed notes that a process could not be read, or not its stat. A shortage is one
+// of the whole sweep, whatever it could read before; other errors are of that process,
+// and counted.
+func (w *sweeper) missed(err error) {
+	if isShortage(err) {
+		w.err = err
+		return
+	}
+	if w.unread++; w.why == 0 {
+		w.why = vfs.Errno(err)
+	}
+}
+
 // visit makes the record of one process, or the rest of it; of one that is
 // gone it makes none. It says whether the sweep is still the worker's.
 func (k *worker) visit(pid int32) (owned bool) {
 	dirfd, id, err := k.enterProcess(k.pids[k.at])
+	if isShortage(err) && k.yield(pid) {
+		dirfd, id, err = k.enterProcess(k.pids[k.at])
+	}
 	begun := k.file > 0
 	if err != nil || begun && id != k.proc {
 		if begun {
 			k.b.Drop()
+		}
+		if err != nil && !isGone(err) {
+			k.missed(err)
 		}
 		return true
 	}
@@ -143,10 +177,23 @@ func (k *worker) visit(pid int32) (owned bool) {
 		if !owned {
 			return false
 		}
+		if isShortage(errno) && k.yield(pid) {
+			if errno, owned = k.add(dirfd, f); !owned {
+				return false
+			}
+		}
 		if errno != 0 {
-			if (errno == syscall.ENOENT || errno == syscall.ESRCH) && !alive(dirfd) {
+			if isShortage(errno) {
+				k.b.Drop()
+				k.missed(errno)
+				return true
+			}
+			if isGone(errno) && !alive(dirfd) {
 				k.b.Drop()
 				return true
+			}
+			if f.name == "stat" {
+				k.missed(errno)
 			}
 			k.b.Fail(errno)
 		}
@@ -156,6 +203,21 @@ func (k *worker) visit(pid int32) (owned bool) {
 		k.b.OwnerReads()
 	}
 	return true
+}
+
+// yield closes the directories that this sweep has opened to keep, but for that of one
+// process, and opens no more to keep. It reports whether there are more descriptors now.
+func (w *sweeper) yield(but int32) (some bool) {
+	some = w.leaf.dirs.yield()
+	w.mayOpen = 0
+	for pid, d := range w.opened {
+		if pid != but {
+			unix.Close(d.fd)
+			delete(w.opened, pid)
+			some = true
+		}
+	}
+	return some
 }
 
 // enterProcess opens the directory of a process, or finds it open.
@@ -168,7 +230,7 @@ func (k *worker) enterProcess(p pidIno) (dirfd int, id uint64, err error) {
 	if held {
 		dirfd = d.fd
 		err = unix.Fstat(dirfd, &k.st)
-	} else if dirfd, err = openAt(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err == nil {
+	} else if dirfd, err = l.enter(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err == nil {
 		if err = unix.Fstat(dirfd, &k.st); err != nil {
 			unix.Close(dirfd)
 		} else if len(k.opened) < k.mayOpen {
@@ -185,7 +247,12 @@ func (k *worker) enterProcess(p pidIno) (dirfd int, id uint64, err error) {
 		k.unsettled = ok
 	}
 	if !ok {
-		id = l.processID(pid, k.st.Ino, dirfd)
+		if id, err = l.processID(pid, k.st.Ino, dirfd); err != nil {
+			if k.dirs[pid].fd != dirfd && k.opened[pid].fd != dirfd {
+				unix.Close(dirfd)
+			}
+			return -1, 0, err
+		}
 	}
 	return dirfd, id, nil
 }
@@ -199,10 +266,11 @@ func (k *worker) settle(stat []byte) {
 	}
 }
 
-// alive tells whether the process whose directory is open still exists.
+// alive tells whether the process whose directory is open still exists, unless it
+// is known that it does not.
 func alive(dirfd int) bool {
 	var st unix.Stat_t
-	return unix.Fstatat(dirfd, "stat", &st, unix.AT_SYMLINK_NOFOLLOW) == nil
+	return !isGone(unix.Fstatat(dirfd, "stat", &st, unix.AT_SYMLINK_NOFOLLOW))
 }
 
 // add adds one file to the answer. Where errno is not 0 nothing was added.

@@ -20,8 +20,11 @@ const (
 	openRead = unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 )
 
-// readFunc is read(2).
-type readFunc func(fd int, p []byte) (int, error)
+// readFunc is read(2), and openFunc what openAt is.
+type (
+	readFunc func(fd int, p []byte) (int, error)
+	openFunc func(dirfd int, rel string, flags uint64) (int, error)
+)
 
 // openAt opens rel below the directory dirfd. What is on another mount does not
 // exist.

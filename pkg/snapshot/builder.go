@@ -33,9 +33,10 @@ type Builder struct {
 	live    int // bytes of the records
 	changed bool
 	skipped int
-	err     error // the first misuse, told by Table
-	frozen  bool  // it is a part: forms are not added
-	from    int32 // the least pid of a part
+	why     syscall.Errno // the first of them was
+	err     error         // the first misuse, told by Table
+	frozen  bool          // it is a part: forms are not added
+	from    int32         // the least pid of a part
 
 	// The record begun.
 	begun    bool
@@ -254,8 +255,20 @@ func (b *Builder) Len() int { return b.live }
 // Cap is the memory that the builder holds, in bytes.
 func (b *Builder) Cap() int { return cap(b.buf) + 8*cap(b.refs) }
 
-// Skip counts n processes that exist but were not visited.
-func (b *Builder) Skip(n int) { b.skipped += n }
+// Skip counts n processes that exist and that were not visited, or whose stat could
+// not be read, for that reason: see [Facts.Lacks].
+func (b *Builder) Skip(n int, why syscall.Errno) {
+	if b.skipped += n; n > 0 {
+		b.Lack(why)
+	}
+}
+
+// Lack says that there are such processes where nobody knows how many; 0 is none.
+func (b *Builder) Lack(why syscall.Errno) {
+	if b.why == 0 {
+		b.why = why
+	}
+}
 
 var errMisused = errors.New("snapshot builder misused")
 

@@ -15,9 +15,11 @@ func (b *Builder) Table() (*Table, error) {
 	if b.live >= maxAnswer {
 		return nil, syscall.EFBIG
 	}
+	facts := b.facts
+	facts.Lacks = b.why
 	t := &Table{
 		pids: slices.Clone(b.pids), refs: slices.Clone(b.refs), gens: slices.Clone(b.gens), live: b.live, sums: slices.Clone(b.sums),
-		files: b.files, forms: b.forms, names: b.names, facts: b.facts, skipped: b.skipped,
+		files: b.files, forms: b.forms, names: b.names, facts: facts, skipped: b.skipped,
 	}
 	if b.base == nil {
 		t.segments = [][]byte{bytes.Clone(b.buf)}

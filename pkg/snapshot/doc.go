@@ -76,6 +76,7 @@
 //	       4   hidepid= of the procfs: 0, 1, 2 or 4; see proc(5)
 //	       4   gid= of the procfs
 //	       8   age: how long before it was sent the sweep began, ns
+//	       2   errno for which processes are missing, 0 for none; may be left out
 //	     in the whole alone:
 //	2    number of files, then as many str: the names as in the request
 //	2    number of names in a process directory, then for each 4 mode, see inode(7),
@@ -83,7 +84,7 @@
 //	     in both:
 //	     for each file, 1 number of forms that are new, and for each 2 its length and
 //	     its bytes
-//	4    number of processes that exist but could not be visited in time
+//	4    number of processes that exist but were not visited, or not their stat
 //	4    number of processes that are gone; in the whole 0
 //	4    number of records
 //	     the pids gone, 4 each, rising

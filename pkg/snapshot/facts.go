@@ -3,6 +3,7 @@ package snapshot
 import (
 	"encoding/binary"
 	"math"
+	"syscall"
 	"time"
 )
 
@@ -31,6 +32,11 @@ type Facts struct {
 
 	// Age is how long before the answer was sent the sweep began that it is of.
 	Age time.Duration
+
+	// Lacks is why processes that exist are not in the table, or without their stat:
+	// the first error that the leaf had, ETIMEDOUT where it ran out of time, EFBIG where
+	// the table has no room for more. 0 is that none is missing. See Table.Skipped.
+	Lacks syscall.Errno
 }
 
 func appendFacts(b []byte, f Facts) []byte {
@@ -47,6 +53,7 @@ func appendFacts(b []byte, f Facts) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(f.HidePID))
 	b = binary.LittleEndian.AppendUint32(b, f.PIDGID)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.Age))
+	b = binary.LittleEndian.AppendUint16(b, uint16(f.Lacks))
 	binary.LittleEndian.PutUint16(b[start:], uint16(len(b)-start-2))
 	return b
 }
@@ -72,6 +79,11 @@ func (r *reader) facts() Facts {
 	f.PIDGID = sub.u32()
 	if f.Age = time.Duration(sub.u64()); f.Age < 0 {
 		sub.fail("age is negative")
+	}
+	if sub.off < len(sub.b) { // a leaf from before there was this one says nothing
+		if f.Lacks = syscall.Errno(sub.u16()); f.Lacks > maxErrno {
+			sub.fail("errno %d", f.Lacks)
+		}
 	}
 	if sub.err != nil {
 		r.fail("facts: %v", sub.err)

@@ -40,6 +40,7 @@ func (b *Builder) Join(p *Builder) {
 	b.gone, b.buf = append(b.gone, p.gone...), append(b.buf, p.buf...)
 	b.live, b.skipped, b.changed = b.live+p.live, b.skipped+p.skipped, b.changed || p.changed
 	b.lastPID = max(b.lastPID, p.lastPID)
+	b.Lack(p.why)
 	if b.err == nil {
 		b.err = p.err
 	}

@@ -78,8 +78,9 @@ func (t *Table) Files() []string { return t.files }
 // Names are the names in the directories of the node's processes, if the leaf tells.
 func (t *Table) Names() Names { return t.names }
 
-// Skipped is how many processes exist on the node but are not in the table,
-// because the leaf ran out of time.
+// Skipped is how many processes exist on the node that the table does not have, or
+// whose stat it does not have, as far as that is known; Facts.Lacks is why. A table
+// without them is no word about them.
 func (t *Table) Skipped() int { return t.skipped }
 
 // Received is how long the answer was that the table was made of, in bytes.

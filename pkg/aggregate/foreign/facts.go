@@ -3,10 +3,12 @@ package foreign
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -26,22 +28,28 @@ const (
 const maxFact = 1 << 20
 
 // facts is what the server's files tell of its machine, and whether they are those of
-// Linux.
-func (l *Leaf) facts(ctx context.Context, root vfs.Dir) (f snapshot.Facts, linux bool) {
+// Linux. What a file does not tell that is not there is taken for granted; one that
+// could not be read leaves open what the machine is, which is an error.
+func (l *Leaf) facts(ctx context.Context, root vfs.Dir) (f snapshot.Facts, linux bool, err error) {
 	f = snapshot.Facts{
 		BootID: l.own, BootTime: l.born, Hz: defaultHz, PageSize: defaultPage, PIDMax: defaultPIDMax,
 		Version: "foreign", HidePID: hidden, PIDGID: vfs.NoID,
 	}
-	version, err := read(ctx, root, maxFact, "version")
-	if err != nil || !bytes.HasPrefix(version, []byte("Linux version ")) {
-		return f, false
+	content := func(path ...string) []byte {
+		text, failed := read(ctx, root, maxFact, path...)
+		if failed != nil {
+			if !absent(failed) && err == nil {
+				err = fmt.Errorf("%s: %w", strings.Join(path, "/"), failed)
+			}
+			return nil
+		}
+		return text
+	}
+	if !bytes.HasPrefix(content("version"), []byte("Linux version ")) {
+		return f, false, err
 	}
 	text := func(path ...string) string {
-		content, err := read(ctx, root, maxFact, path...)
-		if err != nil {
-			return ""
-		}
-		line, _, _ := strings.Cut(string(content), "\n")
+		line, _, _ := strings.Cut(string(content(path...)), "\n")
 		return line[:min(len(line), 255)]
 	}
 	if id := text("sys", "kernel", "random", "boot_id"); id != "" {
@@ -51,14 +59,22 @@ func (l *Leaf) facts(ctx context.Context, root vfs.Dir) (f snapshot.Facts, linux
 	if n, err := strconv.ParseInt(text("sys", "kernel", "pid_max"), 10, 32); err == nil && n > 0 {
 		f.PIDMax = int(n)
 	}
-	if stat, err := read(ctx, root, maxFact, "stat"); err == nil {
-		_, rest, _ := bytes.Cut(stat, []byte("\nbtime "))
-		line, _, _ := bytes.Cut(rest, []byte("\n"))
-		if n, err := strconv.ParseInt(string(line), 10, 64); err == nil && n > 0 && n < math.MaxInt32*4 {
-			f.BootTime = time.Unix(n, 0)
-		}
+	_, rest, _ := bytes.Cut(content("stat"), []byte("\nbtime "))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	if n, err := strconv.ParseInt(string(line), 10, 64); err == nil && n > 0 && n < math.MaxInt32*4 {
+		f.BootTime = time.Unix(n, 0)
 	}
-	return f, true
+	return f, true, err
+}
+
+// absent reports whether err says that a file or process does not exist, or is nothing
+// that could be read, and leaves nothing open.
+func absent(err error) bool {
+	switch vfs.Errno(err) {
+	case syscall.ENOENT, syscall.ESRCH, syscall.ENOTDIR, syscall.EISDIR:
+		return true
+	}
+	return false
 }
 
 // pageSize is found where a process's size is told in pages and in kB: in statm and in

@@ -10,11 +10,13 @@
 // hidden from everybody else, whatever a view grants.
 //
 // Nothing that comes from it is believed. What a snapshot may hold, and how long it
-// may take, is bounded; processes beyond that are counted as skipped.
+// may take, is bounded; processes beyond that are counted as skipped, and so is every
+// process that is listed and cannot be read, unless the server says that it is gone.
 package foreign
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"syscall"
 	"time"
@@ -89,7 +91,10 @@ func (l *Leaf) sweep(ctx context.Context, files []string) (*snapshot.Table, erro
 	if !ok {
 		return nil, syscall.ENOTDIR
 	}
-	facts, linux := l.facts(ctx, root)
+	facts, linux, err := l.facts(ctx, root)
+	if err != nil {
+		return nil, fmt.Errorf("what the server is: %w", err)
+	}
 	var b snapshot.Builder
 	if !linux {
 		b.Reset(nil, facts, files)
@@ -97,12 +102,15 @@ func (l *Leaf) sweep(ctx context.Context, files []string) (*snapshot.Table, erro
 	}
 	pids, err := listPIDs(ctx, root)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the list of processes: %w", err)
 	}
-	found, skipped := visitAll(ctx, root, pids, files)
+	found, skipped, why := visitAll(ctx, root, pids, files)
+	if short := why == syscall.EMFILE || why == syscall.ENFILE || why == syscall.ENOMEM; skipped > 0 && (short || len(found) == 0) {
+		return nil, fmt.Errorf("%d of %d processes: %w", skipped, len(pids), why)
+	}
 	facts.PageSize = pageSize(found, files)
 	b.Reset(nil, facts, files)
-	b.Skip(skipped)
+	b.Skip(skipped, why)
 	for _, p := range found {
 		p.add(&b)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,8 +56,11 @@ func listPIDs(ctx context.Context, root vfs.Dir) ([]int32, error) {
 			}
 		}
 		next := entries[len(entries)-1].Next
-		if len(pids) > maxProcesses || next == offset {
-			break
+		if len(pids) > maxProcesses {
+			break // visitAll counts one too many
+		}
+		if next == offset {
+			return nil, errors.New("the server's listing does not go on")
 		}
 		offset = next
 	}
@@ -65,8 +69,8 @@ func listPIDs(ctx context.Context, root vfs.Dir) ([]int32, error) {
 }
 
 // visitAll looks at all processes, as far as time and room allow, and counts those
-// that it did not get to.
-func visitAll(ctx context.Context, root vfs.Dir, pids []int32, files []string) (found []visited, skipped int) {
+// that it did not get to or that could not be read; why the first of them was not.
+func visitAll(ctx context.Context, root vfs.Dir, pids []int32, files []string) (found []visited, skipped int, why syscall.Errno) {
 	// The answer must leave while somebody still waits for it.
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -86,12 +90,16 @@ func visitAll(ctx context.Context, root vfs.Dir, pids []int32, files []string) (
 				}
 				p, err := visit(ctx, root, pids[i], files)
 				left := room.Add(-p.size())
+				if err == nil && (left < 0 || i >= maxProcesses) {
+					err = syscall.EFBIG
+				}
 				mu.Lock()
-				switch {
-				case err == nil && left >= 0 && i < maxProcesses:
+				if err == nil {
 					found = append(found, p)
-				case err == nil, ctx.Err() != nil:
-					skipped++
+				} else if ctx.Err() != nil || !absent(err) {
+					if skipped++; why == 0 {
+						why = vfs.Errno(err)
+					}
 				}
 				mu.Unlock()
 			}
@@ -99,11 +107,15 @@ func visitAll(ctx context.Context, root vfs.Dir, pids []int32, files []string) (
 	}
 	all.Wait()
 	slices.SortFunc(found, func(a, b visited) int { return cmp.Compare(a.pid, b.pid) })
-	return found, skipped
+	return found, skipped, why
 }
 
-// visit looks at one process. An error is that it does not exist any more, or that
-// there is no time.
+// errNoProcess is what is listed as a process and is none of Linux, on a server that
+// says that it has those.
+var errNoProcess = fmt.Errorf("it is no process of Linux: %w", syscall.EPROTO)
+
+// visit looks at one process. An error is that it does not exist any more, that it
+// could not be read, or that there is no time.
 func visit(ctx context.Context, root vfs.Dir, pid int32, files []string) (visited, error) {
 	p := visited{pid: pid, files: make([][]byte, len(files)), errs: make([]syscall.Errno, len(files))}
 	name := strconv.Itoa(int(pid))
@@ -124,10 +136,12 @@ func visit(ctx context.Context, root vfs.Dir, pid int32, files []string) (visite
 		switch {
 		case ctx.Err() != nil:
 			return p, context.Cause(ctx)
+		case err != nil && file == "stat" && !absent(err):
+			return p, err
 		case err != nil:
 			p.errs[i] = vfs.Errno(err)
 		case file == "stat" && !isStat(content, name):
-			return p, errors.New("it is no process of Linux")
+			return p, errNoProcess
 		default:
 			p.files[i] = content
 		}
