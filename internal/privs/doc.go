@@ -23,8 +23,9 @@
 //
 // # What it takes
 //
-// All threads can be changed only in a program without cgo
-// (syscall.AllThreadsSyscall): others get an error that says so. The race
-// detector needs cgo, so a program built with it, which is for tests, keeps all
-// its rights and says that.
+// All threads are changed by libcap's psx: in a program without cgo that is
+// syscall.AllThreadsSyscall, in one with cgo, which has threads of which Go does not
+// know, a signal to each thread in /proc. So programs give up rights however they are
+// built, with the race detector too. A call that does not come out the same on all
+// threads ends the program.
 package privs

@@ -1,14 +1,13 @@
 package privs
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/psx"
 )
 
 // The files that tell of this process's rights.
@@ -22,10 +21,6 @@ const (
 // called once, before anything is read from a network, and while no thread is
 // locked with other rights. After an error the program must end.
 func Keep(log *slog.Logger, wants []Want) error {
-	if raceDetector {
-		log.Warn("built with the race detector: all rights are kept")
-		return nil
-	}
 	before, err := readRights(ownStatus)
 	if err != nil {
 		return fmt.Errorf("giving up rights: %w", err)
@@ -67,7 +62,7 @@ func drop(bounded, keep Set) error {
 		data[i] = unix.CapUserData{Effective: half, Permitted: half}
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
+	_, _, errno := psx.Syscall3(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
 	if errno != 0 {
 		return fmt.Errorf("capset: %w", errno)
 	}
@@ -79,14 +74,10 @@ func drop(bounded, keep Set) error {
 
 // allThreads makes one system call on every thread.
 func allThreads(call, a, b, c uintptr) error {
-	_, _, errno := syscall.AllThreadsSyscall6(call, a, b, c, 0, 0, 0)
-	switch {
-	case errno == 0:
-		return nil
-	case errors.Is(errno, syscall.ENOTSUP): // what the runtime answers in a program with cgo
-		return errors.New("this program has been built with cgo, whose threads cannot be changed: build it with CGO_ENABLED=0, as make build does")
+	if _, _, errno := psx.Syscall6(call, a, b, c, 0, 0, 0); errno != 0 {
+		return errno
 	}
-	return errno
+	return nil
 }
 
 // report logs what came of it.

@@ -22,6 +22,20 @@ import (
 // bin is where the programs under test are: static ones, as they are installed.
 var bin string
 
+// buildPrograms builds both daemons into dir. They are found in it by their names.
+func buildPrograms(dir string, cgo bool, flags ...string) error {
+	env := "CGO_ENABLED=0"
+	if cgo {
+		env = "CGO_ENABLED=1"
+	}
+	build := exec.Command("go", append(append([]string{"build"}, flags...), "-o", dir, "./cmd/aggrfs", "./cmd/procsrv")...)
+	build.Dir, build.Env = "../..", append(os.Environ(), env)
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
+}
+
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
@@ -31,10 +45,8 @@ func runTests(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir, "./cmd/aggrfs", "./cmd/procsrv")
-	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	if err := buildPrograms(dir, false, "-trimpath", "-ldflags", "-s -w"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	bin = dir
@@ -99,7 +111,7 @@ func limited(uid int, set Set, argv ...string) []string {
 	return append(full, argv...)
 }
 
-// start runs a program of bin in a directory of its own until the test ends.
+// start runs a program, of bin or by its path, in a directory of its own until the test ends.
 // "DIR" in an argument is that directory.
 func start(t *testing.T, uid int, set Set, argv ...string) *daemon {
 	t.Helper()
@@ -107,7 +119,9 @@ func start(t *testing.T, uid int, set Set, argv ...string) *daemon {
 	if err := os.Chown(d.dir, uid, uid); err != nil {
 		t.Fatal(err)
 	}
-	argv[0] = filepath.Join(bin, argv[0])
+	if !filepath.IsAbs(argv[0]) {
+		argv[0] = filepath.Join(bin, argv[0])
+	}
 	for i := range argv {
 		argv[i] = strings.ReplaceAll(argv[i], "DIR", d.dir)
 	}

@@ -23,13 +23,14 @@ var layers = map[string][]string{
 
 // only says who alone may import a library, tests excepted.
 var only = map[string]string{
-	"github.com/docker/go-p9p":        "pkg/ninep",
-	"github.com/hanwen/go-fuse/v2":    "pkg/fusefs",
-	"github.com/goccy/go-yaml":        "internal/config/strict",
-	"github.com/klauspost/compress":   "pkg/snapshot",
-	"github.com/rogpeppe/go-internal": "",
-	"github.com/google/go-cmp":        "",
-	"go.uber.org/goleak":              "",
+	"github.com/docker/go-p9p":                      "pkg/ninep",
+	"github.com/hanwen/go-fuse/v2":                  "pkg/fusefs",
+	"github.com/goccy/go-yaml":                      "internal/config/strict",
+	"github.com/klauspost/compress":                 "pkg/snapshot",
+	"kernel.org/pub/linux/libs/security/libcap/psx": "internal/privs",
+	"github.com/rogpeppe/go-internal":               "",
+	"github.com/google/go-cmp":                      "",
+	"go.uber.org/goleak":                            "",
 }
 
 // within tells whether path is dir or below it.

@@ -3,7 +3,7 @@
 //
 // # Model
 //
-// The programs are static, and there package os/user reads /etc/passwd and
+// In static programs, as they are installed, package os/user reads /etc/passwd and
 // /etc/group only; the users of a cluster are in LDAP, SSSD or NIS. So os/user is
 // asked first, and what it does not know is asked of getent(1), which goes where
 // nsswitch.conf(5) says. A user's groups are asked of getent at once: that

@@ -41,7 +41,7 @@ func procsrv(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "procsrv")
 	build := exec.Command("go", "build", "-o", path, "github.com/aggrfs/aggrfs/cmd/procsrv")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // with cgo it cannot give up rights
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // it runs where there are no libraries
 	out, err := build.CombinedOutput()
 	if err != nil {
 		t.Fatal(err, string(out))

@@ -1,6 +1,0 @@
-//go:build race
-
-package privs
-
-// raceDetector tells whether the program has been built with it.
-const raceDetector = true
