@@ -30,6 +30,9 @@ const (
 	// behind is not the end.
 	fewestOperations = 2
 	mostOperations   = 1 << 14
+	// leastDescriptors is the limit below which a program has none to spare: the
+	// standard streams, what the Go runtime has open, the procfs and a listener.
+	leastDescriptors = 12
 	// keepFrom is the limit from which on directories are kept.
 	keepFrom = 256
 )

@@ -87,9 +87,14 @@ type Leaf struct {
 	enter     openFunc                       // openAt for process directories, likewise
 }
 
-// New opens the procfs. It refuses a directory that is not one.
+// New opens the procfs. It refuses a directory that is not one, and a limit of open
+// files at which nothing would work.
 func New(cfg Config) (*Leaf, error) {
 	cfg.setDefaults()
+	limit := descriptorLimit()
+	if limit < leastDescriptors {
+		return nil, fmt.Errorf("%w: the process may have %d open, and at least %d are needed; raise its limit (LimitNOFILE= in the unit, ulimit -n)", syscall.EMFILE, limit, leastDescriptors)
+	}
 	root, err := openRoot(cfg.Root)
 	if err != nil {
 		return nil, err
@@ -104,7 +109,7 @@ func New(cfg Config) (*Leaf, error) {
 	l.userNS = ownUserNS()
 	l.seed = maphash.String(l.names, "") | 1
 	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
-	l.descriptors = newDescriptors(descriptorLimit(), cfg.ReadTimeout)
+	l.descriptors = newDescriptors(limit, cfg.ReadTimeout)
 	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.mayStick(cfg.MaxAbandoned))
 	l.procs, l.dirs = newRegistry(l.seed), newHeldDirs(l.descriptors.keep)
 	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
