@@ -23,7 +23,11 @@
 // # What a caller can choose
 //
 // The command, its environment, and the FUSE device. Where things are mounted,
-// and with which options, is written here. No file is read or written with more
+// and with which options, is written here. The environment is the command's alone:
+// aggrfs exec hands it over under other names (mountns.Hide), none of which the Go
+// runtime knows. That reads GODEBUG, GOGC, GOMAXPROCS and more before anything here
+// runs; so, if a caller hands the environment over as it is, the program does nothing
+// but execute itself anew with those names. No file is read or written with more
 // rights than the caller has; what it says before the capability is gone goes to
 // a unix socket. Both ways may be called by hand: they do nothing that aggrfs
 // exec does not do for its user.
@@ -38,6 +42,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
@@ -51,6 +56,9 @@ func main() {
 	// Capabilities and namespaces are those of a thread: all is done on one.
 	runtime.LockOSThread()
 	args := os.Args
+	if len(args) > 1 && !mountns.Hidden(os.Environ()) {
+		os.Exit(fail(again(args)))
+	}
 	switch {
 	case len(args) >= 5 && args[1] == "run":
 		os.Exit(run(args[2], args[3], args[4:]))
@@ -58,9 +66,16 @@ func main() {
 		if err := mountns.Drop(); err != nil {
 			os.Exit(fail(err))
 		}
-		os.Exit(mountns.Become(name, args[2:]))
+		os.Exit(mountns.Become(name, args[2:], mountns.Shown(os.Environ())))
 	}
 	os.Exit(fail(errors.New(usage)))
+}
+
+// again executes this program anew, with an environment of which the Go runtime
+// knows nothing: until then it does nothing else.
+func again(args []string) error {
+	err := syscall.Exec("/proc/self/exe", args, mountns.Hide(os.Environ()))
+	return fmt.Errorf("execute this program anew, by /proc/self/exe: %w", err)
 }
 
 // fail says on stderr, without any capability, what is wrong.

@@ -202,6 +202,11 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || !strings.Contains(string(status), "CapPrm:\t0000000000200000\n") {
 		t.Errorf("%v: the helper has more than cap_sys_admin:\n%s", err, status)
 	}
+	// Nothing in it has a name that the Go runtime knows.
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid))
+	if err != nil || !strings.Contains(string(environ), ":GODEBUG=inittrace=1\x00") || strings.HasPrefix(string(environ), "GO") || strings.Contains(string(environ), "\x00GO") {
+		t.Errorf("%v: the helper's environment is %q", err, environ)
+	}
 	// The user cannot look into it.
 	attach := exec.Command("cat", fmt.Sprintf("/proc/%d/environ", cmd.Process.Pid))
 	attach.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: userUID, Gid: userGID}}

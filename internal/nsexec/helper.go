@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/nsexec/mountns"
 )
 
 // helperName is the program that stands in for the stage and the watcher where
@@ -65,7 +67,8 @@ func canMount(path string) bool {
 		unix.Statfs(path, &fs) == nil && fs.Flags&unix.ST_NOSUID == 0
 }
 
-// startHelper starts the helper. It says lines, and is told a byte: that the
+// startHelper starts the helper, which passes the command's environment on and is
+// steered by nothing in it. It says lines, and is told a byte: that the
 // tree is served.
 //
 //	helper → server  mounted, or failed and why
@@ -84,7 +87,7 @@ func (s *session) startHelper(program string) error {
 		files, first := lineUp([3]uintptr{s.spec.Stdin.Fd(), s.spec.Stdout.Fd(), s.spec.Stderr.Fd()}, theirs, fuse)
 		argv := append([]string{helperName, "run", strconv.Itoa(first), strconv.Itoa(first + 1)}, s.spec.Argv...)
 		pid, err := forkExec(s.spec.CPUs, program, argv, &syscall.ProcAttr{
-			Dir: s.spec.Dir, Env: s.spec.Env, Files: files, Sys: &syscall.SysProcAttr{},
+			Dir: s.spec.Dir, Env: mountns.Hide(s.spec.Env), Files: files, Sys: &syscall.SysProcAttr{},
 		})
 		if err == nil {
 			s.watcherPID = pid

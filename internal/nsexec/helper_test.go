@@ -144,3 +144,25 @@ func TestHelperRefuses(t *testing.T) {
 		}
 	}
 }
+
+// The environment is the command's, as the caller has it, and steers no helper: what
+// the Go runtime would say at its start, with a capability, is not said.
+func TestHelperEnvironment(t *testing.T) {
+	cmd, _ := withHelper(t)("sh", "-c", `for p in $PPID $$; do tr '\0' '\n' </run/aggrfs-native/$p/environ; echo END; done`)
+	steering := []string{"GODEBUG=inittrace=1,gctrace=1", "GOTRACEBACK=crash", "GOGC=1", "GOMAXPROCS=1", "GOMEMLIMIT=1MiB", "aggrfs-exec:X=1", "EMPTY=", "no-equals-sign"}
+	// The server's runtime is steered, as any program's: what it says is not counted.
+	cmd.Env = append(cmd.Env, steering...)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	both := strings.Split(string(out), "END\n")
+	if len(both) != 3 || both[0] != both[1] {
+		t.Fatalf("the caller and the command have\n%s", out)
+	}
+	for _, entry := range steering[:len(steering)-1] { // the shell that starts the caller drops the last
+		if !strings.Contains("\n"+both[1], "\n"+entry+"\n") {
+			t.Errorf("the command lacks %s:\n%s", entry, both[1])
+		}
+	}
+}

@@ -71,7 +71,7 @@ func stage(args []string) int {
 			return CodeFailed
 		}
 	}
-	return mountns.Become(s.Name, args[1:])
+	return mountns.Become(s.Name, args[1:], os.Environ())
 }
 
 // enter makes a user namespace ready: this user is in it, the device is opened

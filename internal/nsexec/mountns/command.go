@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -20,25 +21,25 @@ const (
 // execvp(3) does.
 const defaultPath = "/bin:/usr/bin"
 
-// Become replaces this process by the command. When it cannot, it says why on
-// stderr and returns the exit status that stands for it.
-func Become(name string, argv []string) int {
+// Become replaces this process by the command, with that environment. When it
+// cannot, it says why on stderr and returns the exit status that stands for it.
+func Become(name string, argv, env []string) int {
 	// Whoever stands in /proc stands below the tree.
 	if wd, err := os.Getwd(); err == nil && (wd == Procfs || strings.HasPrefix(wd, Procfs+"/")) {
 		os.Chdir(wd) // stays where it is if the tree has no such directory
 	}
-	code, why := execute(argv)
+	code, why := execute(argv, env)
 	fmt.Fprintf(os.Stderr, "%s: %s: %s\n", name, argv[0], why)
 	return code
 }
 
 // execute is execvp(3) with reasons.
-func execute(argv []string) (code int, why string) {
+func execute(argv, env []string) (code int, why string) {
 	code, why = CodeNotFound, "command not found"
-	for _, path := range candidates(argv[0]) {
-		err := syscall.Exec(path, argv, os.Environ())
+	for _, path := range candidates(argv[0], env) {
+		err := syscall.Exec(path, argv, env)
 		if err == syscall.ENOEXEC { // a script without "#!"
-			err = syscall.Exec("/bin/sh", append([]string{"sh", path}, argv[1:]...), os.Environ())
+			err = syscall.Exec("/bin/sh", append([]string{"sh", path}, argv[1:]...), env)
 		}
 		switch _, missing := os.Stat(path); {
 		case missing != nil && strings.Contains(argv[0], "/"):
@@ -58,16 +59,18 @@ func execute(argv []string) (code int, why string) {
 }
 
 // candidates are the paths that a command's name can stand for.
-func candidates(name string) []string {
+func candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") {
 		return []string{name}
 	}
 	if name == "" {
 		return nil
 	}
-	path, set := os.LookupEnv("PATH")
-	if !set {
-		path = defaultPath
+	path := defaultPath
+	for _, entry := range slices.Backward(env) { // the first is the one
+		if value, ok := strings.CutPrefix(entry, "PATH="); ok {
+			path = value
+		}
 	}
 	var paths []string
 	for _, dir := range filepath.SplitList(path) {
