@@ -13,16 +13,19 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := build
 
-# What building and testing need beside Go, as Debian packages: the compiler is
-# for the race detector; the rest are the programs that are run on the tree.
+# What building and the demo need beside Go, as Debian packages.
+RUN_PACKAGES := ca-certificates git util-linux mount procps
+
+# What testing needs: the compiler is for the race detector; the rest are the
+# programs that are run on the tree.
 PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace \
 	python3 python3-psutil default-jdk-headless clustershell slurm-client diod munge prometheus-node-exporter
 
 # What the tests in a VM need beside that and a kernel, which .ci/vm gets.
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
 
-# What is measured against.
-BENCH_PACKAGES := pdsh
+# What is measured, and measured against.
+BENCH_PACKAGES := $(RUN_PACKAGES) pdsh
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK_VERSION := v0.8.2
@@ -40,7 +43,7 @@ PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-vm check
+.PHONY: test test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-run prepare-bench prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -56,17 +59,16 @@ test-vm: prepare-vm
 	$(call phase,tests in a VM with the 9P client of Linux)
 	@.ci/test -tags vm -timeout 15m ./test/vm
 
-run: prepare build
+run: prepare-run build
 	$(call phase,three nodes)
 	@KEEP=$(KEEP) go run ./test/demo
 
-bench: prepare build
+bench: prepare-bench build
 	$(call phase,figures)
 	@go run ./test/bench
 	@cd test/peers && go run .
 
-bench-scale: prepare build
-	@.ci/prepare $(BENCH_PACKAGES)
+bench-scale: prepare-bench build
 	$(call phase,figures of scale)
 	@CGO_ENABLED=0 go run ./test/scale
 	@go run ./test/bench ps
@@ -75,7 +77,7 @@ sim: build
 	$(call phase,$(NODES) simulated nodes)
 	@go run ./test/sim -nodes $(NODES) -procs $(PROCS)
 
-soak: prepare
+soak: prepare-run
 	$(call phase,soak)
 	@cd test/peers && go run . soak
 
@@ -91,6 +93,14 @@ build:
 prepare:
 	$(call phase,prerequisites)
 	@.ci/prepare $(PACKAGES)
+
+prepare-run:
+	$(call phase,prerequisites)
+	@.ci/prepare $(RUN_PACKAGES)
+
+prepare-bench:
+	$(call phase,prerequisites of the measurements)
+	@.ci/prepare $(BENCH_PACKAGES)
 
 prepare-vm:
 	$(call phase,prerequisites of the tests in a VM)
