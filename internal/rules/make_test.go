@@ -14,7 +14,7 @@ func TestWhatIsInstalled(t *testing.T) {
 	demo := []string{"ca-certificates", "git", "mount", "procps", "util-linux"}
 	for target, want := range map[string][]string{
 		"run": demo, "soak": demo,
-		"bench": append(slices.Clone(demo), "pdsh"), "bench-scale": append(slices.Clone(demo), "pdsh"),
+		"bench": append(slices.Clone(demo), "diod", "pdsh"), "bench-scale": append(slices.Clone(demo), "diod", "pdsh"),
 		"build": nil, "sim": nil, "install": nil,
 	} {
 		cmd := exec.Command("make", "-n", target)
