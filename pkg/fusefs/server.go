@@ -37,6 +37,8 @@ type Server struct {
 
 	post                 post
 	readers              sync.WaitGroup
+	calling              sync.Mutex    // held where a reader is started
+	closing              bool          // no reader is started any more; guarded by calling
 	mounted              chan struct{} // closed when the kernel has said hello
 	over                 chan struct{} // closed when the device is at its end
 	ended                chan struct{} // closed when the device is closed too
@@ -173,6 +175,9 @@ func (s *Server) end() {
 	<-s.over
 	s.dev.stop() // the other readers, too
 	s.requests.cancelAll(context.Canceled)
+	s.calling.Lock()
+	s.closing = true // before they are waited for: the watch might start one when none is left
+	s.calling.Unlock()
 	done := make(chan struct{})
 	go func() { s.readers.Wait(); close(done) }()
 	select {

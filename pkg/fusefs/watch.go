@@ -66,8 +66,14 @@ func (s *Server) watch(stop <-chan struct{}) {
 	}
 }
 
-// call brings another reader to the post.
+// call brings another reader to the post, unless the server is at its end, where the
+// readers are waited for.
 func (s *Server) call() {
+	s.calling.Lock()
+	defer s.calling.Unlock()
+	if s.closing {
+		return
+	}
 	s.post.arrive()
 	s.readers.Go(s.reader)
 }
