@@ -28,8 +28,18 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// patience is the leaf's where a test is not about time: on a busy machine the kernel
+// may take seconds for files such as kallsyms and timer_list, and a worker may not run
+// for as long.
+const patience = time.Minute
+
+// newLeaf makes a leaf that ends with the test. What the test sets no time for has all
+// that it needs.
 func newLeaf(t testing.TB, cfg Config) *Leaf {
 	t.Helper()
+	for _, d := range []*time.Duration{&cfg.ReadTimeout, &cfg.SweepTimeout, &cfg.StallTimeout} {
+		setDefault(d, patience)
+	}
 	l, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func actLeaf() error {
 	if err := json.Unmarshal([]byte(os.Getenv(whoVariable)), &who); err != nil {
 		return err
 	}
-	l, err := New(Config{Root: "/proc/self/fd/3"})
+	l, err := New(Config{Root: "/proc/self/fd/3", ReadTimeout: patience})
 	if err != nil {
 		return err
 	}

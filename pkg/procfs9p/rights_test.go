@@ -119,32 +119,50 @@ type comparison struct {
 	invisible bool
 }
 
+// How often an object that differs is looked at again: where the native looks before
+// and after were the same, which is one moment, and where it moved meanwhile, which
+// says nothing.
+const (
+	looksAtRest = 8
+	looksMoving = 400
+)
+
 // differences looks at all objects both ways, and again at those that differ: a
 // file may have changed in between. What is never exported must not exist.
 func (c comparison) differences(objects []object) (table []string) {
 	natives := make(map[string]map[seen]bool)
+	atRest := make(map[string]int)
 	for try := 0; len(objects) > 0; try++ {
 		var again []object
-		var native, leaf []seen
+		var before, leaf []seen
 		var both sync.WaitGroup
 		both.Go(func() { leaf = c.through(objects) })
-		native = c.natively(objects)
+		before = c.natively(objects)
 		both.Wait()
-		table = nil
+		after := before
+		if try > 0 {
+			after = c.natively(objects)
+		}
 		for i, o := range objects {
-			want, got := native[i], leaf[i]
 			if natives[o.Path] == nil {
 				natives[o.Path] = make(map[seen]bool)
 			}
-			natives[o.Path][want] = true
-			if d := c.difference(o, want, got, len(natives[o.Path]) > 1); d != "" {
-				again = append(again, o)
+			natives[o.Path][before[i]], natives[o.Path][after[i]] = true, true
+			changes := len(natives[o.Path]) > 1
+			d := c.difference(o, before[i], leaf[i], changes)
+			if d == "" || c.difference(o, after[i], leaf[i], changes) == "" {
+				continue
+			}
+			if before[i] == after[i] {
+				atRest[o.Path]++
+			}
+			if atRest[o.Path] > looksAtRest || try == looksMoving {
 				table = append(table, fmt.Sprintf("%-40s %s", o.Path, d))
+			} else {
+				again = append(again, o)
 			}
 		}
-		if objects = again; try == 8 {
-			break
-		}
+		objects = again
 	}
 	return table
 }

@@ -88,8 +88,8 @@ func TestNodes(t *testing.T) {
 		var up float64
 		fmt.Sscan(run(t, n, "cat", "/proc/uptime"), &up)
 		uptimes[float64(int(up/3600))] = true
-		ps := run(t, n, "ps", "-eo", "pid,ppid,user,args")
-		for _, want := range []string{"nodeinit", "procsrv --listen", "1001", "1002", "daemon", "job of alice on " + n.Name, "solver --user bob --node " + n.Name, "sleep 100002"} {
+		ps := run(t, n, "ps", "-eo", "pid,ppid,uid,args")
+		for _, want := range []string{"nodeinit", "procsrv --listen", fmt.Sprint(cluster.Alice), fmt.Sprint(cluster.Bob), "job of alice on " + n.Name, "solver --user bob --node " + n.Name, "sleep 100002"} {
 			if !strings.Contains(ps, want) {
 				t.Errorf("%s: no %q in\n%s", n.Name, want, ps)
 			}

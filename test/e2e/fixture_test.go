@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,6 +84,9 @@ func newSiteBy(t *testing.T, programs string, o cluster.Options, extra string) *
 		}
 	})
 	s := &site{t: t, cluster: c, programs: programs, config: filepath.Join(dir, "aggrfs.yaml"), server: "unix:" + filepath.Join(dir, "aggrfs.sock"), log: &log{}}
+	if !strings.Contains(extra, "timeouts:") {
+		extra += "timeouts: {connect: 20s, read: 20s, sweep: 20s}\n" // the machine may be busy
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\nlisten: [%q]\nstate: %s\nhead: head\n%snodes:\n", s.server, filepath.Join(dir, "gpids.json"), extra)
 	for _, n := range c.Nodes {
@@ -125,6 +130,26 @@ func (s *site) eventually(what string, f func() bool) {
 			s.t.Fatalf("%s: not within 30 s; nodes (%v):\n%s\nlog:\n%s", what, err, out, s.log)
 		}
 	}
+}
+
+// between makes a look between two other looks until those two are the same, so that
+// all three are of one moment, and it is the same as they are, as far as a quarter of a
+// minute goes; and returns the last three.
+func (s *site) between(around, look func() []string) (before, between, after []string) {
+	for end := time.Now().Add(15 * time.Second); ; {
+		before, between, after = around(), look(), around()
+		if slices.Equal(before, after) && slices.Equal(before, between) || time.Now().After(end) {
+			return before, between, after
+		}
+	}
+}
+
+// nameOf is what tools call a user of this machine: a name, where there is one.
+func nameOf(uid uint32) string {
+	if u, err := user.LookupId(fmt.Sprint(uid)); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint(uid)
 }
 
 // aggrfs runs a subcommand that asks the front end.

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,6 +8,12 @@ import (
 
 	"github.com/aggrfs/aggrfs/test/cluster"
 )
+
+// notCompared tells whether a row is of what ps itself is, of a process whose arguments
+// ps shows in its own way, or of the leaf, which moves.
+func notCompared(row string) bool {
+	return strings.Contains(row, "ps -eo") || strings.Contains(row, "nasty") || strings.Contains(row, "procsrv") || strings.Contains(row, "nsenter")
+}
 
 // aggrfs ps shows of each node's processes what ps shows there.
 func TestAggrfsPS(t *testing.T) {
@@ -20,31 +25,32 @@ func TestAggrfsPS(t *testing.T) {
 		slices.Sort(rows)
 		return rows
 	}
-	got, err := s.aggrfs("ps", "--nodes", "n[1-2]", "--no-headers", "-o", "npid,ppid,user,stat,args,node")
-	if err != nil {
-		t.Fatal(err)
-	}
-	have := fields(got)
-	compared := 0
-	for i, n := range s.cluster.Nodes {
-		for line := range strings.Lines(s.onNode(n, "ps", "-eo", "pid=,ppid=,user:20=,s=,args=")) {
-			f := strings.Fields(line)
-			// Those that ps is, and one whose arguments ps shows in its own way.
-			if strings.Contains(line, "ps -eo") || strings.Contains(line, "nasty") || strings.Contains(line, "procsrv") {
-				continue
+	native := func() (rows []string) {
+		for i, n := range s.cluster.Nodes {
+			for line := range strings.Lines(s.onNode(n, "ps", "-eo", "pid=,ppid=,user:20=,s=,args=")) {
+				f := strings.Fields(line)
+				if notCompared(line) {
+					continue
+				}
+				if ppid, _ := strconv.Atoi(f[1]); ppid != 0 {
+					f[1] = strconv.Itoa((i+1)*10_000_000 + ppid)
+				}
+				rows = append(rows, strings.Join(append(f, n.Name), " "))
 			}
-			if ppid, _ := strconv.Atoi(f[1]); ppid != 0 {
-				f[1] = strconv.Itoa((i+1)*10_000_000 + ppid)
-			}
-			want := strings.Join(append(f, n.Name), " ")
-			if !slices.Contains(have, want) {
-				t.Errorf("%q is not in\n%s", want, got)
-			}
-			compared++
 		}
+		slices.Sort(rows)
+		return rows
 	}
-	if compared < 14 {
-		t.Errorf("only %d rows", compared)
+	// States move: looks of one moment are compared.
+	want, have, then := s.between(native, func() []string {
+		got, err := s.aggrfs("ps", "--nodes", "n[1-2]", "--no-headers", "-o", "npid,ppid,user,stat,args,node")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(fields(got), notCompared)
+	})
+	if !slices.Equal(have, want) || len(want) < 14 {
+		t.Errorf("got\n%s\nwant\n%s\nand then\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"), strings.Join(then, "\n"))
 	}
 	if out, err := s.aggrfs("ps", "aux", "--sort", "-rss", "-u", "1002"); err != nil || strings.Count(out, "solver --user bob") < 2 || strings.Contains(out, "job of alice") {
 		t.Errorf("ps aux -u 1002: %v\n%s", err, out)
@@ -55,7 +61,7 @@ func TestAggrfsPS(t *testing.T) {
 		t.Errorf("alice: %v\n%s", err, out)
 	}
 	for row := range strings.Lines(out) {
-		if f := strings.Fields(row); f[0] != "n1" || f[1] != fmt.Sprint(cluster.Alice) {
+		if f := strings.Fields(row); f[0] != "n1" || f[1] != nameOf(cluster.Alice) {
 			t.Errorf("alice sees %s", row)
 		}
 	}

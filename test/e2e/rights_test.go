@@ -225,15 +225,31 @@ func TestRightsAreTheKernels(t *testing.T) {
 // native ones around it.
 func (s *site) compare(n *cluster.Node, who vfs.Identity, r survey.Request, way string, ours func() []survey.Entry) {
 	s.t.Helper()
-	before := s.natively(n, who, r)
-	got := ours()
-	after := s.natively(n, who, r)
-	if len(before) < 100 {
-		s.t.Fatalf("only %d objects on the node", len(before))
+	var lines []string
+	for try := 1; ; try++ {
+		before := s.natively(n, who, r)
+		got := ours()
+		after := s.natively(n, who, r)
+		if len(before) < 100 {
+			s.t.Fatalf("only %d objects on the node", len(before))
+		}
+		found := survey.Compare(before, after, got)
+		s.t.Logf("%v over %s: %d objects, %d differ", who, way, len(before), len(found))
+		lines = slices.DeleteFunc(found, func(line string) bool { return try > 1 && !isLeak(line) && !slices.Contains(lines, line) })
+		// What is shown that must not be is so at once. What is refused, or differs, may
+		// have moved meanwhile, or have taken the kernel too long on a busy machine: it
+		// counts if it is the same in each of several surveys.
+		if len(lines) == 0 || slices.ContainsFunc(lines, isLeak) || try == 4 {
+			break
+		}
 	}
-	lines := survey.Compare(before, after, got)
-	s.t.Logf("%v over %s: %d objects, %d differ", who, way, len(before), len(lines))
 	if len(lines) > 0 {
 		s.t.Errorf("%s:\n%s", way, strings.Join(lines[:min(len(lines), 40)], "\n"))
 	}
+}
+
+// isLeak tells whether a line of survey.Compare is of something that is shown to who
+// must not see it.
+func isLeak(line string) bool {
+	return strings.HasPrefix(line, "LEAK ") || strings.HasPrefix(line, "MASK ")
 }

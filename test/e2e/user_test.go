@@ -67,7 +67,7 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Errorf("--as root: %q", out)
 	}
 
-	out, err := s.asUser(alice, "exec", "--server", s.server, "--", "sh", "-c", "id -u; id -g; grep -E '^(Cap(Prm|Eff)|NoNewPrivs)' /proc/self/status; ps -eo pid=,user=,args=")
+	out, err := s.asUser(alice, "exec", "--server", s.server, "--", "sh", "-c", "id -u; id -g; grep -E '^(Cap(Prm|Eff)|NoNewPrivs)' /proc/self/status; ps -eo pid=,uid=,args=")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,11 +99,13 @@ func cluster(t *testing.T, dial aggregate.Dialer) *aggregate.Cluster {
 	own := procfs(t)
 	all := access.Rules{Views: []access.View{{For: []access.Principal{{Kind: access.Anyone}}, Nodes: access.Nodes{All: true}, Processes: access.Processes{All: true}}}}
 	c, err := aggregate.New(aggregate.Config{
-		Head:   aggregate.NodeConfig{Name: "head", Dial: func(context.Context) (aggregate.Upstream, error) { return head{own}, nil }},
-		Nodes:  []aggregate.NodeConfig{{Name: "n1", Dial: dial}},
-		State:  state,
-		Policy: cachepolicy.Sweep(time.Second),
-		Access: access.New(all, userdb.New(userdb.Config{}), nil),
+		Head:  aggregate.NodeConfig{Name: "head", Dial: func(context.Context) (aggregate.Upstream, error) { return head{own}, nil }},
+		Nodes: []aggregate.NodeConfig{{Name: "n1", Dial: dial}},
+		State: state,
+		// Nothing here is about time, and the machine may be busy.
+		Timeouts: aggregate.Timeouts{Connect: 20 * time.Second, Read: 20 * time.Second, Sweep: 20 * time.Second},
+		Policy:   cachepolicy.Sweep(time.Second),
+		Access:   access.New(all, userdb.New(userdb.Config{}), nil),
 	})
 	if err != nil {
 		t.Fatal(err)
