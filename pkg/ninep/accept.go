@@ -3,7 +3,6 @@ package ninep
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 )
@@ -27,61 +26,74 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
 	if !isTLS {
 		peer, err = PeerOf(nc)
 	}
-	if n := s.conns.Add(1); n > int64(s.cfg.Limits.Connections) {
-		err = fmt.Errorf("%w: %d", errTooMany, s.cfg.Limits.Connections)
-	}
-	if err == nil {
-		err = s.peers.enter(peer.holder(), s.cfg.Limits.PeerConnections)
-	}
+	s.conns.Add(1)
+	place := &arrival{nc: nc}
 	if err != nil {
-		s.refuse(nc, peer, err, over)
+		s.refuse(nc, peer, place, err, over)
 		return
 	}
-	if !isTLS {
-		s.converse(ctx, nc, peer, by, over)
-		return
+	if !s.cfg.Trusted(peer) {
+		place = s.door.arrive(nc, peer)
 	}
-	go func() {
-		named, err := s.secure(ctx, secured, by)
-		s.peers.leave(peer.holder())
-		if err != nil {
-			s.refuse(nc, peer, err, over)
-			return
-		}
-		s.converse(ctx, nc, named, by, over)
-	}()
+	switch {
+	case isTLS:
+		go func() {
+			named, err := s.secure(ctx, secured, by)
+			if err != nil {
+				s.refuse(nc, peer, place, err, over)
+				return
+			}
+			s.receive(ctx, nc, named, place, by, over)
+		}()
+	case peer.Network == "tcp": // it is known when somebody attaches
+		s.converse(ctx, nc, peer, place, s.payerOf(peer), by, over)
+	case s.cfg.Payer != nil && peer.HasCred && peer.UID != 0: // who may take a while to find
+		go s.receive(ctx, nc, peer, place, by, over)
+	default:
+		s.receive(ctx, nc, peer, place, by, over)
+	}
 }
 
-// secure makes the handshake and counts the connection as that of the holder of
-// the certificate.
+// secure makes the handshake and says who is at the other end.
 func (s *Server) secure(ctx context.Context, nc *tlsConn, by time.Time) (Peer, error) {
 	if err := nc.secure(ctx, by); err != nil {
 		return Peer{}, err
 	}
-	peer, err := PeerOf(nc)
-	if err == nil {
-		err = s.peers.enter(peer.holder(), s.cfg.Limits.PeerConnections)
+	return PeerOf(nc)
+}
+
+// receive gives a connection whose peer is known its place, and serves it.
+func (s *Server) receive(ctx context.Context, nc net.Conn, peer Peer, place *arrival, by time.Time, over func(error)) {
+	payer := s.payerOf(peer)
+	if err := s.door.admit(place, payer, s.cfg.Trusted(peer)); err != nil {
+		s.refuse(nc, peer, place, err, over)
+		return
 	}
-	return peer, err
+	s.converse(ctx, nc, peer, place, payer, by, over)
 }
 
 // refuse ends a connection before anything was asked of it. One that ended by
 // itself, or with the server, is not worth a line.
-func (s *Server) refuse(nc net.Conn, peer Peer, err error, over func(error)) {
+func (s *Server) refuse(nc net.Conn, peer Peer, place *arrival, err error, over func(error)) {
+	if place.out.Load() {
+		err = errPutOut
+	}
 	if isHangUp(err) || errors.Is(err, context.Canceled) {
 		err = nil
 	} else {
 		s.audit.refuse(peer, "9P connection refused", err)
 	}
-	err = errors.Join(err, nc.Close())
+	if closing := nc.Close(); !errors.Is(closing, net.ErrClosed) {
+		err = errors.Join(err, closing)
+	}
+	s.door.leave(place)
 	s.conns.Add(-1)
 	over(err)
 }
 
-// converse begins to speak 9P with a peer that has been counted; the first Tversion
-// must come by then.
-func (s *Server) converse(ctx context.Context, nc net.Conn, peer Peer, by time.Time, over func(error)) {
-	c := s.newConn(nc, peer)
+// converse begins to speak 9P with a peer; the first Tversion must come by then.
+func (s *Server) converse(ctx context.Context, nc net.Conn, peer Peer, place *arrival, payer *account, by time.Time, over func(error)) {
+	c := s.newConn(nc, peer, place, payer)
 	failed := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		c.fail(net.ErrClosed)
@@ -91,15 +103,22 @@ func (s *Server) converse(ctx context.Context, nc net.Conn, peer Peer, by time.T
 		if !stop() {
 			<-failed
 		}
-		err = s.verdict(peer, err)
-		s.peers.leave(peer.holder())
+		err = s.verdict(peer, place, err)
+		s.door.leave(place)
 		s.conns.Add(-1)
 		over(err)
 	})
 }
 
 // verdict logs why a connection ended, and tells what is an error of that.
-func (s *Server) verdict(peer Peer, err error) error {
+func (s *Server) verdict(peer Peer, place *arrival, err error) error {
+	if place.out.Load() {
+		err = errPutOut
+	}
+	if errors.Is(err, errPutOut) || errors.Is(err, errTooMany) || errors.Is(err, errTooManyOfPeer) {
+		s.audit.refuse(peer, "9P connection refused", err)
+		return err
+	}
 	if isHangUp(err) {
 		s.cfg.Log.Debug("9P connection ended", "peer", peer.String())
 		return nil
@@ -109,4 +128,11 @@ func (s *Server) verdict(peer Peer, err error) error {
 	return err
 }
 
-var errTooMany = errors.New("more connections than there may be at once")
+// peerOf is what is known of a peer before it has said anything.
+func peerOf(nc net.Conn) Peer {
+	p := Peer{Network: nc.RemoteAddr().Network(), Addr: nc.RemoteAddr().String()}
+	if _, ok := nc.(*tlsConn); ok {
+		p.Network = "tls"
+	}
+	return p
+}

@@ -3,6 +3,7 @@ package ninep
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,7 @@ func TestAudit(t *testing.T) {
 		k.typ = tAttach
 		c.attach(within(t), k)
 	}
+	r.audit.turn()
 	peer := `time=\S+ level=%s msg="9P attach%s" peer="unix pid \d+ uid 0" `
 	for i, want := range []string{
 		fmt.Sprintf(peer, "INFO", "") + `uid=1001 gid=100 groups=2 cert="" uname="\\"@100:7,8\\"" n_uname=1001 aname=""`,
@@ -54,10 +56,11 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestAuditFlood is refused more often than anybody wants to read.
+// TestAuditFlood: what is the same is one line with a count, and of what is not there
+// are some lines and a count of the others. Nothing is lost.
 func TestAuditFlood(t *testing.T) {
-	lines, log := newLog()
-	a := audit{log: log, window: time.Hour}
+	lines := new(logLines)
+	a := audit{log: lines.all(), window: time.Hour}
 	counts := func(what string) (n int) {
 		for _, line := range lines.lines() {
 			if strings.Contains(line, what) {
@@ -66,50 +69,107 @@ func TestAuditFlood(t *testing.T) {
 		}
 		return n
 	}
-	refuse := func(uid uint32, addr string) {
-		a.attach(Peer{Network: "unix", Addr: addr, HasCred: addr == "", UID: uid, PID: int32(uid)}, &request{}, nil, syscall.EPERM)
+	attach := func(uid uint32, addr, aname string, err error) {
+		a.attach(Peer{Network: "unix", Addr: addr, HasCred: addr == "", UID: uid, PID: int32(uid)}, &request{aname: aname}, nil, err, nil)
 	}
 	var work sync.WaitGroup
 	for range 50 {
 		work.Go(func() {
 			for range 20 {
-				refuse(7, "")
+				attach(7, "", "", syscall.EPERM)
+				attach(7, "", "", nil)
 			}
 		})
 	}
 	work.Wait()
 	for i := range 12 {
-		refuse(0, fmt.Sprintf("10.0.0.1:%d", i)) // each time from another port
-		refuse(0, fmt.Sprintf("[fd00::%d]:1", i))
+		attach(0, fmt.Sprintf("10.0.0.1:%d", i), "", syscall.EPERM) // each time from another port
+		attach(0, fmt.Sprintf("[fd00::%d]:1", i), "", syscall.EPERM)
+		attach(8, "", fmt.Sprint("refused ", i), syscall.EPERM)
+		attach(9, "", fmt.Sprint("let in ", i), nil)
 	}
-	if n, m, k := counts("uid 7"), counts("10.0.0.1"), counts("fd00"); n != 10 || m != 10 || k != 12 {
-		t.Errorf("%d, %d and %d lines", n, m, k)
-	}
-	a.turn()
-	if n, m := counts("uid 7\" count=990"), counts("10.0.0.1\" count=2"); n != 1 || m != 1 || counts("not logged") != 2 {
-		t.Errorf("the others are not told of: %q", lines.lines()[len(lines.lines())-2:])
+	if got := lines.lines(); len(got) > 0 {
+		t.Errorf("before the window ends: %q", got)
 	}
 	a.turn()
-	refuse(7, "")
-	if n := counts("uid 7"); n != 12 { // 10, the count, 1
-		t.Errorf("%d lines in the next window", n)
+	for what, want := range map[string]int{
+		`attach refused" peer="unix pid 7 uid 7"`: 1, `attach" peer="unix pid 7 uid 7"`: 1, `error="operation not permitted" count=1000`: 1, `aname="" count=1000`: 1,
+		"10.0.0.1": 1, `error="operation not permitted" count=12`: 1, "fd00": 12,
+		`aname="refused`: 10, `refusals not logged" peer="unix uid 8" count=2`: 1,
+		`aname="let in`: 10, `INFO msg="9P attaches not logged" peer="unix uid 9" count=2`: 1, "not logged": 2,
+	} {
+		if got := counts(what); got != want {
+			t.Errorf("%s: %d lines, not %d: %q", what, got, want, lines.lines())
+		}
 	}
-	for i := range 2 * maxOrigins {
-		refuse(0, fmt.Sprintf("h%d:1", i))
+	if a.turn(); a.lines != nil || a.order != nil || a.origins != nil {
+		t.Error("it holds something at rest")
 	}
-	if len(a.refused) > maxOrigins+1 {
-		t.Errorf("%d origins are told apart", len(a.refused))
+	attach(7, "", "", syscall.EPERM)
+	a.turn()
+	if n := counts("uid 7"); n != 3 {
+		t.Errorf("%d lines after the next window", n)
+	}
+	for i := range 3 * maxOrigins {
+		attach(0, fmt.Sprintf("h%d:1", i), "", syscall.EPERM)
+	}
+	if len(a.origins) > maxOrigins+1 || len(a.order) > maxLines {
+		t.Errorf("%d origins are told apart, %d lines held", len(a.origins), len(a.order))
 	}
 	a.turn()
+	if n := counts(`"unix h`) + 3*maxOrigins; n < 4*maxOrigins || counts(`peer=others count=`) == 0 {
+		t.Errorf("%d lines", n)
+	}
 }
 
-// TestAuditWindow: the count comes by itself, and at the latest when the server
-// ends.
+// TestAuditProbe: a trusted peer that attaches again on one connection, to see whether
+// the server is well, is no news, however long that goes on; anything new is.
+func TestAuditProbe(t *testing.T) {
+	lines := new(logLines)
+	r := newRig(t, vfstest.NewTree(), func(cfg *ServerConfig) {
+		cfg.Identify = ByCredentials
+		cfg.Audit = lines.all()
+	})
+	probe := func(c *Client, who vfs.Identity) {
+		t.Helper()
+		if _, err := c.Attach(within(t), who, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := r.client(r.dial(), ClientConfig{})
+	for range 3 {
+		for range 3 {
+			probe(c, vfs.Root)
+		}
+		r.audit.turn()
+	}
+	if got := lines.lines(); len(got) != 1 || !strings.Contains(got[0], "count=3") {
+		t.Errorf("logged: %q", got)
+	}
+	probe(c, vfs.Identity{UID: 1001})
+	probe(r.client(r.dial(), ClientConfig{}), vfs.Root)
+	r.audit.turn()
+	if got := lines.lines(); len(got) != 3 {
+		t.Errorf("logged: %q", got)
+	}
+}
+
+// TestAuditWindow: the line comes by itself, and at the latest when the server ends.
 func TestAuditWindow(t *testing.T) {
 	for name, window := range map[string]time.Duration{"in time": time.Millisecond, "at the end": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			var r *rig
-			counted := func() bool { return strings.Contains(strings.Join(r.log.lines(), ""), "not logged") }
+			counted := func() bool {
+				n := 0
+				for _, line := range r.log.lines() {
+					one := 1
+					if _, count, ok := strings.Cut(line, " count="); ok {
+						one, _ = strconv.Atoi(count)
+					}
+					n += one
+				}
+				return n == 1000
+			}
 			t.Cleanup(func() { // when the rig has ended
 				if !counted() {
 					t.Errorf("no count: %q", r.log.lines())

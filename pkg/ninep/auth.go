@@ -66,8 +66,15 @@ func (c *conn) authenticate(j *job, f *fid) error {
 	if f.at != nil {
 		return errFidInUse
 	}
+	if err := c.stand(f, rootPlace(authFile{}, c.payer)); err != nil {
+		return err
+	}
+	if err := c.pin(f, maxCredential); err != nil {
+		_, counted := f.take()
+		c.release(counted)
+		return err
+	}
 	k := &credential{}
-	f.at = &place{node: authFile{}, id: authFile{}.ID(), account: c.srv.accounts.of(vfs.Identity{UID: vfs.OverflowID})}
 	f.open, f.file, f.writer = true, k, k
 	j.rep.qids = append(j.rep.walked[:0], qid{typ: qidAuth, path: f.at.id})
 	return nil

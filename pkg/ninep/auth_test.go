@@ -78,7 +78,7 @@ func TestMunge(t *testing.T) {
 		// In two parts, as a client may.
 		k.exchange(fmt.Sprintf("Twrite 2 fid=9 offset=0 data=%q", cred[:50]), fmt.Sprintf("Twrite 2 fid=9 offset=50 data=%q", cred[50:]))
 		if typ := attach(k, 0, 1234); typ != tAttach+1 {
-			t.Fatalf("%s: attach answered by %d; %v", d.version, typ, r.log.lines())
+			t.Fatalf("%s: attach answered by %d; %v", d.version, typ, r.lines())
 		}
 		if got := <-who; got.UID != 1234 || got.GID != 5678 || len(got.Groups) != 0 {
 			t.Errorf("%s: attached for %v", d.version, got)
@@ -92,7 +92,7 @@ func TestMunge(t *testing.T) {
 			t.Errorf("%s: a credential replayed on another connection is taken", d.version)
 		}
 	}
-	if log := strings.Join(r.log.lines(), "\n"); !strings.Contains(log, "Replayed") {
+	if log := strings.Join(r.lines(), "\n"); !strings.Contains(log, "Replayed") {
 		t.Errorf("the log does not tell of the replay:\n%s", log)
 	}
 }

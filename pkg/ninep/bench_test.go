@@ -146,7 +146,7 @@ func BenchmarkServerRead(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := NewServer(ServerConfig{Tree: vfstest.NewTree(), Identify: believe, Log: slog.New(slog.DiscardHandler)})
-	c := s.newConn(far, Peer{})
+	c := s.newConn(far, Peer{}, &arrival{}, s.payerOf(Peer{}))
 	c.dialect, c.msize, c.in.max = dotL{}, 8192, 8192
 	content := make([]byte, 1300)
 	c.fids[1] = &fid{num: 1, at: &place{}, open: true, held: true, content: content}

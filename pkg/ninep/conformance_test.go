@@ -94,7 +94,7 @@ func TestTree(t *testing.T) {
 						func() { tree.Put("7/stat", vfstest.File{Data: []byte("8")}) }
 				},
 			})
-			if lines := r.log.lines(); len(lines) > 0 {
+			if lines := r.lines(); len(lines) > 0 {
 				t.Errorf("logged: %q", lines)
 			}
 		})

@@ -34,11 +34,17 @@ type conn struct {
 	mine    *job // the reader's, to carry out itself
 	post    post
 	over    func(error) // called at the end
+	place   *arrival    // its place, see door
+	payer   *account    // the peer's
+	memo    *attachMemo // of a peer that is trusted
 	dialect dialect
 	msize   uint32
 
-	openBytes atomic.Int64  // content that open files hold in memory
+	openBytes atomic.Int64  // what open files and directories hold in memory
 	busy      atomic.Bool   // there were requests since the idler rang
+	attached  atomic.Bool   // somebody has attached
+	viewed    atomic.Bool   // and to a tree with something in it
+	quiet     int           // how often the idler has rung in vain
 	bigReads  chan struct{} // holds one for each read that needs much memory
 	workers   sync.WaitGroup
 	sweeper   alarm // for deadlines
@@ -57,17 +63,20 @@ type conn struct {
 // helloMsize is the longest frame before the first Tversion, in bytes.
 const helloMsize = 8192
 
-func (s *Server) newConn(nc net.Conn, peer Peer) *conn {
+func (s *Server) newConn(nc net.Conn, peer Peer, place *arrival, payer *account) *conn {
 	c := &conn{
-		srv: s, nc: nc, peer: peer, log: s.cfg.Log,
+		srv: s, nc: nc, peer: peer, log: s.cfg.Log, place: place, payer: payer,
 		in:   newFrameReader(nc, &spare, helloMsize),
 		tags: make(map[uint16]*job),
 		fids: make(map[uint32]*fid),
 	}
+	if s.cfg.Trusted(peer) {
+		c.memo = new(attachMemo)
+	}
 	c.bigReads = make(chan struct{}, maxBigReads)
 	c.room.L = &c.mu
 	c.out.init(nc, &spare, s.cfg.Limits.Write, c.fail)
-	c.out.limit = pendingBytes
+	c.out.limit, c.out.payer = pendingBytes, payer
 	c.sweeper.ring = c.sweep
 	c.lingerer.ring = c.lookAround
 	c.idler.ring = c.endIdle
@@ -137,6 +146,7 @@ func (c *conn) dispatch(j *job) error {
 	c.mu.Unlock()
 	if err != nil {
 		c.refuse(j, err)
+		j.settle()
 	}
 	return nil
 }
@@ -161,7 +171,7 @@ func (c *conn) version(r *request) error {
 		if err := c.nc.SetReadDeadline(time.Time{}); err != nil {
 			return err
 		}
-		c.idler.set(c.srv.cfg.Limits.Idle)
+		c.idler.set(c.restTime())
 	}
 	c.out.lock()
 	c.out.buf = appendVersion(c.out.buf, r.tag, msize, version)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // How a connection begins and ends, see conn.
@@ -71,30 +73,81 @@ func (c *conn) cancelAll() {
 
 // releaseAll releases all fids. No job is left.
 func (c *conn) releaseAll() {
-	for num, f := range c.fids {
-		delete(c.fids, num)
-		if open, pinned := f.take(); open != nil {
-			c.unpin(pinned)
+	c.mu.Lock()
+	fids := c.fids
+	c.fids = make(map[uint32]*fid)
+	c.mu.Unlock()
+	for _, f := range fids {
+		open, counted := f.take()
+		c.release(counted)
+		if open != nil {
 			c.close(open)
 		}
 	}
 }
 
-// endIdle ends a connection that has been without a request for long and holds
-// no fid, or comes again.
-func (c *conn) endIdle() {
-	idle := c.srv.cfg.Limits.Idle
-	c.mu.Lock()
-	unused := len(c.fids) == 0 && c.inflight == 0
-	c.mu.Unlock()
-	if !c.busy.Swap(false) && unused {
-		c.fail(fmt.Errorf("%w for %v", errIdle, idle))
-		return
+// restParts is how often the idler rings while a connection may be at rest that has
+// nothing to see.
+const restParts = 4
+
+// restTime is when the idler rings next.
+func (c *conn) restTime() time.Duration {
+	limits := &c.srv.cfg.Limits
+	if c.viewed.Load() {
+		return limits.Idle
 	}
-	c.idler.set(idle)
+	return min(limits.Vacant/restParts, limits.Idle)
 }
 
-var errIdle = errors.New("it holds no fid and has asked nothing")
+// endIdle ends a connection that has been without a request for long and holds
+// no fid, or never had anything to see; or it comes again.
+func (c *conn) endIdle() {
+	if c.busy.Swap(false) {
+		c.quiet = 0
+	} else {
+		c.quiet++
+	}
+	viewed := c.viewed.Load()
+	c.mu.Lock()
+	rests, unused := c.inflight == 0, len(c.fids) == 0
+	if rests && !viewed && c.quiet > restParts {
+		viewed = c.seesLocked()
+		c.viewed.Store(viewed)
+	}
+	c.mu.Unlock()
+	switch {
+	case rests && viewed && unused && c.quiet > 0:
+		c.fail(fmt.Errorf("%w for %v", errIdle, c.srv.cfg.Limits.Idle))
+		return
+	case rests && !viewed && c.quiet > restParts:
+		c.fail(fmt.Errorf("%w for %v", errVacant, c.srv.cfg.Limits.Vacant))
+		return
+	}
+	c.idler.set(c.restTime())
+}
+
+// seesLocked reports whether a fid stands in a tree that has something in it. No job
+// is left, so that nobody moves a fid meanwhile.
+func (c *conn) seesLocked() bool {
+	for _, f := range c.fids {
+		if f.at != nil && !isVacant(f.at.top().node) {
+			return true
+		}
+	}
+	return false
+}
+
+// isVacant reports whether a root has nothing below it.
+func isVacant(root vfs.Node) bool {
+	v, ok := root.(vfs.Vacant)
+	_, auth := root.(authFile)
+	return auth || ok && v.Vacant()
+}
+
+var (
+	errIdle   = errors.New("it holds no fid and has asked nothing")
+	errVacant = errors.New("it has nothing to see and has asked nothing")
+)
 
 // close closes an open file or directory. What it says concerns no client.
 func (c *conn) close(open closer) {
@@ -108,7 +161,7 @@ func (c *conn) close(open closer) {
 // asleep, or the end of the server.
 func isHangUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, errIdle) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+		errors.Is(err, errIdle) || errors.Is(err, errVacant) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // explain says what a bare error of the connection means.

@@ -43,7 +43,9 @@
 // Neither side believes the other. Lengths are checked before anything is
 // allocated, and memory grows with what has arrived. What is no proper message
 // ends the connection with one logged line. [Limits] bound what a client can hold;
-// whoever reaches one is slowed or refused alone. A panic of the tree is EIO to
+// what that is is counted for the identity (see account), and connections come in
+// by a door that nobody can block (see door). Whoever reaches a limit is slowed or
+// refused alone. A panic of the tree is EIO to
 // that request and a logged stack.
 //
 // # Who is asking

@@ -58,8 +58,8 @@ func (c *conn) perform(ctx *reqCtx, j *job) error {
 	case opStatfs:
 		return nil
 	case opClunk, opRemove:
-		open, pinned := f.take()
-		c.unpin(pinned)
+		open, counted := f.take()
+		c.release(counted)
 		if open != nil {
 			c.close(open)
 		}
@@ -77,12 +77,34 @@ func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
 		return errFidInUse
 	}
 	root, who, err := c.root(ctx, r)
-	c.srv.audit.attach(c.peer, r, who, err)
+	c.srv.audit.attach(c.peer, r, who, err, c.memo)
 	if err != nil {
 		return err
 	}
-	f.at = &place{node: root, id: root.ID(), account: c.srv.accounts.of(*who)}
+	if err := c.admit(root); err != nil {
+		return err
+	}
+	if err := c.stand(f, rootPlace(root, c.srv.payer(c.peer, *who))); err != nil {
+		return err
+	}
 	j.rep.qids = append(j.rep.walked[:0], qidOf(root))
+	return nil
+}
+
+// admit notes that somebody has attached to a root. Over plain TCP it is known now
+// who the connection is for; where that has no more places, it ends.
+func (c *conn) admit(root vfs.Node) error {
+	if !c.viewed.Load() && !isVacant(root) {
+		c.viewed.Store(true)
+	}
+	if c.attached.Load() {
+		return nil
+	}
+	if err := c.srv.door.admit(c.place, c.payer, c.srv.cfg.Trusted(c.peer)); err != nil {
+		c.fail(err)
+		return syscall.ENFILE
+	}
+	c.attached.Store(true)
 	return nil
 }
 

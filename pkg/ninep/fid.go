@@ -15,12 +15,37 @@ type place struct {
 	id      uint64
 	node    vfs.Node // nil where a path was walked at once: nobody saw this node
 	length  int      // of the path, in bytes
+	weight  int64    // of all that is on the path, in bytes of memory
 	account *account // of whom the tree is attached for
+}
+
+// rootPlace is where an attach has led.
+func rootPlace(root vfs.Node, of *account) *place {
+	return &place{node: root, id: root.ID(), weight: placeWeight + weightOf(root), account: of}
+}
+
+// weightOf is what a node holds beyond what any does, in bytes.
+func weightOf(n vfs.Node) int64 {
+	if w, ok := n.(vfs.Weighty); ok {
+		return w.Weight()
+	}
+	return 0
 }
 
 // child is the place of an entry; node is nil where nobody saw it.
 func (p *place) child(name string, id uint64, node vfs.Node) *place {
-	return &place{parent: p, name: name, id: id, node: node, length: p.length + 1 + len(name), account: p.account}
+	return &place{
+		parent: p, name: name, id: id, node: node, length: p.length + 1 + len(name),
+		weight: p.weight + placeWeight + int64(len(name)) + weightOf(node), account: p.account,
+	}
+}
+
+// top is the root that the place is below.
+func (p *place) top() *place {
+	for p.parent != nil {
+		p = p.parent
+	}
+	return p
 }
 
 // open returns the place's node, walking to it if it was passed over.
@@ -65,7 +90,9 @@ type fid struct {
 	held    bool       // content is the whole file
 	content []byte
 	version uint32 // the open content's, for qids
-	pinned  pin
+
+	holder vfs.Holder // what is open, if it says what it holds
+	hold   hold       // what is counted
 
 	dir    vfs.DirHandle
 	offset uint64 // where the next read of dir begins in Plan 9's dialect, in bytes
@@ -84,18 +111,17 @@ func (f *fid) quickClose() bool {
 	return ok
 }
 
-// take empties the fid and returns what must be closed, and how much content
-// it pinned.
-func (f *fid) take() (c closer, pinned pin) {
+// take empties the fid and returns what must be closed, and what it has counted.
+func (f *fid) take() (c closer, counted hold) {
 	switch {
 	case f.file != nil:
 		c = f.file
 	case f.dir != nil:
 		c = f.dir
 	}
-	pinned = f.pinned
+	counted = f.hold
 	*f = fid{num: f.num, last: f.last}
-	return c, pinned
+	return c, counted
 }
 
 type closer interface{ Close() error }

@@ -21,6 +21,10 @@ type job struct {
 	own  *fid
 	from *place // of a Twalk: where it begins; nil is an unknown fid
 
+	payer   *account // who has counted passing, where that is not 0
+	passing int64    // bytes of memory that are counted for it, see account
+	room    int      // those of them that are for an answer
+
 	turn    uint64  // post.away if a reader carries it out, else 0
 	scratch []byte  // what is written, was read or is encoded; used again
 	lent    *buffer // what scratch is in, where that is large
@@ -57,6 +61,24 @@ func (j *job) reset() {
 	j.walkers, j.flushes = j.walkers[:0], j.flushes[:0]
 	j.c, j.own, j.from, j.next, j.ctx, j.cancelled = nil, nil, nil, nil, nil, nil
 	j.waits, j.answered, j.turn = 0, false, 0
+	j.settle()
+}
+
+// settle gives back what is counted for j.
+func (j *job) settle() {
+	if j.passing != 0 {
+		j.payer.passing.Add(-j.passing)
+	}
+	j.payer, j.passing, j.room = nil, 0, 0
+}
+
+// weight is what j takes until it is done, in bytes, beside its answer.
+func (j *job) weight() int64 {
+	n := jobWeight + len(j.req.data)
+	for _, name := range j.req.names {
+		n += len(name)
+	}
+	return int64(n)
 }
 
 // newJob is a job for c.

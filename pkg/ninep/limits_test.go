@@ -39,7 +39,7 @@ func TestLimits(t *testing.T) {
 
 	r.talk(r.dial()).hello(8192) // others are not concerned
 	r.talk(r.dial()).ended()
-	eventually(t, "it is logged", func() bool { return len(r.log.lines()) == 1 })
+	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 }
 
 // TestManyInFlight sends more than may be in flight: the server takes its time
@@ -114,7 +114,7 @@ func TestPanic(t *testing.T) {
 	c.expect(tWalk+1, 1)
 	c.refused(2, syscall.EIO)
 	c.expect(tClunk+1, 3)
-	if lines := r.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], "limits_test.go") {
+	if lines := r.lines(); len(lines) != 1 || !strings.Contains(lines[0], "limits_test.go") {
 		t.Errorf("logged: %q", lines)
 	}
 	if n := r.Stats().Panics; n != 1 {
@@ -138,7 +138,7 @@ func TestUnreadAnswers(t *testing.T) {
 		}
 	}
 	eventually(t, "it is dropped", func() bool { return r.conns.Load() == 0 })
-	eventually(t, "it is logged", func() bool { return len(r.log.lines()) == 1 })
+	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 }
 
 // TestIdentities: one connection, a tree for each user.
@@ -171,7 +171,7 @@ func TestIdentities(t *testing.T) {
 	if _, err := c.Attach(within(t), vfs.Identity{UID: vfs.NoID}, ""); err != syscall.EACCES {
 		t.Errorf("an identity without a number: %v", err)
 	}
-	if lines := r.log.lines(); len(lines) != 2 {
+	if lines := r.lines(); len(lines) != 2 {
 		t.Errorf("logged: %q", lines)
 	}
 }

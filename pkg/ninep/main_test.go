@@ -107,6 +107,12 @@ func newRig(t testing.TB, tree vfs.Tree, change func(*ServerConfig)) *rig {
 	return r
 }
 
+// lines are those that were logged, what waits for the audit's window with them.
+func (r *rig) lines() []string {
+	r.audit.turn()
+	return r.log.lines()
+}
+
 func (r *rig) dial() net.Conn {
 	r.t.Helper()
 	conn, err := Dial(r.ctx, r.addr)

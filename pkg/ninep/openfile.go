@@ -39,7 +39,7 @@ func (c *conn) openFid(ctx *reqCtx, j *job, f *fid) error {
 		if writes {
 			return syscall.EISDIR
 		}
-		if f.dir, err = n.List(ctx); err != nil {
+		if err := c.openDir(ctx, f, n); err != nil {
 			return err
 		}
 	case vfs.File:
@@ -75,6 +75,22 @@ func (c *conn) openFid(ctx *reqCtx, j *job, f *fid) error {
 	return nil
 }
 
+// openDir opens a directory for reading.
+func (c *conn) openDir(ctx context.Context, f *fid, d vfs.Dir) error {
+	h, err := d.List(ctx)
+	if err != nil {
+		return err
+	}
+	f.dir = h
+	f.holder, _ = h.(vfs.Holder)
+	if err := c.weigh(f); err != nil {
+		f.dir, f.holder = nil, nil
+		c.close(h)
+		return err
+	}
+	return nil
+}
+
 // adopt makes h the fid's open file.
 func (c *conn) adopt(f *fid, h vfs.Handle, writes bool) error {
 	w, canWrite := h.(vfs.Writer)
@@ -83,14 +99,16 @@ func (c *conn) adopt(f *fid, h vfs.Handle, writes bool) error {
 	}
 	if held, ok := h.(vfs.Held); ok && !canWrite {
 		content := held.Content()
-		pinned, err := c.pin(f.at.account, int64(len(content)))
-		if err != nil {
+		if err := c.pin(f, int64(len(content))); err != nil {
 			return err
 		}
 		v := held.Version()
-		f.held, f.content, f.pinned, f.version = true, content, pinned, uint32(v^v>>32)
+		f.held, f.content, f.version = true, content, uint32(v^v>>32)
 	}
 	f.file, f.writer = h, w
+	if !f.held {
+		f.holder, _ = h.(vfs.Holder)
+	}
 	return nil
 }
 
@@ -115,20 +133,29 @@ func (c *conn) read(ctx context.Context, j *job, f *fid) error {
 	case !f.open:
 		return errFidNotOpen
 	case f.held:
-		j.rep.data = c.slice(f, &j.req)
+		data := c.slice(f, &j.req)
+		if len(data) > maxScratch {
+			if err := c.furnish(j, len(data)); err != nil {
+				return err
+			}
+		}
+		j.rep.data = data
 		return nil
 	case int64(j.req.offset) < 0:
 		return syscall.EINVAL
 	}
-	data, err := c.readHandle(ctx, f.file, j.scratch, int64(j.req.offset), int(c.limit(&j.req)))
+	data, err := c.readHandle(ctx, j, f.file, int64(j.req.offset), int(c.limit(&j.req)))
 	j.rep.data, j.scratch = data, data
+	if grown := c.weigh(f); err == nil {
+		err = grown
+	}
 	return err
 }
 
-// readHandle reads at most limit bytes at off into buf, which grows with what
+// readHandle reads at most limit bytes at off into j's scratch, which grows with what
 // the file has, not with what the client asks for.
-func (c *conn) readHandle(ctx context.Context, h vfs.Handle, buf []byte, off int64, limit int) ([]byte, error) {
-	n := 0
+func (c *conn) readHandle(ctx context.Context, j *job, h vfs.Handle, off int64, limit int) ([]byte, error) {
+	buf, n := j.scratch, 0
 	for want := min(limit, firstRead); n < want; want = min(limit, 2*want) {
 		if want > maxScratch && cap(buf) <= maxScratch {
 			select {
@@ -137,6 +164,9 @@ func (c *conn) readHandle(ctx context.Context, h vfs.Handle, buf []byte, off int
 			case <-ctx.Done():
 				return buf[:0], ctx.Err()
 			}
+		}
+		if err := c.furnish(j, want); err != nil {
+			return buf[:0], err
 		}
 		if cap(buf) < want {
 			buf = append(make([]byte, 0, want), buf[:n]...)
@@ -174,5 +204,5 @@ func (c *conn) write(ctx context.Context, j *job, f *fid) error {
 		return syscall.EIO
 	}
 	j.rep.count = uint32(n)
-	return nil
+	return c.weigh(f)
 }

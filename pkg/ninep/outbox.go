@@ -27,6 +27,7 @@ type outbox struct {
 	timeout time.Duration
 	failed  func(error) // told of the first failure, without the lock
 	limit   int         // bytes that may wait before lock does; 0 is any
+	payer   *account    // counts what waits; nil is nobody
 
 	raw      syscall.RawConn // nil where the connection is not a socket
 	rawWrite func(fd uintptr) bool
@@ -38,6 +39,8 @@ type outbox struct {
 	room    sync.Cond // for less than limit
 	buf     []byte    // frames to write
 	lent    *buffer   // what buf began in
+	owed    int64     // bytes that the payer has counted for buf
+	owedOut int64     // and for what is being written
 	writing bool
 	err     error
 	drains  sync.WaitGroup
@@ -53,10 +56,11 @@ func (o *outbox) init(conn net.Conn, pool *buffers, timeout time.Duration, faile
 	}
 }
 
-// lock begins adding frames to buf. It waits while too much is waiting.
+// lock begins adding frames to buf. It waits while too much is waiting: of this
+// connection, or of all that belong to its payer.
 func (o *outbox) lock() {
 	o.mu.Lock()
-	for o.limit > 0 && len(o.buf) >= o.limit && o.writing && o.err == nil {
+	for o.limit > 0 && o.writing && o.err == nil && (len(o.buf) >= o.limit || len(o.buf) > 0 && o.payer != nil && o.payer.full()) {
 		o.room.Wait()
 	}
 	if o.lent == nil {
@@ -79,8 +83,36 @@ func (o *outbox) reserve(n int) {
 	o.lent = b
 }
 
+// owe takes over what j has counted for an answer that is long, and about to be
+// added. The outbox is locked.
+func (o *outbox) owe(j *job) {
+	if n := min(int64(len(j.rep.data)), j.passing); n > maxScratch {
+		j.passing -= n
+		o.owed += n
+	}
+}
+
+// countLocked makes sure that what waits is counted, n bytes of it.
+func (o *outbox) countLocked(owed *int64, n int) {
+	if more := int64(n) - *owed; more > 0 && o.payer != nil {
+		o.payer.passing.Add(more)
+		*owed += more
+	}
+}
+
+// paidLocked gives back what is counted.
+func (o *outbox) paidLocked(owed *int64) {
+	if *owed > 0 {
+		o.payer.passing.Add(-*owed)
+		*owed = 0
+	}
+}
+
 // unlock ends adding frames and tells whether it is time to flush.
 func (o *outbox) unlock() (full bool) {
+	if o.writing { // and so it may wait
+		o.countLocked(&o.owed, len(o.buf))
+	}
 	if o.err != nil {
 		o.dropLocked()
 	}
@@ -105,6 +137,7 @@ func (o *outbox) flush() {
 		o.mu.Lock()
 		if n < len(out) && err == nil && o.err == nil {
 			clear(out[:n])
+			o.countLocked(&o.owedOut, len(out))
 			o.drains.Add(1)
 			go o.drain(out[n:], lent) // which is the one writing from here on
 			return
@@ -174,6 +207,7 @@ func (o *outbox) writeNow(fd uintptr) bool {
 func (o *outbox) takeLocked() ([]byte, *buffer) {
 	out, lent := o.buf, o.lent
 	o.buf, o.lent = nil, nil
+	o.owed, o.owedOut = 0, o.owed
 	return out, lent
 }
 
@@ -181,6 +215,7 @@ func (o *outbox) takeLocked() ([]byte, *buffer) {
 func (o *outbox) wroteLocked(out []byte, lent *buffer, err error) {
 	clear(out) // what a file says is in no buffer longer than it must
 	o.pool.put(lent)
+	o.paidLocked(&o.owedOut)
 	if err != nil && o.err == nil {
 		o.err = err
 		o.mu.Unlock()
@@ -208,6 +243,7 @@ func (o *outbox) stop() { o.drains.Wait() }
 func (o *outbox) dropLocked() {
 	clear(o.buf)
 	o.buf = o.buf[:0]
+	o.paidLocked(&o.owed)
 	o.dropIdleLocked()
 }
 

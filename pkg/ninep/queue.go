@@ -21,6 +21,11 @@ const linger = time.Millisecond
 // held.
 func (c *conn) submitLocked(j *job) (ready bool, err error) {
 	r := &j.req
+	if !j.releases() {
+		if err := c.charge(j, j.weight()); err != nil {
+			return false, err
+		}
+	}
 	switch {
 	case r.op == opAttach, r.op == opAuth:
 		if j.own, err = c.makeFidLocked(r.fid); err != nil {
@@ -69,7 +74,11 @@ func (c *conn) makeFidLocked(num uint32) (*fid, error) {
 		}
 		return f, nil
 	}
-	if len(c.fids) >= c.srv.cfg.Limits.Fids {
+	most := c.srv.cfg.Limits.Fids
+	if !c.attached.Load() {
+		most = min(most, strangerFids)
+	}
+	if len(c.fids) >= most {
 		return nil, syscall.EMFILE
 	}
 	f := &fid{num: num}
@@ -145,6 +154,7 @@ func (c *conn) answer(j *job, err error) {
 		c.out.buf = c.dialect.appendError(c.out.buf, j.req.tag, err)
 	} else {
 		c.out.reserve(len(j.rep.data) + maxFixed)
+		c.out.owe(j)
 		c.out.buf = c.dialect.appendReply(c.out.buf, &j.req, &j.rep)
 	}
 	for _, tag := range j.flushes {
@@ -188,15 +198,15 @@ func (c *conn) startLocked(j *job) {
 func (c *conn) undoLocked(j *job) (undo closer) {
 	switch j.req.op {
 	case opAttach, opAuth, opWalk, opOpen:
-		var pinned pin
-		at := j.own.at
-		undo, pinned = j.own.take()
-		c.unpin(pinned)
+		f := j.own
+		at, counted := f.at, hold{}
+		undo, counted = f.take()
+		c.release(counted)
 		switch {
 		case j.req.op == opOpen:
-			j.own.at = at
+			f.standAgain(at)
 		case j.req.op == opWalk && j.req.fid == j.req.newfid:
-			j.own.at = j.from
+			f.standAgain(j.from)
 		}
 	}
 	return undo

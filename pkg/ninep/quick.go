@@ -18,6 +18,12 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 		}
 		c.mu.Unlock()
 		j.rep.data = c.slice(f, r)
+		if n := len(j.rep.data); n > maxScratch {
+			if err := c.charge(j, int64(n)); err != nil {
+				c.refuse(j, err)
+				return true, nil
+			}
+		}
 	case opClunk:
 		f := c.fids[r.fid]
 		if f == nil || f.last != nil || !f.quickClose() {
@@ -28,7 +34,7 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 		if f.file != nil {
 			c.close(f.file)
 		}
-		c.unpin(f.pinned)
+		c.release(f.hold)
 	case opFlush:
 		if c.flushLocked(r) {
 			return true, nil
@@ -69,6 +75,7 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 	}
 	c.out.lock()
 	c.out.reserve(len(j.rep.data) + maxFixed)
+	c.out.owe(j)
 	c.out.buf = c.dialect.appendReply(c.out.buf, r, &j.rep)
 	if c.out.unlock() {
 		c.out.flush()
@@ -114,7 +121,10 @@ func (c *conn) cloneLocked(r *request) bool {
 	if err != nil {
 		return false
 	}
-	f.at = from.at
+	if c.stand(f, from.at) != nil {
+		delete(c.fids, f.num)
+		return false
+	}
 	return true
 }
 

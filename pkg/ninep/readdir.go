@@ -43,14 +43,18 @@ func (c *conn) readdir(ctx context.Context, j *job, f *fid) error {
 	for {
 		ask := min(max((limit-len(buf))/entryGuess, 1), maxEntries)
 		var err error
-		if batch.entries, err = f.dir.ReadDir(ctx, offset, batch.entries[:0], ask); err != nil {
+		if batch.entries, err = c.entries(ctx, f, offset, batch.entries[:0], ask); err != nil {
 			return err
 		}
 		size := 0
 		for i := range batch.entries {
 			size += entryHead + 2 + len(batch.entries[i].Name)
 		}
-		buf = c.grow(j, buf, min(size, limit-len(buf)+maxEntrySize))
+		room := min(size, limit-len(buf)+maxEntrySize)
+		if err := c.furnish(j, len(buf)+room); err != nil {
+			return err
+		}
+		buf = c.grow(j, buf, room)
 		taken := 0
 		if buf, taken = c.appendEntries(buf, batch.entries, limit); taken > 0 {
 			offset = batch.entries[taken-1].Next
@@ -64,6 +68,15 @@ func (c *conn) readdir(ctx context.Context, j *job, f *fid) error {
 	}
 	j.scratch, j.rep.data = buf, buf
 	return nil
+}
+
+// entries is ReadDir of what is open at f, whose listing is counted.
+func (c *conn) entries(ctx context.Context, f *fid, offset uint64, dst []vfs.DirEntry, most int) ([]vfs.DirEntry, error) {
+	all, err := f.dir.ReadDir(ctx, offset, dst, most)
+	if grown := c.weigh(f); err == nil {
+		err = grown
+	}
+	return all, err
 }
 
 // appendEntries appends the entries that fit within limit bytes and says how

@@ -22,6 +22,15 @@ type ServerConfig struct {
 	// of a connection (Warn), of which one peer gets no more than ten a second
 	// and a count of the others. Nil is Log.
 	Audit *slog.Logger
+	// Trusted says which peers have places in reserve (Limits.Reserve): those whose
+	// loss would be everybody's. Nil is root on a unix socket.
+	Trusted func(Peer) bool
+	// Payer says on whose account is what is held for a user, and whether the user
+	// database has them. For limits and nothing else a number that is subordinate to
+	// a user (subuid(5)) is that user; all whom the database does not have share one
+	// account, unless a front end speaks for them by its certificate. It answers
+	// soon and may be called concurrently. Nil is that all are who they are.
+	Payer func(uid uint32) (owner uint32, named bool)
 	// Auth lets clients make fids by Tauth and write a credential to them, which is
 	// then part of their Claim. Otherwise Tauth is refused.
 	Auth   bool
@@ -47,7 +56,7 @@ type Server struct {
 	jobs    sync.Pool       // of *job
 	conns   atomic.Int64    // connections being served
 	panics  atomic.Int64
-	peers   peers
+	door    door
 	pollers pollers
 	audit   audit
 
@@ -65,8 +74,13 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.RequestTimeout <= 0 {
 		cfg.RequestTimeout = 30 * time.Second
 	}
+	if cfg.Trusted == nil {
+		cfg.Trusted = func(p Peer) bool { return p.HasCred && p.UID == 0 }
+	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	return &Server{cfg: cfg, values: context.Background(), audit: audit{log: cfg.Audit, window: auditWindow}}
+	s := &Server{cfg: cfg, values: context.Background(), audit: audit{log: cfg.Audit, window: auditWindow}}
+	s.door.limits, s.accounts.limits = &s.cfg.Limits, &s.cfg.Limits
+	return s
 }
 
 // How long Serve waits after an Accept that failed for want of file descriptors

@@ -139,7 +139,7 @@ func TestHangUp(t *testing.T) {
 		c.conn.Close()
 		eventually(t, "all is closed", func() bool { return tree.Handles() == 0 && r.conns.Load() == 0 })
 	}
-	if lines := r.log.lines(); len(lines) > 0 {
+	if lines := r.lines(); len(lines) > 0 {
 		t.Errorf("logged: %q", lines)
 	}
 }

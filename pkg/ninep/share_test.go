@@ -34,7 +34,7 @@ func TestPeerConnections(t *testing.T) {
 	first.conn.Close()
 	eventually(t, "there is room", func() bool { return r.conns.Load() == 3 })
 	r.talk(r.dial()).hello(8192)
-	if lines := r.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], "uid 0") {
+	if lines := r.lines(); len(lines) != 1 || !strings.Contains(lines[0], "uid 0") {
 		t.Errorf("logged: %q", lines)
 	}
 }
@@ -51,8 +51,8 @@ func TestCertificateConnections(t *testing.T) {
 		}
 	}
 	r.talk(p.open("front").dial(r, addr, "node")).ended()
-	eventually(t, "it is logged", func() bool { return len(r.log.lines()) == 1 })
-	if lines := r.log.lines(); !strings.Contains(lines[0], "front") {
+	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+	if lines := r.lines(); !strings.Contains(lines[0], "front") {
 		t.Errorf("logged: %q", lines)
 	}
 }
@@ -62,7 +62,9 @@ func TestCertificateConnections(t *testing.T) {
 func TestIdentityBytes(t *testing.T) {
 	tree := vfstest.NewTree()
 	tree.Put("f", vfstest.File{Data: make([]byte, 600)})
-	r := newRig(t, tree, func(cfg *ServerConfig) { cfg.Limits.IdentityBytes = 1500 })
+	r := newRig(t, tree, func(cfg *ServerConfig) {
+		cfg.Limits.IdentityBytes = 3*(connWeight+fidWeight+placeWeight) + 3*(fidWeight+2*placeWeight+1) + 1300
+	})
 	open := func(c *talk, fid uint32) {
 		t.Helper()
 		c.send(walk(1, 0, fid, "f"))
@@ -90,9 +92,12 @@ func TestIdentityBytes(t *testing.T) {
 		b.send(on(tClunk, 1, fid+1))
 		b.expect(tClunk+1, 1)
 	}
-	if n := r.accounts.of(vfs.Root).bytes.Load(); n != 0 {
-		t.Errorf("%d bytes are still counted", n)
-	}
+	other.send(on(tClunk, 4, 9), on(tClunk, 5, 1))
+	other.expect(tClunk+1, 4)
+	other.expect(tClunk+1, 5)
+	of := r.payer(Peer{}, vfs.Root)
+	want := int64(2*connWeight + 2*(fidWeight+placeWeight)) // b's and other's first fids
+	eventually(t, "all else is given back", func() bool { return of.held.Load() == want && of.passing.Load() == 0 })
 }
 
 // TestIdle: a connection is closed that neither asks nor holds anything; one that
@@ -105,7 +110,7 @@ func TestIdle(t *testing.T) {
 	lets.ended()
 	holds.send(on(tGetattr, 1, 0))
 	holds.expect(tGetattr+1, 1)
-	if lines := r.log.lines(); len(lines) > 0 {
+	if lines := r.lines(); len(lines) > 0 {
 		t.Errorf("logged: %q", lines)
 	}
 }

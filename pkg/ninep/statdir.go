@@ -26,7 +26,10 @@ func (c *conn) readStats(ctx context.Context, j *job, f *fid) error {
 	for full := false; !full; {
 		ask := min(max((limit-len(buf))/statGuess, 1), maxEntries)
 		var err error
-		if batch.entries, err = f.dir.ReadDir(ctx, next, batch.entries[:0], ask); err != nil {
+		if batch.entries, err = c.entries(ctx, f, next, batch.entries[:0], ask); err != nil {
+			return err
+		}
+		if err := c.furnish(j, min(len(buf)+ask*statGuess, limit)); err != nil {
 			return err
 		}
 		for i := range batch.entries {

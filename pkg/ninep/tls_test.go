@@ -161,6 +161,7 @@ func TestCertificates(t *testing.T) {
 			tree.expect(t)
 		}
 	}
+	r.audit.turn()
 	log := lines.lines()
 	for i, want := range map[int]string{
 		1: `peer="tls 127.0.0.1:`, 4: `uid=1 gid=1 groups=0 cert=ann uname="\"\"" n_uname=4294967295`, 7: "level=WARN", 8: `cert=eve`, 9: "neither a front end's nor a user's",
@@ -169,7 +170,7 @@ func TestCertificates(t *testing.T) {
 			t.Errorf("line %d of %d is %s; want %s in it", i, len(log), log[i], want)
 		}
 	}
-	if logged := r.log.lines(); len(logged) > 0 {
+	if logged := r.lines(); len(logged) > 0 {
 		t.Errorf("logged: %q", logged)
 	}
 }
@@ -219,9 +220,9 @@ func TestTLSRefused(t *testing.T) {
 // refusedOnce wants one line, which says why somebody of this machine was refused.
 func (r *rig) refusedOnce(why string) {
 	r.t.Helper()
-	eventually(r.t, "a line", func() bool { return len(r.log.lines()) > 0 })
+	eventually(r.t, "a line", func() bool { return len(r.lines()) > 0 })
 	eventually(r.t, "the end", func() bool { return r.conns.Load() == 0 })
-	if lines := r.log.lines(); len(lines) != 1 || !strings.Contains(lines[0], `peer="tls 127.0.0.1:`) || !strings.Contains(lines[0], why) {
+	if lines := r.lines(); len(lines) != 1 || !strings.Contains(lines[0], `peer="tls 127.0.0.1:`) || !strings.Contains(lines[0], why) {
 		r.t.Errorf("logged: %s\nwant %s", strings.Join(lines, "\n"), why)
 	}
 }

@@ -46,8 +46,7 @@ func (c *conn) walk(ctx context.Context, j *job, f *fid) error {
 		}
 	}
 	j.rep.qids = qids
-	f.at = at
-	return nil
+	return c.stand(f, at)
 }
 
 // step is where one name leads.
@@ -121,7 +120,7 @@ func walkAtOnce(ctx context.Context, from *place, names []string, qids []qid) (*
 		at = at.child(names[i], id, nil)
 		qids = append(qids, qid{typ: qidDir, path: id})
 	}
-	at.node = n
+	at.node, at.weight = n, at.weight+weightOf(n)
 	qids[len(qids)-1] = qidOf(n)
 	return at, qids, true
 }

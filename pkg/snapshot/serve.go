@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -90,6 +91,8 @@ type exchange struct {
 	answer  []byte
 	err     error
 	asked   bool // answer and err are those to request
+
+	holds atomic.Int64 // bytes of request and answer
 }
 
 var _ RPC = (*exchange)(nil)
@@ -126,6 +129,7 @@ func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error
 		return 0, syscall.EFBIG
 	}
 	c.request = append(c.request, p...)
+	c.holds.Store(int64(cap(c.request)))
 	return len(p), nil
 }
 
@@ -146,6 +150,7 @@ func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 		}
 		c.answer, c.err = c.d.take(ctx, req)
 		c.asked = true
+		c.holds.Store(int64(cap(c.request) + cap(c.answer)))
 	}
 	if c.err != nil {
 		return 0, c.err
@@ -165,6 +170,24 @@ func (c *exchange) forget() {
 	if c.answer != nil {
 		recycle(c.answer)
 		c.answer = nil
+		c.holds.Store(int64(cap(c.request)))
+	}
+}
+
+// Holds implements vfs.Holder.
+func (c *exchange) Holds() int64 { return c.holds.Load() }
+
+// Forget implements vfs.Holder: reads fail until another request is written, for the
+// rest of an answer is in no other. While a request is under way nothing is forgotten.
+func (c *exchange) Forget() {
+	select {
+	case <-c.turn:
+		if c.answer != nil {
+			c.forget()
+			c.err = syscall.ENFILE
+		}
+		c.unlock()
+	default:
 	}
 }
 

@@ -3,6 +3,7 @@ package vfs
 import (
 	"context"
 	"hash/maphash"
+	"sync/atomic"
 	"time"
 )
 
@@ -62,6 +63,7 @@ type Listing struct {
 	// and again whenever reading starts anew.
 	load    func(context.Context) ([]DirEntry, error)
 	entries chan []DirEntry // holds one slice: the lock and what it guards
+	holds   atomic.Int64    // bytes of those
 }
 
 // NewListing returns a handle that reads what load returns, which is called at
@@ -88,12 +90,26 @@ func (l *Listing) ReadDir(ctx context.Context, offset uint64, dst []DirEntry, ma
 			return dst, err
 		}
 		all = fresh
+		l.holds.Store(weightOf(all))
 	}
 	l.entries <- all
 	for i := after(all, offset); i < len(all) && max > 0; i, max = i+1, max-1 {
 		dst = append(dst, all[i])
 	}
 	return dst, nil
+}
+
+// Holds implements Holder.
+func (l *Listing) Holds() int64 { return l.holds.Load() }
+
+// Forget implements Holder. Entries that are being read anew are kept.
+func (l *Listing) Forget() {
+	select {
+	case <-l.entries:
+		l.holds.Store(0)
+		l.entries <- nil
+	default:
+	}
 }
 
 // Close implements DirHandle; it releases nothing.
