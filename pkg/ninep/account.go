@@ -23,12 +23,13 @@ type account struct {
 	name    string // for people, and its key
 	limits  *Limits
 	held    atomic.Int64
-	passing atomic.Int64
-	conns   int // guarded by door.mu
+	passing atomic.Int64 // answers
+	asked   atomic.Int64 // requests
+	conns   int          // guarded by door.mu
 }
 
 // What is counted, in bytes, where nobody knows better. The figures are what they
-// take in the heap with a tree like the aggregate's, rounded up; TestWeights compares.
+// take in the heap with a tree like the aggregate's, rounded up; TestFidsOfAnIdentity compares.
 const (
 	fidWeight   = 512      // a fid with its entry in the connection's table
 	placeWeight = 640      // a name on its way: the place and the tree's node
@@ -49,6 +50,16 @@ func (a *account) hold(n int64) error {
 func (a *account) pass(n int64) error {
 	if a.passing.Add(n) > a.limits.IdentityPassing && n > 0 {
 		a.passing.Add(-n)
+		return syscall.ENFILE
+	}
+	return nil
+}
+
+// ask counts n bytes more of requests. They are counted apart from answers: who has
+// left many of those unread may still ask and be told. ENFILE: there is no room.
+func (a *account) ask(n int64) error {
+	if a.asked.Add(n) > a.limits.IdentityPassing/4 && n > 0 {
+		a.asked.Add(-n)
 		return syscall.ENFILE
 	}
 	return nil
@@ -190,8 +201,18 @@ func (c *conn) weigh(f *fid) error {
 	return err
 }
 
-// charge counts n bytes more for a job, until it is done or its answer is taken.
-// ENFILE: there is no room on the account of the connection's peer.
+// begun counts a request until it is done. ENFILE: there is no room on the account of
+// the connection's peer.
+func (c *conn) begun(j *job) error {
+	n := j.weight()
+	if err := c.payer.ask(n); err != nil {
+		return err
+	}
+	j.payer, j.asked = c.payer, n
+	return nil
+}
+
+// charge counts n bytes more of an answer, until it is taken. ENFILE as for begun.
 func (c *conn) charge(j *job, n int64) error {
 	if err := c.payer.pass(n); err != nil {
 		return err

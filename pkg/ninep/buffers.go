@@ -6,8 +6,11 @@ import "sync"
 // them, so that an idle connection holds none.
 
 // bufferSizes are the sizes lent, in bytes. The first takes a batch of small
-// messages in one read(2); the last any frame.
-var bufferSizes = [...]int{64 << 10, 256 << 10, MaxMsize}
+// messages in one read(2); the last but one any frame, the last one behind as much as
+// may wait to be written.
+var bufferSizes = [...]int{64 << 10, 256 << 10, MaxMsize, maxBuffer}
+
+const maxBuffer = pendingBytes + MaxMsize + maxFixed
 
 type buffer struct {
 	b    []byte
@@ -20,7 +23,7 @@ type buffers struct{ free [len(bufferSizes)]sync.Pool }
 // spare is that of all connections of the process, of which most are idle.
 var spare buffers
 
-// get lends a buffer of at least n bytes, which is at most MaxMsize.
+// get lends a buffer of at least n bytes, which is at most maxBuffer.
 func (p *buffers) get(n int) *buffer {
 	size := 0
 	for bufferSizes[size] < n {

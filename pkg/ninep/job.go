@@ -21,9 +21,10 @@ type job struct {
 	own  *fid
 	from *place // of a Twalk: where it begins; nil is an unknown fid
 
-	payer   *account // who has counted passing, where that is not 0
-	passing int64    // bytes of memory that are counted for it, see account
-	room    int      // those of them that are for an answer
+	payer   *account // who has counted these, see account
+	asked   int64    // bytes for the request
+	passing int64    // bytes for its answer
+	room    int      // how long an answer that is enough for
 
 	turn    uint64  // post.away if a reader carries it out, else 0
 	scratch []byte  // what is written, was read or is encoded; used again
@@ -66,10 +67,11 @@ func (j *job) reset() {
 
 // settle gives back what is counted for j.
 func (j *job) settle() {
-	if j.passing != 0 {
+	if j.payer != nil {
 		j.payer.passing.Add(-j.passing)
+		j.payer.asked.Add(-j.asked)
 	}
-	j.payer, j.passing, j.room = nil, 0, 0
+	j.payer, j.asked, j.passing, j.room = nil, 0, 0, 0
 }
 
 // weight is what j takes until it is done, in bytes, beside its answer.

@@ -40,8 +40,8 @@ type Limits struct {
 	// connections themselves (see account). A request that would exceed it is ENFILE.
 	// Default 512 MiB.
 	IdentityBytes int64
-	// IdentityPassing is the same for requests that are being carried out and answers
-	// that are not taken. Default 256 MiB.
+	// IdentityPassing is the same for answers that are not taken, and a quarter of it
+	// for requests that are being carried out. Default 256 MiB.
 	IdentityPassing int64
 	// Negotiate is how long a new connection may take to its first Tversion, a
 	// TLS handshake included. Default 10 s.

@@ -60,7 +60,7 @@ func (o *outbox) init(conn net.Conn, pool *buffers, timeout time.Duration, faile
 // connection, or of all that belong to its payer.
 func (o *outbox) lock() {
 	o.mu.Lock()
-	for o.limit > 0 && o.writing && o.err == nil && (len(o.buf) >= o.limit || len(o.buf) > 0 && o.payer != nil && o.payer.full()) {
+	for o.limit > 0 && o.writing && o.err == nil && (len(o.buf) >= o.limit || o.payer != nil && o.payer.full()) {
 		o.room.Wait()
 	}
 	if o.lent == nil {
@@ -72,7 +72,7 @@ func (o *outbox) lock() {
 // reserve makes room for a large frame of n bytes. The outbox is locked.
 func (o *outbox) reserve(n int) {
 	need := len(o.buf) + n
-	if need <= cap(o.buf) || need > MaxMsize {
+	if need <= cap(o.buf) || need > maxBuffer {
 		return
 	}
 	b := o.pool.get(need)
@@ -92,7 +92,7 @@ func (o *outbox) owe(j *job) {
 	}
 }
 
-// countLocked makes sure that what waits is counted, n bytes of it.
+// countLocked makes sure that what waits is counted, with the n bytes that it is in.
 func (o *outbox) countLocked(owed *int64, n int) {
 	if more := int64(n) - *owed; more > 0 && o.payer != nil {
 		o.payer.passing.Add(more)
@@ -111,7 +111,7 @@ func (o *outbox) paidLocked(owed *int64) {
 // unlock ends adding frames and tells whether it is time to flush.
 func (o *outbox) unlock() (full bool) {
 	if o.writing { // and so it may wait
-		o.countLocked(&o.owed, len(o.buf))
+		o.countLocked(&o.owed, cap(o.buf))
 	}
 	if o.err != nil {
 		o.dropLocked()
@@ -137,7 +137,7 @@ func (o *outbox) flush() {
 		o.mu.Lock()
 		if n < len(out) && err == nil && o.err == nil {
 			clear(out[:n])
-			o.countLocked(&o.owedOut, len(out))
+			o.countLocked(&o.owedOut, cap(out))
 			o.drains.Add(1)
 			go o.drain(out[n:], lent) // which is the one writing from here on
 			return

@@ -22,7 +22,7 @@ const linger = time.Millisecond
 func (c *conn) submitLocked(j *job) (ready bool, err error) {
 	r := &j.req
 	if !j.releases() {
-		if err := c.charge(j, j.weight()); err != nil {
+		if err := c.begun(j); err != nil {
 			return false, err
 		}
 	}

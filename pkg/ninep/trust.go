@@ -61,6 +61,16 @@ func (t Trust) Identify(p Peer, c Claim) (vfs.Identity, error) {
 	return t.byCredentials(p, c)
 }
 
+// Trusted reports whether a peer is one whose word on others is taken, and who is who
+// they say: root on a unix socket and front ends, not who comes over plain TCP. It is a
+// ServerConfig.Trusted.
+func (t Trust) Trusted(p Peer) bool {
+	if p.HasCred {
+		return p.UID == 0
+	}
+	return p.Cert != "" && slices.Contains(t.FrontEnds, p.Cert)
+}
+
 // byCredentials believes the kernel: the identity is that of the process at the
 // other end of a unix socket. Only root may name another user, by n_uname: with the
 // groups that the uname says (see Speaking for users), or else with those of this
