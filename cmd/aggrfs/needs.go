@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 )
 
 // needs are what a front end takes to have all its nodes connected and their tables in
@@ -23,6 +24,8 @@ type needs struct {
 const (
 	// otherDescriptors are for those who ask the front end, its files and its own /proc.
 	otherDescriptors = 1024
+	// ownDescriptors are those of them that are not for who asks.
+	ownDescriptors = 256
 	// usualProcesses is how many processes a node is taken to have, bytesAProcess what one
 	// takes with its share of all else, and otherMemory the rest.
 	usualProcesses = 200
@@ -79,6 +82,17 @@ func cgroupMemory(proc string) uint64 {
 		}
 	}
 	return 0
+}
+
+// forConnections is how many descriptors are left for those who ask the front end: what
+// may be opened less what its nodes and its own leaf take, and a part for its files.
+func (n needs) forConnections(there needs) int {
+	if there.descriptors == 0 {
+		return 0
+	}
+	left := int64(min(there.descriptors, 1<<30)) - int64(n.descriptors-otherDescriptors) -
+		int64(procfs9p.Descriptors(there.descriptors)) - int64(min(there.descriptors/4, ownDescriptors))
+	return int(max(left, 1))
 }
 
 // shortOf says what of it there is not, with the remedy.

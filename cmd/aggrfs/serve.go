@@ -10,6 +10,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/munge"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -88,12 +89,15 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 	}
 	var group errgroup.Group
 	group.Go(func() error { r.follow(ctx); return nil })
+	// One server for all of them, so that its limits are for all.
+	server := ninep.NewServer(ninep.ServerConfig{
+		Tree: cluster, Identify: trust.Identify, Log: a.log, Auth: cfg.Munge,
+		Trusted: trust.Trusted, Payer: a.users.Payer(userdb.SubuidFile).Of,
+		Limits: ninep.Limits{Descriptors: needsOf(cfg).forConnections(available(cfg.Proc))},
+		Owners: func(uid, _ uint32) (user, group string) { return a.users.UserName(uid), "" },
+		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
+	})
 	for _, l := range listeners {
-		server := ninep.NewServer(ninep.ServerConfig{
-			Tree: cluster, Identify: trust.Identify, Log: a.log, Auth: cfg.Munge,
-			Owners: func(uid, _ uint32) (user, group string) { return a.users.UserName(uid), "" },
-			Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
-		})
 		group.Go(func() error {
 			defer stop() // one that fails ends all
 			return server.Serve(ctx, l)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"golang.org/x/sync/errgroup"
@@ -55,17 +56,19 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		return err
 	}
 
+	// One server for all of them, so that its limits are for all.
+	server := ninep.NewServer(ninep.ServerConfig{
+		Tree: leaf, Identify: trust.Identify, Log: log,
+		Trusted: trust.Trusted, Payer: userdb.NewPayer(userdb.SubuidFile, localUID, isLocal).Of,
+		Limits: ninep.Limits{Descriptors: forConnections()},
+		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
+	})
 	group, ctx := errgroup.WithContext(ctx)
 	for i, l := range listeners {
 		if addrs[i].Network == "tcp" {
 			log.Warn("insecure: whoever reaches this address may read as any user, root too", "listen", l.Addr())
 		}
 		log.Info("serving", "proc", o.proc, "listen", addrs[i].Network+":"+l.Addr().String())
-		// A server each: who fills one with connections leaves the others alone.
-		server := ninep.NewServer(ninep.ServerConfig{
-			Tree: leaf, Identify: trust.Identify, Log: log,
-			Self: map[string]string{"self": "1", "thread-self": "1/task/1"},
-		})
 		group.Go(func() error { return server.Serve(ctx, l) })
 	}
 	return group.Wait()

@@ -21,6 +21,20 @@ func (r *root) ID() uint64 { return r.v.id }
 // Type implements vfs.Node.
 func (r *root) Type() vfs.Type { return vfs.TypeDir }
 
+// Vacant implements vfs.Vacant: there is no node in the view.
+func (r *root) Vacant() bool { return len(r.v.nodes()) == 0 }
+
+// perNode is about what a node takes in a set of nodes, in bytes.
+const perNode = 64
+
+// Weight implements vfs.Weighty: a part of a view has sets of its nodes of its own.
+func (r *root) Weight() int64 {
+	if r.v.deep == 0 {
+		return 0
+	}
+	return perNode * int64(len(r.v.part)+len(r.v.reach().in))
+}
+
 // Attr implements vfs.Node.
 func (r *root) Attr(context.Context) (vfs.Attr, error) {
 	return r.v.c.made.attr(r.v.id, vfs.TypeDir), nil

@@ -16,8 +16,17 @@ import (
 // mount) that shows them as they are.
 func newSnapshotDir(v *view) vfs.Node {
 	id := childID(v.id, snapshotName)
-	return snapshot.NewDir(v.c.made.attr(id, vfs.TypeDir), v.c.cfg.Log, v.snapshot)
+	return &snapshotRoot{snapshot.NewDir(v.c.made.attr(id, vfs.TypeDir), v.c.cfg.Log, v.snapshot), v}
 }
+
+// A snapshotRoot is the root of that tree.
+type snapshotRoot struct {
+	vfs.Dir
+	v *view
+}
+
+// Vacant implements vfs.Vacant, as root does.
+func (r *snapshotRoot) Vacant() bool { return len(r.v.nodes()) == 0 }
 
 // snapshot makes one answer, with the files in the form that the view's identity
 // may have.

@@ -3,7 +3,6 @@ package ninep
 import (
 	"context"
 	"net"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -48,9 +47,6 @@ func TestPlacesOfUsers(t *testing.T) {
 			return uid, uid < 4000
 		}
 	})
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be others")
-	}
 	socket := r.anyUser()
 	inside := func(uid int) int {
 		n := 0
@@ -305,9 +301,7 @@ func TestVacant(t *testing.T) {
 		k.expect(tGetattr+1, 1)
 	}
 	busy.ended()
-	if n := r.conns.Load(); n != 2 {
-		t.Errorf("%d connections are there", n)
-	}
+	eventually(t, "two connections are left", func() bool { return r.conns.Load() == 2 })
 	if lines := r.lines(); len(lines) > 0 {
 		t.Errorf("logged: %q", lines)
 	}

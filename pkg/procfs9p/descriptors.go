@@ -48,6 +48,13 @@ func newDescriptors(limit uint64, wait time.Duration) *descriptors {
 	return d
 }
 
+// Descriptors is how many file descriptors a leaf has open, at most, in a process that
+// may have limit: the directories that it keeps and those of its operations.
+func Descriptors(limit uint64) int {
+	d := newDescriptors(limit, 0)
+	return d.keep + cap(d.tokens)*perOperation
+}
+
 // descriptorLimit is how many descriptors the process may have.
 func descriptorLimit() uint64 {
 	var limit unix.Rlimit
