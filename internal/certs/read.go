@@ -3,24 +3,40 @@ package certs
 import (
 	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
 // maxFile is the longest file that is read, in bytes.
 const maxFile = 1 << 20
 
-// Name is whom a certificate is for: its first DNS name, or else its subject's
-// common name. It may be empty.
+// Name is whom a certificate is for: its first DNS name. Its subject's common name
+// counts only where it has no subject alternative name of any kind (RFC 6125, section
+// 6.4.4): a CA may check those and let who asks for a certificate choose the other. It
+// may be empty.
 func Name(c *x509.Certificate) string {
 	if len(c.DNSNames) > 0 {
 		return c.DNSNames[0]
 	}
+	if hasAlternatives(c) {
+		return ""
+	}
 	return c.Subject.CommonName
+}
+
+// subjectAltName is the extension that has them (RFC 5280, section 4.2.1.6).
+var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+func hasAlternatives(c *x509.Certificate) bool {
+	return len(c.EmailAddresses)+len(c.IPAddresses)+len(c.URIs) > 0 ||
+		slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(subjectAltName) })
 }
 
 // readFile reads a regular file of at most maxFile bytes.

@@ -92,7 +92,7 @@ func serverConfig(set *certs.Set) *tls.Config {
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if certs.Name(state.PeerCertificates[0]) == "" {
-				return errors.New("the certificate names nobody: it has no DNS name and no common name")
+				return errors.New("the certificate names nobody: it has no DNS name, and no common name that counts")
 			}
 			return nil
 		},
