@@ -7,18 +7,42 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aggrfs/aggrfs/internal/trusted"
 )
 
 // A Decoder is how to reach the daemon.
 type Decoder struct {
-	// Program is unmunge; "" is that of the PATH.
+	// Program is the path of unmunge; "" is the first of the usual ones that there is.
 	Program string
 	// Socket is the daemon's; "" is the usual one.
 	Socket string
+}
+
+// programs are where unmunge is looked for. It says who somebody is, so it is never
+// looked for where a variable of the environment says, and it is none that others than
+// root and this program's user can have written.
+var programs = []string{"/usr/bin/unmunge", "/usr/local/bin/unmunge"}
+
+// program is the path of unmunge.
+func (d Decoder) program() (string, error) {
+	look := programs
+	if d.Program != "" {
+		look = []string{d.Program}
+	}
+	for _, path := range look {
+		err := trusted.CheckProgram(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		return path, err
+	}
+	return "", fmt.Errorf("there is no unmunge at %s: install MUNGE", strings.Join(look, ", "))
 }
 
 // running bounds how many programs run at once, whoever sends credentials.
@@ -42,9 +66,9 @@ func (d Decoder) Decode(ctx context.Context, credential []byte) (uid, gid uint32
 	case <-ctx.Done():
 		return 0, 0, fmt.Errorf("too many others are being decoded: %w", ctx.Err())
 	}
-	program := d.Program
-	if program == "" {
-		program = "unmunge"
+	program, err := d.program()
+	if err != nil {
+		return 0, 0, err
 	}
 	argv := []string{"--keys=STATUS,UID,GID"}
 	if d.Socket != "" {

@@ -2,6 +2,7 @@ package munge
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,33 @@ func TestDecode(t *testing.T) {
 	}
 	if _, _, err := (Decoder{Program: "/no/such/program"}).Decode(ctx, other); err == nil {
 		t.Error("without a program")
+	}
+}
+
+// TestProgram: another program of that name, which the environment leads to, is not
+// asked, nor one that others can write.
+func TestProgram(t *testing.T) {
+	dir := t.TempDir()
+	liar := dir + "/unmunge"
+	if err := os.WriteFile(liar, []byte("#!/bin/sh\nprintf 'STATUS: Success (0)\\nUID: root (0)\\nGID: root (0)\\n'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	forged := []byte("MUNGE:AwQFAAC:")
+	if uid, _, err := (Decoder{}).Decode(t.Context(), forged); err == nil {
+		t.Errorf("a program of the PATH says it is %d", uid)
+	}
+	if uid, _, err := (Decoder{Program: liar}).Decode(t.Context(), forged); err != nil || uid != 0 {
+		t.Errorf("the program that was named: %v", err)
+	}
+	if err := os.Chmod(liar, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (Decoder{Program: liar}).Decode(t.Context(), forged); err == nil || !strings.Contains(err.Error(), "written by everybody") {
+		t.Errorf("one that everybody can write: %v", err)
+	}
+	if _, _, err := (Decoder{Program: dir + "/none"}).Decode(t.Context(), forged); err == nil || !strings.Contains(err.Error(), "install MUNGE") {
+		t.Errorf("one that is not there: %v", err)
 	}
 }
 
