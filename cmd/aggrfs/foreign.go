@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
+	"net"
+	"slices"
+	"sync/atomic"
 
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
@@ -28,23 +30,21 @@ func (l foreignLeaf) Err() error { return l.client.Err() }
 func (l foreignLeaf) Close() error { return l.client.Close() }
 
 // foreignDialer opens the connection to a server of kind 9p2000, in that dialect or,
-// where it speaks no other, in 9P2000.L.
+// where it does not speak that, in 9P2000.L; what it spoke last is tried first.
 func foreignDialer(keys *ninep.TLS, addr ninep.Addr, n config.Node, log *slog.Logger) aggregate.Dialer {
-	dial := func(ctx context.Context, dialect string) (*ninep.Client, error) {
-		conn, err := keys.Dial(ctx, addr, n.Name)
-		if err != nil {
-			return nil, err
-		}
-		return ninep.NewClient(ctx, conn, ninep.ClientConfig{Dialect: dialect, Uname: n.Uname, Foreign: true, Log: log})
-	}
+	dial := func(ctx context.Context) (net.Conn, error) { return keys.Dial(ctx, addr, n.Name) }
+	var last atomic.Pointer[string]
 	return func(ctx context.Context) (aggregate.Upstream, error) {
-		client, err := dial(ctx, "9P2000")
-		if errors.Is(err, ninep.ErrDialect) {
-			client, err = dial(ctx, "9P2000.L")
+		dialects := ninep.Dialects()
+		if spoken := last.Load(); spoken != nil && *spoken != dialects[0] {
+			slices.Reverse(dialects)
 		}
+		client, err := ninep.NewClientOf(ctx, dial, ninep.ClientConfig{Uname: n.Uname, Foreign: true, Log: log}, dialects...)
 		if err != nil {
 			return nil, err
 		}
+		spoken := client.Dialect()
+		last.Store(&spoken)
 		return foreignLeaf{foreign.New(client, foreign.Config{Aname: n.Aname, Log: log}, "foreign-"+rand.Text()), client}, nil
 	}
 }

@@ -38,11 +38,17 @@ func TestForeignDiod(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	client, err := ninep.NewClient(ctx, dial(t, socket), ninep.ClientConfig{Foreign: true, Msize: 64 << 10, Log: quiet})
+	// As aggrfs does, which knows of a node of kind 9p2000 no more: in 9P2000 first, to
+	// which diod says Rlerror.
+	client, err := ninep.NewClientOf(ctx, func(context.Context) (net.Conn, error) { return dial(t, socket), nil },
+		ninep.ClientConfig{Foreign: true, Msize: 64 << 10, Log: quiet}, ninep.Dialects()...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	if client.Dialect() != "9P2000.L" {
+		t.Errorf("diod speaks %s", client.Dialect())
+	}
 	leaf := foreign.New(client, foreign.Config{Aname: "/proc", Log: quiet}, "boot")
 	n, err := leaf.Attach(ctx, vfs.Root, "snapshot")
 	if err != nil {
