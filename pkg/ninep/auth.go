@@ -125,6 +125,11 @@ func (t Trust) byMunge(c Claim) (vfs.Identity, error) {
 	if c.NUname != vfs.NoID && c.NUname != uid {
 		return refuse(syscall.EPERM, "the credential is of the user %d, not %d", uid, c.NUname)
 	}
+	return t.ofProcess(uid, gid)
+}
+
+// ofProcess is the identity of a user one of whose processes has that effective group.
+func (t Trust) ofProcess(uid, gid uint32) (vfs.Identity, error) {
 	who, err := t.lookup(strconv.FormatUint(uint64(uid), 10))
 	if err != nil {
 		return who, err
@@ -137,4 +142,33 @@ func (t Trust) byMunge(c Claim) (vfs.Identity, error) {
 		groups = nil
 	}
 	return identity(uid, gid, groups), nil
+}
+
+// goesBack reports whether a claim without a credential goes back to the one that was
+// shown on the connection before: it names that user, or anybody where that is root; or
+// nobody, where nothing else is known of the peer. diod's clients rely on it: mount.diod
+// authenticates and hands the connection to the kernel, which attaches without.
+func (c Claim) goesBack(p Peer) bool {
+	switch {
+	case c.NUname == vfs.NoID:
+		return p.Network == "tcp"
+	case c.NUname == c.Proven.UID, c.Proven.IsRoot():
+		return true
+	}
+	return p.Network == "tcp" // to be refused
+}
+
+// byProof is the identity of such a claim. Root's connection speaks for users as the
+// user database has them: who is root on a machine that has MUNGE's key can make
+// anybody's credential there, but says no groups by it.
+func (t Trust) byProof(c Claim) (vfs.Identity, error) {
+	switch proven := c.Proven; {
+	case c.NUname == vfs.NoID, c.NUname == proven.UID:
+		return t.ofProcess(proven.UID, proven.GID)
+	case !proven.IsRoot():
+		return refuse(syscall.EPERM, "the credential on this connection was of the user %d, not %d", proven.UID, c.NUname)
+	case isNobody(c.NUname):
+		return refuse(syscall.EPERM, "the user number %d is nobody's", c.NUname)
+	}
+	return t.lookup(strconv.FormatUint(uint64(c.NUname), 10))
 }

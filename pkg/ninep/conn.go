@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // A conn is one client's connection to a server.
@@ -40,12 +42,13 @@ type conn struct {
 	dialect dialect
 	msize   uint32
 
-	openBytes atomic.Int64  // what open files and directories hold in memory
-	busy      atomic.Bool   // there were requests since the idler rang
-	attached  atomic.Bool   // somebody has attached
-	viewed    atomic.Bool   // and to a tree with something in it
-	quiet     int           // how often the idler has rung in vain
-	bigReads  chan struct{} // holds one for each read that needs much memory
+	openBytes atomic.Int64                 // what open files and directories hold in memory
+	busy      atomic.Bool                  // there were requests since the idler rang
+	attached  atomic.Bool                  // somebody has attached
+	proven    atomic.Pointer[vfs.Identity] // see Claim.Proven
+	viewed    atomic.Bool                  // and to a tree with something in it
+	quiet     int                          // how often the idler has rung in vain
+	bigReads  chan struct{}                // holds one for each read that needs much memory
 	workers   sync.WaitGroup
 	sweeper   alarm // for deadlines
 	lingerer  alarm // for answers that waited long enough to be sent

@@ -117,9 +117,13 @@ func (c *conn) root(ctx context.Context, r *request) (vfs.Node, *vfs.Identity, e
 			return nil, nil, err
 		}
 	}
+	claim.Proven = c.proven.Load()
 	who, err := c.srv.cfg.Identify(c.peer, claim)
 	if err != nil {
 		return nil, nil, err
+	}
+	if claim.Credential != nil {
+		c.proven.Store(&who)
 	}
 	root, err := c.srv.cfg.Tree.Attach(ctx, who, r.aname)
 	if err == nil && root == nil {

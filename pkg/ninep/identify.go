@@ -17,6 +17,9 @@ type Claim struct {
 	// Credential is what the client wrote to the fid of a Tauth; nil where it made
 	// none, which it can only where ServerConfig.Auth is set.
 	Credential []byte
+	// Proven is whom the last credential was from that was taken on this connection,
+	// since it began (a Tversion does not change that); nil where there was none.
+	Proven *vfs.Identity
 }
 
 // An IdentifyFunc decides who attaches: the identity that the tree is attached

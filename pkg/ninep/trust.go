@@ -31,8 +31,10 @@ type Trust struct {
 	// a network that is trusted as a whole.
 	Insecure bool
 	// Munge decodes a MUNGE credential, once: an attach that comes with one is its
-	// user's, over whatever. Nil refuses those. With it plain TCP is believed no more
-	// than that, even if Insecure is set: who comes without a credential is refused.
+	// user's, over whatever, and so are later ones on the connection that name the
+	// user and bring none; root's may name any user. Nil refuses those. With it plain
+	// TCP is believed no more than that, even if Insecure is set: who comes without a
+	// credential is refused.
 	Munge func(ctx context.Context, credential []byte) (uid, gid uint32, err error)
 	// Lookup finds a user by name or number in this machine's user database; nil
 	// asks its files (package os/user). One who has only a number is not an error.
@@ -51,6 +53,8 @@ func (t Trust) Identify(p Peer, c Claim) (vfs.Identity, error) {
 		return refuse(syscall.EACCES, "no credential is asked for")
 	case c.Credential != nil:
 		return t.byMunge(c)
+	case c.Proven != nil && t.Munge != nil && c.goesBack(p):
+		return t.byProof(c)
 	case p.Cert != "":
 		return t.byCertificate(p.Cert, c)
 	case t.Munge != nil && p.Network == "tcp":
