@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"slices"
-	"strings"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
 )
 
 // Boots that are believed: clocks that were never set, or wrongly, say others.
@@ -22,62 +19,39 @@ const sameBoot = 2 * time.Second
 
 // aheadOf returns the tree for a command that has a machine which booted as early
 // as the oldest node, and how far its clock is ahead of this process': 0, and
-// the same tree, where this machine is the oldest.
+// the same tree, where this machine is the oldest. Another tree takes the place of t,
+// which it closes. nodes is cluster/nodes.
 //
 // A start time is a number of ticks since the reader's boot, and cannot be
 // negative: see time_namespaces(7).
-func (a *app) aheadOf(ctx context.Context, src *source, t *tree, native string) (*tree, time.Duration, error) {
-	var offset time.Duration
-	if table, err := readTable(ctx, t, "cluster", "nodes"); err == nil {
-		offset = older(table, time.Now(), sinceBoot())
-	}
+func (a *app) aheadOf(ctx context.Context, t *tree, nodes table) (*tree, time.Duration) {
+	offset := older(nodes, time.Now(), sinceBoot())
 	if offset > 0 && !nsexec.CanShift() {
 		offset = 0
 	}
 	// The daemon counts from the machine's boot, this process from its own.
-	c, own := t.Tree.(*aggregate.Cluster)
-	src.ahead = offset
-	if !own {
-		src.ahead += nsexec.BootOffset()
+	ahead := offset
+	if t.origin == ofServer {
+		ahead += nsexec.BootOffset()
 	}
-	if src.ahead == 0 {
-		return t, 0, nil
+	if ahead == 0 {
+		return t, 0
 	}
-	path, err := src.path()
-	if err != nil {
-		return t, 0, err
-	}
-	if own {
-		return &tree{Tree: c, Closer: t.Closer, who: t.who, aname: path, generation: t.generation}, offset, nil
-	}
-	again, err := src.open(ctx, a, native)
+	again, err := t.at(ctx, fmt.Sprintf("/timens/%d", ahead/time.Second)+t.path)
 	if err != nil {
 		a.log.Warn("start times before this machine's boot are wrong", "err", err)
-		src.ahead = 0
-		return t, 0, nil
+		return t, 0
 	}
-	t.Close()
-	return again, offset, nil
+	return again, offset
 }
 
-// older tells how much earlier than this machine the oldest node of the table
-// has booted, in seconds rounded up. now and up are this machine's.
-func older(table []byte, now time.Time, up time.Duration) time.Duration {
+// older is how much earlier than this machine the oldest node of cluster/nodes has
+// booted, in seconds rounded up. now and up are this machine's.
+func older(nodes table, now time.Time, up time.Duration) time.Duration {
 	boot := now.Add(-up)
 	oldest := boot.Add(-sameBoot)
-	column := -1
-	for line := range bytes.Lines(table) {
-		f := strings.Fields(string(line))
-		if column < 0 { // the header
-			if column = slices.Index(f, "BOOTED"); column < 0 {
-				return 0
-			}
-			continue
-		}
-		if len(f) <= column {
-			continue
-		}
-		at, err := time.Parse(time.RFC3339, f[column])
+	for _, row := range nodes.rows {
+		at, err := time.Parse(time.RFC3339, nodes.cell(row, "BOOTED"))
 		if err == nil && at.Before(oldest) && !at.Before(firstBoot) {
 			oldest = at
 		}

@@ -31,12 +31,12 @@ func TestOlder(t *testing.T) {
 		for _, booted := range strings.Fields(test.booted) {
 			table.WriteString("n1 1 up 0.0s 0.1ms 12 " + booted + " 1.0 unix:/x -\n")
 		}
-		if got := older([]byte(table.String()), now, up); got != test.want {
+		if got := older(parseTable([]byte(table.String())), now, up); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
 	for _, table := range []string{"", head, head + "n1 1\n", "NODE\nn1\n"} {
-		if got := older([]byte(table), now, up); got != 0 {
+		if got := older(parseTable([]byte(table)), now, up); got != 0 {
 			t.Errorf("%q: got %v", table, got)
 		}
 	}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
@@ -168,10 +166,3 @@ func (local) Done() <-chan struct{} { return nil }
 
 // Err implements aggregate.Upstream.
 func (local) Err() error { return nil }
-
-// noServer tells whether err means that nobody serves at an address, rather
-// than that somebody does and something is wrong.
-func noServer(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" && (errors.Is(err, fs.ErrNotExist) || isRefused(err))
-}

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 )
@@ -20,7 +25,9 @@ type app struct {
 	log      *slog.Logger
 	users    *userdb.DB
 	confine  func(*slog.Logger) error // gives up the rights that serve does not need; nil keeps them
-	exitCode int
+	exitCode int                      // of exec
+	started  bool                     // the command line was taken
+	stderr   io.Writer                // nil is os.Stderr
 }
 
 // run carries out the command line and returns the exit status.
@@ -29,17 +36,30 @@ func run(args []string) int {
 		users:   userdb.New(userdb.Config{}),
 		confine: func(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) },
 	}
-	cmd := a.command()
-	cmd.SetArgs(args)
 	// exec handles signals itself: they are the command's.
-	ctx := context.Background()
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "aggrfs: "+err.Error())
-		if a.exitCode == 0 {
-			return 1
-		}
+	return a.execute(context.Background(), args, os.Stdout)
+}
+
+// execute carries out the command line, says what is wrong, and returns the exit status.
+func (a *app) execute(ctx context.Context, args []string, out io.Writer) int {
+	root := a.command()
+	root.SetArgs(args)
+	root.SetOut(out)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return a.exitCode
 	}
-	return a.exitCode
+	a.tell("%v", err)
+	if a.exitCode != 0 {
+		return a.exitCode
+	}
+	if cmd.Name() == "exec" {
+		return nsexec.CodeFailed // whatever it was: the statuses below are the command's
+	}
+	if !a.started {
+		return statusUsage
+	}
+	return statusOf(err)
 }
 
 func (a *app) command() *cobra.Command {
@@ -65,8 +85,44 @@ into one /proc that unmodified ps and top run on.`,
 		},
 	}
 	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.psCommand(), a.whereCommand(), a.whoamiCommand(), a.certsCommand(), a.policyCommand())
+	a.checkFlags(cmd)
 	return cmd
 }
+
+// checkFlags has cmd and all below it refuse a flag with an empty value before they
+// start: it comes from a variable that is not set, and what the flag would mean without
+// a value (all nodes, all users, root) is not what was meant.
+func (a *app) checkFlags(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		a.checkFlags(sub)
+	}
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if err := emptyFlag(cmd); err != nil {
+				return err
+			}
+			a.started = true
+			return run(cmd, args)
+		}
+	}
+}
+
+// emptyFlag says which flag was given an empty value, if one was. To exclude no node is
+// no mistake.
+func emptyFlag(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if f.Name != "exclude" && f.Name != "nodes" && (len(values) == 0 || slices.ContainsFunc(values, isBlank)) {
+			err = usage("--%s is empty (an unset variable?); leave it out if nothing is meant", f.Name)
+		}
+	})
+	return err
+}
+
+func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
 
 // withLogLevel adds --log-level: services tell what happens, commands at a
 // terminal only what goes wrong.

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,14 +24,18 @@ func (a *app) execCommand() *cobra.Command {
 		Use:   "exec [flags] -- COMMAND [ARG...]",
 		Short: "Run a command that sees the processes of the cluster",
 		Long: `Run COMMAND with the merged tree as its /proc, in a mount namespace of its own;
-the /proc of everybody else stays what it is. The exit status is the command's.
+the /proc of everybody else stays what it is.
+
+The exit status is the command's; 125, 126 and 127 are that it could not be run, as with
+env(1). Which nodes the tree lacks is said on standard error before the command, and after
+it which it lacked meanwhile: a program such as pgrep prints nothing where there is
+nothing to see, and does not say why. With --strict exec then ends with 120.
 
 Root sees it as it is. So does a user where the helper aggrfs-ns is installed;
 elsewhere the command is in a user namespace, in which all other owners are nobody.`,
 		Example: "  aggrfs exec -- ps -ef\n  aggrfs exec --nodes 'n[001-032]' -- top",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				a.exitCode = nsexec.CodeFailed
 				return errors.New("exec needs a command: aggrfs exec -- ps -ef")
 			}
 			code, err := a.exec(cmd.Context(), &src, prefetched, cpu.choose(args, prefetched), args)
@@ -42,6 +45,7 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 	}
 	cmd.Flags().SetInterspersed(false)
 	src.addFlags(cmd)
+	src.addStrictFlag(cmd, "end with status 120 if the tree lacked anything while COMMAND ran")
 	addPrefetchedFlag(cmd, &prefetched)
 	cpu.add(cmd)
 	return a.withLogLevel(cmd, "error")
@@ -56,14 +60,13 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 		return nsexec.CodeFailed, err
 	}
 	defer func() { tree.Close() }()
-	if missing := a.missing(ctx, tree); missing != "" {
-		fmt.Fprintln(os.Stderr, "aggrfs: "+missing)
-	}
-	tree.tellSingly()
-	var offset time.Duration
-	if tree, offset, err = a.aheadOf(ctx, src, tree, aside); err != nil {
+	lacking, nodes, err := a.tellNow(ctx, tree)
+	if err != nil {
 		return nsexec.CodeFailed, err
 	}
+	a.tellSingly(tree)
+	tree, offset := a.aheadOf(ctx, tree, nodes)
+	before := lookOf(tree, lacking, nodes)
 	dev, err := fusefs.OpenDevice()
 	if err != nil {
 		return nsexec.CodeFailed, err
@@ -80,7 +83,7 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 			server.Close()
 		}
 	}()
-	return nsexec.Run(ctx, nsexec.Spec{
+	code, err := nsexec.Run(ctx, nsexec.Spec{
 		Argv:   argv,
 		CPUs:   cpus,
 		Device: dev,
@@ -94,6 +97,14 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 		},
 		Aside: aside, BootOffset: offset, Log: a.log,
 	})
+	if err != nil {
+		return code, err // the command has not run
+	}
+	whole := a.tellSince(ctx, tree, before, filepath.Base(argv[0])) && lacking.none()
+	if src.strict && !whole {
+		return statusLacking, nil
+	}
+	return code, nil
 }
 
 // fuseConfig is how the tree is mounted: for the calling user alone; prefetched is

@@ -32,21 +32,22 @@ is an error.`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if shared && prefetched {
-				return errors.New("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")
+				return usage("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")
 			}
 			switch kind {
 			case "fuse":
 				return a.mount(cmd.Context(), &src, args[0], shared, prefetched)
 			case "9p":
 				if prefetched {
-					return errors.New("--prefetched is for mounts by FUSE: of one by 9p the kernel keeps nothing")
+					return usage("--prefetched is for mounts by FUSE: of one by 9p the kernel keeps nothing")
 				}
 				return a.mount9P(cmd.Context(), &src, args[0], shared)
 			}
-			return fmt.Errorf("--type %s: it is fuse or 9p", kind)
+			return usage("--type %s: it is fuse or 9p", kind)
 		},
 	}
 	src.addFlags(cmd)
+	src.addStrictFlag(cmd, "do not mount, and fail with status 3, if the tree lacks a node now")
 	cmd.Flags().BoolVar(&shared, "allow-other", false, "for all users, each with their own view (for root)")
 	cmd.Flags().StringVar(&kind, "type", "fuse", "by which `TYPE` of file system: fuse, or 9p (see above)")
 	addPrefetchedFlag(cmd, &prefetched)
@@ -71,7 +72,14 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefet
 		return err
 	}
 	defer tree.Close()
-	tree.tellSingly()
+	lacking, _, err := a.tellNow(ctx, tree)
+	if err != nil {
+		return err
+	}
+	if src.strict && !lacking.none() {
+		return notWhole()
+	}
+	a.tellSingly(tree)
 	cfg, err := a.fuseConfig(tree, prefetched)
 	if err != nil {
 		return err

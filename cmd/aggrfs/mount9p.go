@@ -20,7 +20,7 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	source, data, err := src.mountOptions(shared)
+	addr, err := src.kernelAddress()
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,13 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	if err := checkMountPoint(dir); err != nil {
 		return err
 	}
-	if err := src.checkServer(ctx, a); err != nil {
+	path, err := src.checkServer(ctx, a)
+	if err != nil {
+		return err
+	}
+	source := addr.Address
+	data, err := kernelOptions(path, shared)
+	if err != nil {
 		return err
 	}
 	const flags = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
@@ -45,70 +51,61 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	return m.stay(ctx, source)
 }
 
-// mountOptions are what mount(2) is told. The kernel connects to the socket itself,
-// and attaches as the user that makes the call, which is root.
+// kernelAddress is the server whose socket the kernel can connect to itself; it then
+// attaches as the user that makes the call, which is root.
+func (s *source) kernelAddress() (ninep.Addr, error) {
+	switch {
+	case s.config != "" || s.local:
+		return ninep.Addr{}, usage("--config, --local: --type 9p mounts from a server: start aggrfs serve with this configuration, or mount by FUSE")
+	case s.as != "":
+		return ninep.Addr{}, usage("--as: with --type 9p root sees what root sees (and, with --allow-other, everybody what they see): mount by FUSE")
+	}
+	addr, err := s.address()
+	if err == nil && addr.Network != "unix" {
+		err = usage("--server %s: with --type 9p it is a unix: address, over which the kernel says who asks", addr)
+	}
+	return addr, err
+}
+
+// kernelOptions are the options that mount(2) is told.
 //
 // With access=user each user's first access is an attach in that user's name; with
 // access=0 nobody but root is let in. cache=none, because the client does not ask
 // whether what it holds is still so, nor for whom it was. Frames are of 64 KiB,
 // which nearly all of /proc fits in: Linux 6.1 allocates two of the largest size for
 // every request, so that with 1 MiB ps takes a fifth longer.
-func (s *source) mountOptions(shared bool) (socket, data string, err error) {
-	switch {
-	case s.config != "":
-		return "", "", errors.New("--config: --type 9p mounts from a server: start aggrfs serve with this configuration, or mount by FUSE")
-	case s.as != "":
-		return "", "", errors.New("--as: with --type 9p root sees what root sees (and, with --allow-other, everybody what they see): mount by FUSE")
-	}
-	address := s.server
-	if address == "" {
-		address = defaultServer
-	}
-	addr, err := ninep.ParseAddr(address)
-	if err != nil {
-		return "", "", fmt.Errorf("--server: %w", err)
-	}
-	if addr.Network != "unix" {
-		return "", "", fmt.Errorf("--server %s: with --type 9p it is a unix: address, over which the kernel says who asks", address)
-	}
-	path, err := s.path()
-	if err != nil {
-		return "", "", err
-	}
+func kernelOptions(path string, shared bool) (string, error) {
 	if strings.Contains(path, ",") {
-		return "", "", fmt.Errorf("--nodes %s: an option of the kernel's mount has no comma in it: name one range, or mount by FUSE", s.nodes)
+		return "", usage("--nodes: an option of the kernel's mount has no comma in it, and %s has: name one range, or mount by FUSE", path)
 	}
 	access := "0"
 	if shared {
 		access = "user"
 	}
-	data = fmt.Sprintf("trans=unix,version=9p2000.L,cache=none,access=%s,msize=%d", access, kernelMsize)
+	data := fmt.Sprintf("trans=unix,version=9p2000.L,cache=none,access=%s,msize=%d", access, kernelMsize)
 	if path != "" {
 		data += ",aname=" + path
 	}
-	return addr.Address, data, nil
+	return data, nil
 }
 
 // kernelMsize is the largest frame on a kernel's mount, in bytes.
 const kernelMsize = 64 << 10
 
 // checkServer tries the server before the kernel does, which would wait for it in
-// a way that no signal ends.
-func (s *source) checkServer(ctx context.Context, a *app) error {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	path, err := s.path()
+// a way that no signal ends, says what it lacks, and returns the path of the root that
+// was asked for.
+func (s *source) checkServer(ctx context.Context, a *app) (string, error) {
+	tree, err := s.mirror(ctx, a, "/proc", "/proc")
 	if err != nil {
-		return err
+		return "", fmt.Errorf("%w (--type 9p mounts from a running server; by FUSE it takes none)", err)
 	}
-	tree, err := s.mirror(ctx, a, "/proc", "/proc", path)
-	if noServer(err) {
-		return fmt.Errorf("%w: --type 9p mounts from a running server (aggrfs serve); by FUSE it takes none", err)
+	defer tree.Close()
+	lacking, _, err := a.tellNow(ctx, tree)
+	if err == nil && s.strict && !lacking.none() {
+		err = notWhole()
 	}
-	if err == nil {
-		err = tree.Close()
-	}
-	return err
+	return tree.path, err
 }
 
 // A kernelMount is one that lasts.

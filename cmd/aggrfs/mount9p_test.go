@@ -53,23 +53,30 @@ func TestMountOptions(t *testing.T) {
 		data   string // or what the error says
 	}{
 		{source{}, false, "/run/aggrfs/aggrfs.sock", "trans=unix,version=9p2000.L,cache=none,access=0,msize=65536"},
-		{source{server: "unix:/tmp/a.sock", nodes: "n[1-3]"}, true, "/tmp/a.sock", "trans=unix,version=9p2000.L,cache=none,access=user,msize=65536,aname=/sets/n[1-3]"},
-		{source{nodes: "n1,n3"}, false, "", "no comma"},
-		{source{nodes: "n["}, false, "", "--nodes"},
+		{source{server: "unix:/tmp/a.sock", nodes: []string{"n[1-3]"}}, true, "/tmp/a.sock", "trans=unix,version=9p2000.L,cache=none,access=user,msize=65536,aname=/sets/n[1-3]"},
+		{source{nodes: []string{"n1,n3"}}, false, "", "no comma"},
+		{source{nodes: []string{"n["}}, false, "", "--nodes"},
 		{source{server: "tls:10.1.0.1:5641"}, false, "", "unix: address"},
 		{source{server: "nonsense"}, false, "", "--server"},
 		{source{as: "ann"}, false, "", "--as"},
 		{source{config: "/etc/aggrfs/aggrfs.yaml"}, false, "", "start aggrfs serve"},
 	} {
-		socket, data, err := tc.src.mountOptions(tc.shared)
+		addr, err := tc.src.kernelAddress()
+		var path, data string
+		if err == nil {
+			path, err = tc.src.path(t.Context(), &app{}, nil)
+		}
+		if err == nil {
+			data, err = kernelOptions(path, tc.shared)
+		}
 		if tc.socket == "" {
 			if err == nil || !strings.Contains(err.Error(), tc.data) {
 				t.Errorf("%+v: %v", tc.src, err)
 			}
 			continue
 		}
-		if err != nil || socket != tc.socket || data != tc.data {
-			t.Errorf("%+v: %q, %q, %v", tc.src, socket, data, err)
+		if err != nil || addr.Address != tc.socket || data != tc.data {
+			t.Errorf("%+v: %q, %q, %v", tc.src, addr, data, err)
 		}
 	}
 }

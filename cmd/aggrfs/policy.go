@@ -123,18 +123,22 @@ often it was given out.`,
 				}
 			}
 			if set, err := nodeset.Parse(node); node != "" && (err != nil || set.Len() != 1 || !set.Contains(node)) {
-				return errors.New("--node takes the name of one node")
+				return usage("--node takes the name of one node")
 			}
 			e, err := p.Explain(node, args[0])
 			if err != nil {
 				return err
 			}
 			text := e.Text(args[0])
-			if file == "" {
-				if running, err := a.explained(cmd.Context(), &src, node, args[0]); err == nil {
+			if file == "" && (src.server != "" || hasCluster()) {
+				running, err := a.explained(cmd.Context(), &src, node, args[0])
+				switch {
+				case err == nil:
 					text = running
-				} else if src.server != "" {
+				case src.server != "":
 					return err
+				default:
+					a.tell("what is explained is the default policy, not the server's: %v", err)
 				}
 			}
 			_, err = cmd.OutOrStdout().Write(text)
@@ -152,7 +156,7 @@ often it was given out.`,
 func (a *app) explained(ctx context.Context, src *source, node, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	tree, err := src.mirror(ctx, a, "/proc", "/proc", "")
+	tree, err := src.connect(ctx, a)
 	if err != nil {
 		return nil, err
 	}

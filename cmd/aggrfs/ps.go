@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +29,7 @@ func parsePIDs(pids []string) (ids []aggregate.ID, err error) {
 	for _, pid := range pids {
 		id, err := aggregate.ParseID(pid)
 		if err != nil {
-			return nil, fmt.Errorf("-p: %w", err)
+			return nil, usage("-p: %w", err)
 		}
 		ids = append(ids, id)
 	}
@@ -64,20 +59,27 @@ UTC. "aux", -e, -f and -A may be given as to ps.
 
 Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid
 (the pid on the node), ppid, user, stat, time, rss, start, args, job (of Slurm, PBS,
-Torque or LSF, by the process's cgroup; it takes as long again).`,
+Torque or LSF, by the process's cgroup; it takes as long again).
+
+A node that did not answer is named on standard error, and under "missing" with
+--json. The exit status is 0, or 1 where -u or -p were given and there is known to be
+no such process, 2 for a wrong command line, and 3 where the answer is not known: no
+server, no row while a node is missing, or with --strict any node missing or late.`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if args[0] == "" || strings.Trim(args[0], "auxwef") != "" {
-					return fmt.Errorf("what is %q? Of ps's options without a dash there are aux and its letters (a, u, x, w, e, f)", args[0])
+					return usage("what is %q? Of ps's options without a dash there are aux and its letters (a, u, x, w, e, f)", args[0])
 				}
 				o.full = o.full || strings.ContainsAny(args[0], "uf")
 			}
-			return a.ps(cmd.Context(), &src, &o, cmd.OutOrStdout())
+			return notKnown(a.ps(cmd.Context(), &src, &o, cmd.OutOrStdout()))
 		},
 	}
 	src.addFlags(cmd)
+	src.addTLSFlags(cmd)
+	src.addStrictFlag(cmd, "fail with status 3 unless all processes are shown, as they are now")
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all", "e", false, "all processes, as without it")
 	f.BoolP("every", "A", false, "the same")
@@ -88,89 +90,8 @@ Torque or LSF, by the process's cgroup; it takes as long again).`,
 	f.StringSliceVarP(&o.users, "user", "u", nil, "of these `USERS` only, by name or number")
 	f.StringSliceVarP(&o.pids, "pid", "p", nil, "these `PIDS` only, global ones or NODE:PID")
 	f.BoolVar(&o.noHeaders, "no-headers", false, "without the line of column names")
-	f.BoolVar(&o.json, "json", false, "an array of objects, with all columns or those of -o")
+	f.BoolVar(&o.json, "json", false, "in JSON, with all columns or those of -o; see docs/commands.md")
 	return a.withLogLevel(cmd, "error")
-}
-
-// ps prints the table.
-func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) error {
-	columns, err := o.shown()
-	if err != nil {
-		return err
-	}
-	keys, err := o.keys()
-	if err != nil {
-		return err
-	}
-	for i, user := range o.users { // cluster/ps has names where there are any
-		who, err := a.users.Identity(ctx, user)
-		if err != nil {
-			return fmt.Errorf("-u: %w", err)
-		}
-		o.users[i] = a.users.UserName(who.UID)
-	}
-	if o.wanted, err = parsePIDs(o.pids); err != nil {
-		return err
-	}
-	tree, err := src.openTable(ctx, a)
-	if err != nil {
-		return err
-	}
-	defer tree.Close()
-	h, err := openPS(ctx, tree)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	progress := showProgress()
-	rows, err := readPS(&handleReader{ctx: ctx, h: h, wait: tree.wait()}, o, progress)
-	if err == nil && wantsJob(columns, keys) {
-		err = addJobs(ctx, tree, rows)
-	}
-	progress.end()
-	if err != nil {
-		return err
-	}
-	sortPS(rows, keys)
-	if o.json {
-		err = writePSJSON(out, rows, columns)
-	} else {
-		err = writePS(out, rows, columns, !o.noHeaders)
-	}
-	if err == nil && len(rows) == 0 && len(o.users)+len(o.pids) > 0 {
-		err = errors.New("no such process") // ps fails, too
-	}
-	if missing := a.missing(ctx, tree); missing != "" {
-		fmt.Fprintln(os.Stderr, "aggrfs: "+missing)
-	}
-	return err
-}
-
-// wantsJob tells whether the jobs are needed.
-func wantsJob(columns []int, keys []psKey) bool {
-	return slices.Contains(columns, jobColumn) || slices.ContainsFunc(keys, func(k psKey) bool { return k.column == jobColumn })
-}
-
-// addJobs adds the job of each process, or "-".
-func addJobs(ctx context.Context, t *tree, rows [][]string) error {
-	table, err := readTable(ctx, t, "cluster", "jobs")
-	if err != nil {
-		return err
-	}
-	jobs := make(map[string]string)
-	for line := range bytes.Lines(table) {
-		if f := strings.Fields(string(line)); len(f) == 2 {
-			jobs[f[0]] = f[1]
-		}
-	}
-	for i, row := range rows {
-		job := jobs[row[pidColumn]]
-		if job == "" {
-			job = "-"
-		}
-		rows[i] = append(row, job)
-	}
-	return nil
 }
 
 // openPS opens cluster/ps.
@@ -179,39 +100,10 @@ func openPS(ctx context.Context, t *tree) (vfs.Handle, error) {
 	defer cancel()
 	root, err := t.root(ctx)
 	if err != nil {
-		return nil, err
+		return nil, t.explain(err)
 	}
 	h, _, err := vfs.OpenPath(ctx, root, "cluster", "ps")
-	return h, err
-}
-
-// readPS reads the lines of cluster/ps that are wanted.
-func readPS(table io.Reader, o *psOptions, p *progress) (rows [][]string, err error) {
-	r := bufio.NewReaderSize(table, 256<<10)
-	for header := true; ; header = false {
-		line, err := r.ReadSlice('\n')
-		if err == io.EOF {
-			return rows, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if header {
-			continue
-		}
-		row := make([]string, 0, len(psColumns))
-		rest := bytes.TrimRight(line, "\n")
-		for len(row) < psFileColumns-1 {
-			rest = bytes.TrimLeft(rest, " ")
-			word, after, _ := bytes.Cut(rest, []byte(" "))
-			row, rest = append(row, string(word)), after
-		}
-		row = append(row, string(rest))
-		p.saw(row[nodeColumn])
-		if (len(o.users) == 0 || slices.Contains(o.users, row[userColumn])) && o.wants(row) {
-			rows = append(rows, row)
-		}
-	}
+	return h, t.explain(err)
 }
 
 // handleReader reads a handle from its start to its end.

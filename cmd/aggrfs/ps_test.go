@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 const psTable = `NODE     PID       GPID       PPID USER     S        CPU        RSS START                COMMAND
@@ -37,7 +39,7 @@ func TestPSOutput(t *testing.T) {
 		if tc.o.wanted, err = parsePIDs(tc.o.pids); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := readPS(strings.NewReader(psTable), &tc.o, newProgress(nil))
+		rows, _, err := readPS(strings.NewReader(psTable), &tc.o, newProgress(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,14 +51,44 @@ func TestPSOutput(t *testing.T) {
 	}
 	o := psOptions{json: true}
 	columns, _ := o.shown()
-	rows, _ := readPS(strings.NewReader(psTable), &o, newProgress(nil))
+	rows, g, _ := readPS(strings.NewReader(psTable+"# missing n3 silent: no answer in 2s\n# stale n1 3.2s\n# news of a later version\n"), &o, newProgress(nil))
 	var out strings.Builder
-	if err := writePSJSON(&out, rows, columns); err != nil {
+	at := time.Date(2026, 11, 25, 8, 0, 0, 123456789, time.FixedZone("", 7200))
+	if err := newEnvelope(at, g).write(&out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) }); err != nil {
 		t.Fatal(err)
 	}
-	var all []map[string]any
-	if err := json.Unmarshal([]byte(out.String()), &all); err != nil || len(all) != 3 || all[1]["time"] != 100.25 || all[1]["args"] != "./solver  --steps 10" || all[0]["ppid"] != 0.0 {
-		t.Errorf("%v: %s", err, out.String())
+	var all struct {
+		Version        int
+		At             time.Time
+		Missing, Stale []map[string]string
+		Rows           []map[string]any
+	}
+	if err := json.Unmarshal([]byte(out.String()), &all); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if len(all.Rows) != 3 || all.Rows[1]["time"] != 100.25 || all.Rows[1]["args"] != "./solver  --steps 10" || all.Rows[0]["ppid"] != 0.0 {
+		t.Errorf("%s", out.String())
+	}
+	if all.Version != 1 || all.At.Sub(at).Abs() > time.Millisecond ||
+		!reflect.DeepEqual(all.Missing, []map[string]string{{"node": "n3", "reason": "silent: no answer in 2s"}}) ||
+		!reflect.DeepEqual(all.Stale, []map[string]string{{"node": "n1", "age": "3.2s"}}) {
+		t.Errorf("%s", out.String())
+	}
+}
+
+// Columns are found by their names, and what ends in the middle of a line is no table.
+func TestPSColumnsByName(t *testing.T) {
+	const table = "GPID NODE NEW PID PPID USER S RSS CPU START COMMAND\n10000001 n1 x 1 0 root S 20 1.5 2026-11-25T08:00:00Z  init\n"
+	var o psOptions
+	rows, _, err := readPS(strings.NewReader(table), &o, newProgress(nil))
+	want := []string{"n1", "1", "10000001", "0", "root", "S", "1.5", "20", "2026-11-25T08:00:00Z", " init"}
+	if err != nil || len(rows) != 1 || !reflect.DeepEqual(rows[0], want) {
+		t.Errorf("%q, %v", rows, err)
+	}
+	for _, bad := range []string{"", "NODE PID\nn1 1\n", table[:len(table)-1], "GPID NODE"} {
+		if rows, _, err := readPS(strings.NewReader(bad), &o, newProgress(nil)); err == nil {
+			t.Errorf("%q: %q", bad, rows)
+		}
 	}
 }
 

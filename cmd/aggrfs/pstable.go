@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,20 +10,20 @@ import (
 	"unicode/utf8"
 )
 
-// The columns of cluster/ps, in its order, and what they are called here.
+// The columns there are, what cluster/ps calls them, and what they are called here.
 var psColumns = []struct {
-	name, title string
-	number      bool
+	name, file, title string
+	number            bool
 }{
-	{"node", "NODE", false}, {"npid", "NPID", true}, {"pid", "PID", true}, {"ppid", "PPID", true}, {"user", "USER", false},
-	{"stat", "S", false}, {"time", "TIME", true}, {"rss", "RSS", true}, {"start", "START", false}, {"args", "COMMAND", false},
-	{"job", "JOB", true},
+	{"node", "NODE", "NODE", false}, {"npid", "PID", "NPID", true}, {"pid", "GPID", "PID", true}, {"ppid", "PPID", "PPID", true},
+	{"user", "USER", "USER", false}, {"stat", "S", "S", false}, {"time", "CPU", "TIME", true}, {"rss", "RSS", "RSS", true},
+	{"start", "START", "START", false}, {"args", "COMMAND", "COMMAND", false},
+	{"job", "", "JOB", true}, // which cluster/jobs has
 }
 
-// Columns by their place in psColumns, and how many of them cluster/ps has.
+// Columns by their place in psColumns.
 const (
 	nodeColumn, npidColumn, pidColumn, userColumn = 0, 1, 2, 4
-	psFileColumns                                 = 10
 	jobColumn                                     = 10
 )
 
@@ -69,7 +68,7 @@ func (o *psOptions) shown() ([]int, error) {
 	for name := range strings.SplitSeq(text, ",") {
 		i, err := psColumn(name)
 		if err != nil {
-			return nil, fmt.Errorf("-o: %w", err)
+			return nil, usage("-o: %w", err)
 		}
 		all = append(all, i)
 	}
@@ -91,7 +90,7 @@ func (o *psOptions) keys() (keys []psKey, err error) {
 		name, down := strings.CutPrefix(name, "-")
 		i, err := psColumn(name)
 		if err != nil {
-			return nil, fmt.Errorf("--sort: %w", err)
+			return nil, usage("--sort: %w", err)
 		}
 		keys = append(keys, psKey{i, down})
 	}
@@ -166,31 +165,14 @@ func writePS(out io.Writer, rows [][]string, columns []int, header bool) error {
 	return w.Flush()
 }
 
-// writePSJSON prints an array of objects.
-func writePSJSON(out io.Writer, rows [][]string, columns []int) error {
-	w := bufio.NewWriter(out)
-	w.WriteString("[")
-	for i, row := range rows {
-		object := make(map[string]any, len(columns))
-		for _, c := range columns {
-			object[psColumns[c].name] = row[c]
-			if psColumns[c].number {
-				object[psColumns[c].name] = json.Number(row[c])
-				if row[c] == "-" {
-					object[psColumns[c].name] = nil
-				}
-			}
+// psObject is a row as an object.
+func psObject(row []string, columns []int) map[string]any {
+	object := make(map[string]any, len(columns))
+	for _, c := range columns {
+		object[psColumns[c].name] = row[c]
+		if psColumns[c].number {
+			object[psColumns[c].name] = jsonCell(row[c], true)
 		}
-		text, err := json.Marshal(object)
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			w.WriteByte(',')
-		}
-		w.WriteByte('\n')
-		w.Write(text)
 	}
-	w.WriteString("\n]\n")
-	return w.Flush()
+	return object
 }

@@ -1,123 +1,156 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
+	"io"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// maxTable bounds a table read from a server, in bytes.
-const maxTable = 64 << 20
+func addJSONFlag(cmd *cobra.Command, on *bool) {
+	cmd.Flags().BoolVar(on, "json", false, "in JSON; see docs/commands.md")
+}
 
 func (a *app) nodesCommand() *cobra.Command {
 	var src source
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "nodes",
 		Short: "Show the nodes and how they are",
-		Long:  "Show a line a node: the table that is cluster/nodes in the tree.",
-		Args:  cobra.NoArgs,
+		Long: `Show a line a node: the table that is cluster/nodes in the tree. With --strict the
+exit status is 3 unless the processes of all of them are there, as they are now.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.show(cmd.Context(), &src, "cluster", "nodes")
+			return notKnown(a.nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
 		},
 	}
 	src.addFlags(cmd)
 	src.addTLSFlags(cmd)
+	src.addStrictFlag(cmd, "fail with status 3 if a node is missing or late")
+	addJSONFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
 
-func (a *app) whoamiCommand() *cobra.Command {
-	var src source
-	cmd := &cobra.Command{
-		Use:   "whoami",
-		Short: "Show who you are to the cluster, what you may see, and which rule says so",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.show(cmd.Context(), &src, "cluster", "whoami")
-		},
-	}
-	src.addFlags(cmd)
-	return a.withLogLevel(cmd, "error")
-}
-
-func (a *app) whereCommand() *cobra.Command {
-	var src source
-	cmd := &cobra.Command{
-		Use:     "where GPID|NODE:PID",
-		Short:   "Show on which node a process is, and its pid there",
-		Example: "  aggrfs where 120003456\n  aggrfs where n12:3456",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := aggregate.ParseID(args[0]); err != nil {
-				return err
-			}
-			err := a.show(cmd.Context(), &src, "cluster", "where", args[0])
-			switch {
-			case errors.Is(err, syscall.EHOSTDOWN):
-				return fmt.Errorf("%s is on a node that does not answer (see aggrfs nodes)", args[0])
-			case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ESRCH):
-				return fmt.Errorf("no process %s: it has ended, or its node is not in the cluster (see aggrfs nodes)", args[0])
-			}
-			return err
-		},
-	}
-	src.addFlags(cmd)
-	src.addTLSFlags(cmd)
-	return a.withLogLevel(cmd, "error")
-}
-
-// show prints a file of the tree.
-func (a *app) show(ctx context.Context, src *source, names ...string) error {
+// nodes prints the table of nodes.
+func (a *app) nodes(ctx context.Context, src *source, out io.Writer, asJSON bool) error {
 	tree, err := src.openTable(ctx, a)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	text, err := readTable(ctx, tree, names...)
+	at := time.Now()
+	text, err := readTable(ctx, tree, "cluster", "nodes")
 	if err != nil {
 		return err
 	}
-	_, err = os.Stdout.Write(text)
+	nodes := parseTable(text)
+	g := nodesGaps(nodes)
+	if asJSON {
+		err = nodes.writeJSON(out, at, g)
+	} else {
+		_, err = out.Write(text)
+	}
+	if g.blind {
+		a.tellGaps(g, 0) // the others are in the table
+	}
+	if err == nil && src.strict && !g.none() {
+		err = notWhole()
+	}
 	return err
 }
 
-// readTable reads a file of the tree.
-func readTable(ctx context.Context, t *tree, names ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.wait())
-	defer cancel()
-	root, err := t.root(ctx)
-	if err != nil {
-		return nil, err
+func (a *app) whereCommand() *cobra.Command {
+	var src source
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "where GPID|NODE:PID",
+		Short: "Show on which node a process is, and its pid there",
+		Long: `Show on which node a process is, and its pid there. The exit status is 1 where there
+is known to be no such process, and 3 where it is not known: no server, or its node
+does not answer.`,
+		Example: "  aggrfs where 120003456\n  aggrfs where n12:3456",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := aggregate.ParseID(args[0])
+			if err != nil {
+				return usage("%w", err)
+			}
+			return notKnown(a.where(cmd.Context(), &src, cmd.OutOrStdout(), args[0], id, asJSON))
+		},
 	}
-	return vfs.ReadFile(ctx, root, maxTable, names...)
+	src.addFlags(cmd)
+	src.addTLSFlags(cmd)
+	addJSONFlag(cmd, &asJSON)
+	return a.withLogLevel(cmd, "error")
 }
 
-// missing says which nodes the tree lacks, or "" if none.
-func (a *app) missing(ctx context.Context, t *tree) string {
-	table, err := readTable(ctx, t, "cluster", "nodes")
+// where prints where a process is, named by name.
+func (a *app) where(ctx context.Context, src *source, out io.Writer, name string, id aggregate.ID, asJSON bool) error {
+	tree, err := src.openTable(ctx, a)
 	if err != nil {
-		return "the state of the nodes is not known: " + err.Error()
+		return err
 	}
-	var absent []string
-	total := -1 // the header
-	for line := range bytes.Lines(table) {
-		total++
-		// Columns 3 and 6 are the state and the number of processes.
-		if f := strings.Fields(string(line)); total > 0 && len(f) > 5 && (f[2] != "up" || f[5] == "-") {
-			absent = append(absent, f[0])
+	defer tree.Close()
+	at := time.Now()
+	text, err := readTable(ctx, tree, "cluster", "where", name)
+	var found table
+	var g gaps
+	switch {
+	case err == nil:
+		found = parseTable(text)
+	case isNoSuch(err) || errors.Is(err, syscall.EHOSTDOWN):
+		var lost error
+		if g, lost = gapsNow(ctx, tree); lost != nil {
+			return lost
 		}
+		err = a.notFound(name, id, g, err)
+	default:
+		return err
 	}
-	if len(absent) == 0 {
-		return ""
+	if asJSON {
+		err = errors.Join(found.writeJSON(out, at, g), err)
+	} else if err == nil {
+		_, err = out.Write(text)
 	}
-	return fmt.Sprintf("no answer from %d of %d nodes, whose processes are not shown: %s (see aggrfs nodes)", len(absent), total, nodeset.Of(absent...))
+	return err
+}
+
+// isNoSuch reports whether err is that there is no such process.
+func isNoSuch(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH)
+}
+
+// gapsNow is what the tree lacks now.
+func gapsNow(ctx context.Context, t *tree) (gaps, error) {
+	nodes, err := nodesTable(ctx, t)
+	return nodesGaps(nodes), err
+}
+
+// notFound says why a process is not shown: it is not there, or nobody knows.
+func (a *app) notFound(name string, id aggregate.ID, g gaps, err error) error {
+	asked := psOptions{wanted: []aggregate.ID{id}}
+	if errors.Is(err, syscall.EHOSTDOWN) || asked.mayBeMissing(g) {
+		return errNothingKnown("where "+name+" is", g)
+	}
+	return absent("no process %s: it has ended, or its node is not in the cluster or not in your view (see aggrfs nodes)", name)
+}
+
+// numbers are the columns of tables that are numbers in JSON.
+var numbers = map[string]bool{"INDEX": true, "PROCS": true, "MISSED": true, "PID": true, "GPID": true}
+
+// writeJSON prints the table with its columns by their names in lower case.
+func (t *table) writeJSON(out io.Writer, at time.Time, g gaps) error {
+	return newEnvelope(at, g).write(out, len(t.rows), func(i int) map[string]any {
+		object := make(map[string]any, len(t.header))
+		for k, name := range t.header {
+			object[strings.ToLower(name)] = jsonCell(t.rows[i][k], numbers[name])
+		}
+		return object
+	})
 }

@@ -4,101 +4,130 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"net"
 	"os"
 	"slices"
-	"syscall"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/aggrfs/aggrfs/internal/config"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
-	"github.com/aggrfs/aggrfs/internal/nsexec"
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// defaultServer is where aggrfs serve listens unless told otherwise.
-const defaultServer = "unix:/run/aggrfs/aggrfs.sock"
+// Where a cluster's front end is on its head node; the build may say otherwise.
+var (
+	// defaultServer is where aggrfs serve listens unless told otherwise.
+	defaultServer = "unix:/run/aggrfs/aggrfs.sock"
+	// installedConfig is the configuration that the service is started with.
+	installedConfig = "/etc/aggrfs/aggrfs.yaml"
+)
 
-// source says where a command gets the merged tree from: a running server, a
-// configuration of its own, or the head node alone.
+// A source says where a command gets the merged tree from, see origin, and which
+// part of it.
 type source struct {
-	server string
-	config string
-	nodes  string
-	as     string        // the user whose view it is; "" is this process's
-	ahead  time.Duration // how much earlier than this machine the reader's seems to have booted
+	server  string
+	config  string
+	local   bool
+	nodes   []string // nodesets, which add up; none is all
+	exclude []string // nodesets that are taken away
+	as      string   // the user whose view it is; "" is this process's
+	strict  bool     // an answer that lacks something is a failure
 
 	tls        ninep.TLSFiles // for a server on another machine
 	serverName string
+
+	told bool // that it is this machine alone
 }
 
 func (s *source) addFlags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.server, "server", "", "address of the aggrfs serve to ask (default "+defaultServer+", and without a server there the head node alone)")
-	cmd.Flags().StringVar(&s.config, "config", "", "configuration file of the cluster, to be connected to without a server")
-	cmd.Flags().StringVar(&s.nodes, "nodes", "", "only these nodes, such as n[001-032,40]")
-	cmd.Flags().StringVar(&s.as, "as", "", "see what this `USER` sees (for root)")
-	cmd.MarkFlagsMutuallyExclusive("server", "config")
+	f := cmd.Flags()
+	f.StringVar(&s.server, "server", "", "`ADDRESS` of the aggrfs serve to ask (default "+defaultServer+")")
+	f.StringVar(&s.config, "config", "", "configuration `FILE` of the cluster, to be connected to without a server")
+	f.BoolVar(&s.local, "local", false, "this machine alone, without a server")
+	f.StringVar(&s.as, "as", "", "see what this `USER` sees (for root)")
+	s.addNodesFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("server", "config", "local")
 }
 
-// path is the root within the merged tree that --nodes asks for.
-func (s *source) path() (string, error) {
-	clock := ""
-	if s.ahead > 0 {
-		clock = fmt.Sprintf("/timens/%d", s.ahead/time.Second)
+// addStrictFlag adds --strict.
+func (s *source) addStrictFlag(cmd *cobra.Command, what string) {
+	cmd.Flags().BoolVar(&s.strict, "strict", false, what)
+}
+
+// addTLSFlags is for the commands that can ask a server on another machine: they
+// show tables, in which no pid is taken for one of this machine.
+func (s *source) addTLSFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&s.tls.Cert, "tls-cert", "", "your certificate for a --server tls:HOST:PORT, a PEM `FILE`")
+	f.StringVar(&s.tls.Key, "tls-key", "", "the certificate's private key, a PEM `FILE`")
+	f.StringVar(&s.tls.CA, "tls-ca", "", "the CA of the server, a PEM `FILE`")
+	f.StringVar(&s.serverName, "server-name", "", "the `NAME` in the server's certificate (default the host of its address)")
+}
+
+// An origin is one of the three places that the merged tree comes from.
+type origin int
+
+const (
+	ofServer   origin = iota // a running aggrfs serve
+	ofNodes                  // the nodes of a configuration, connected to from here
+	ofThisHost               // this machine alone
+)
+
+// origin decides where the tree comes from, by what was asked for and what is
+// installed. It is never decided by who answers: where there is a cluster, a server
+// that does not answer is an error, for this machine's processes alone would be
+// taken for all of them.
+func (s *source) origin(a *app) origin {
+	switch {
+	case s.local:
+		return ofThisHost
+	case s.config != "":
+		return ofNodes
+	case s.server != "" || hasCluster():
+		return ofServer
 	}
-	if s.nodes == "" {
-		return clock, nil
+	if !s.told {
+		a.tell("no server and no configuration: this machine alone")
+		s.told = true
 	}
-	set, err := nodeset.Parse(s.nodes)
+	return ofThisHost
+}
+
+// hasCluster reports whether this machine has a cluster's front end, running or not:
+// its configuration or its socket. What cannot be looked at is there.
+func hasCluster() bool {
+	return exists(installedConfig) || exists(strings.TrimPrefix(defaultServer, "unix:"))
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// address is where the server is.
+func (s *source) address() (ninep.Addr, error) {
+	if s.server == "" {
+		return ninep.ParseAddr(defaultServer)
+	}
+	addr, err := ninep.ParseAddr(s.server)
 	if err != nil {
-		return "", fmt.Errorf("--nodes: %w", err)
+		err = usage("--server: %w", err)
 	}
-	return clock + "/sets/" + set.String(), nil
+	return addr, err
 }
 
-// A tree is an open source.
-type tree struct {
-	vfs.Tree
-	io.Closer
-	who   vfs.Identity // whom it is for
-	aname string       // of the root that was asked for
-	// generation changes when what the tree holds has.
-	generation func() uint64
-	// patience is how long a request may take; zero is not known.
-	patience time.Duration
-	// singly: a server has more processes than it can tell at once.
-	singly bool
+func (s *source) isRemote() bool { return strings.HasPrefix(s.server, "tls:") }
 
-	// as opens the same source for somebody else, which only root can.
-	as func(ctx context.Context, who vfs.Identity) (*tree, error)
-}
-
-// tellSingly says so to who is about to wait for all of them.
-func (t *tree) tellSingly() {
-	if t.singly {
-		fmt.Fprintln(os.Stderr, "aggrfs: too many processes for one answer of the server: each is read by itself, which is slow; name nodes (--nodes), or use aggrfs ps")
-	}
-}
-
-// wait is how long to wait for one answer.
-func (t *tree) wait() time.Duration { return max(openTimeout, t.patience) }
-
-// root attaches to the root that was asked for.
-func (t *tree) root(ctx context.Context) (vfs.Dir, error) {
-	n, err := t.Attach(ctx, t.who, t.aname)
+// hostOf is the host of an address on a network, by whose name a certificate is.
+func hostOf(addr ninep.Addr) string {
+	host, _, err := net.SplitHostPort(addr.Address)
 	if err != nil {
-		return nil, err
+		return ""
 	}
-	dir, ok := n.(vfs.Dir)
-	if !ok {
-		return nil, syscall.ENOTDIR
-	}
-	return dir, nil
+	return host
 }
 
 // self is the identity of this process, as a server finds it by its peer's
@@ -127,131 +156,20 @@ func (s *source) who(ctx context.Context, a *app) (vfs.Identity, error) {
 	case s.as == "":
 		return self()
 	case os.Geteuid() != 0:
-		return vfs.Identity{}, errors.New("--as: only root may see what others see")
+		return vfs.Identity{}, usage("--as: only root may see what others see")
 	}
 	who, err := a.users.Identity(ctx, s.as)
 	if err != nil {
-		err = fmt.Errorf("--as: %w", err)
+		err = a.badUser("--as", err)
 	}
 	return who, err
 }
 
-// openTimeout bounds the wait for the first answer of a server or the nodes.
-const openTimeout = 5 * time.Second
-
-// open finds the tree. native is the reader's procfs as the reader will see it.
-func (s *source) open(ctx context.Context, a *app, native string) (*tree, error) {
-	if s.isRemote() {
-		return nil, fmt.Errorf("--server %s: only nodes and where ask a server on another machine; run this there", s.server)
+// badUser says that a user cannot be found.
+func (a *app) badUser(flag string, err error) error {
+	err = fmt.Errorf("%s: %w", flag, err)
+	if errors.Is(err, userdb.ErrUnknown) {
+		err = usage("%w", err)
 	}
-	path, err := s.path()
-	if err != nil {
-		return nil, err
-	}
-	proc, err := nsexec.Native("")
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	cfg := config.Default()
-	if s.config != "" {
-		if cfg, err = config.LoadOwn(s.config); err != nil {
-			return nil, err
-		}
-	} else {
-		t, err := s.mirror(ctx, a, proc, native, path)
-		if err == nil || s.server != "" || !noServer(err) {
-			return t, err
-		}
-		cfg.Proc = proc
-	}
-	return s.embed(ctx, a, cfg, native, path)
+	return err // else nobody knows whether there is one
 }
-
-// mirror opens a running server.
-func (s *source) mirror(ctx context.Context, a *app, proc, native, path string) (*tree, error) {
-	address := s.server
-	if address == "" {
-		address = defaultServer
-	}
-	addr, err := ninep.ParseAddr(address)
-	if err != nil {
-		return nil, fmt.Errorf("--server: %w", err)
-	}
-	who, err := s.who(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	return s.mirrorFor(ctx, a, who, address, addr, aggregate.Config{Proc: proc, Native: native}, path)
-}
-
-// mirrorFor opens a running server for who: this process's user, or, for root,
-// anyone.
-func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, address string, addr ninep.Addr, base aggregate.Config, path string) (*tree, error) {
-	cfg := config.Default()
-	m, err := aggregate.NewMirror(aggregate.Config{
-		Head:     aggregate.NodeConfig{Name: "server", Address: address, Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log})},
-		Policy:   cachepolicy.Sweep(time.Second),
-		Timeouts: timeouts(cfg),
-		Proc:     base.Proc, Native: base.Native, Version: version, Log: a.log,
-	}, who, path)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Check(ctx); err != nil {
-		m.Close()
-		return nil, s.ofServer(address, err)
-	}
-	return &tree{Tree: m, Closer: m, who: who, generation: m.Generation, patience: m.Patience(), singly: !m.Whole(), as: func(ctx context.Context, who vfs.Identity) (*tree, error) {
-		return s.mirrorFor(ctx, a, who, address, addr, base, path)
-	}}, nil
-}
-
-// embed connects to the nodes of cfg from this process.
-func (s *source) embed(ctx context.Context, a *app, cfg *config.Config, native, path string) (*tree, error) {
-	keys, err := openKeys(cfg, a.log)
-	if err != nil {
-		return nil, err
-	}
-	c, err := a.newCluster(cfg, keys, a.newAuthority(cfg), native)
-	if err != nil {
-		return nil, err
-	}
-	// What is read by this process is read with its own rights anyway.
-	t := &tree{Tree: c, Closer: c, who: vfs.Root, aname: path, generation: c.Generation}
-	t.as = func(_ context.Context, who vfs.Identity) (*tree, error) {
-		return &tree{Tree: c, Closer: io.NopCloser(nil), who: who, aname: path, generation: c.Generation}, nil
-	}
-	if s.as != "" {
-		if t.who, err = s.who(ctx, a); err != nil {
-			c.Close()
-			return nil, err
-		}
-	}
-	c.Ready(ctx)
-	root, err := t.root(ctx)
-	if err != nil {
-		c.Close()
-		if s.as != "" {
-			return nil, fmt.Errorf("--nodes: %s sees not all of %s (see aggrfs whoami --as %s)", s.as, s.nodes, s.as)
-		}
-		return nil, fmt.Errorf("--nodes: %s is not in the cluster, which has %s", s.nodes, nodeNames(c))
-	}
-	if t.patience, err = aggregate.Patience(ctx, root); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return t, nil
-}
-
-// nodeNames are the cluster's nodes as a nodeset.
-func nodeNames(c *aggregate.Cluster) string {
-	var names []string
-	for _, n := range c.Names() {
-		names = append(names, string(n))
-	}
-	return nodeset.Of(names...).String()
-}
-
-func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+)
+
+// A missingNode is one whose processes are not among the rows.
+type missingNode struct {
+	Node   string `json:"node"`
+	Reason string `json:"reason"`
+}
+
+// A staleNode is one whose rows are old, since it did not answer in time.
+type staleNode struct {
+	Node string `json:"node"`
+	Age  string `json:"age"` // as "3.2s"
+}
+
+// gaps are what an answer lacks, found out with the answer itself.
+type gaps struct {
+	missing []missingNode
+	stale   []staleNode
+	// blind: there are no nodes in the view, so that nothing could be seen.
+	blind bool
+}
+
+// Words of the lines at the end of a table that tell what it lacks:
+//
+//	# missing NODE REASON...
+//	# stale NODE AGE
+const (
+	missingWord = "missing"
+	staleWord   = "stale"
+)
+
+// add takes such a line; one of another kind is for a later version of this program.
+func (g *gaps) add(line string) {
+	words := strings.SplitN(strings.TrimSpace(strings.TrimPrefix(line, "#")), " ", 3)
+	switch {
+	case len(words) < 2:
+	case words[0] == missingWord:
+		reason := "it did not answer"
+		if len(words) == 3 {
+			reason = words[2]
+		}
+		g.missing = append(g.missing, missingNode{words[1], reason})
+	case words[0] == staleWord && len(words) == 3:
+		g.stale = append(g.stale, staleNode{words[1], words[2]})
+	}
+}
+
+// join adds what another table lacks, each node once.
+func (g *gaps) join(other gaps) {
+	missing, stale := g.missingSet(), g.staleSet()
+	for _, m := range other.missing {
+		if !missing.Contains(m.Node) {
+			g.missing = append(g.missing, m)
+		}
+	}
+	for _, s := range other.stale {
+		if !stale.Contains(s.Node) {
+			g.stale = append(g.stale, s)
+		}
+	}
+	g.blind = g.blind || other.blind
+}
+
+// none reports whether the answer is whole, and of now.
+func (g *gaps) none() bool { return len(g.missing) == 0 && len(g.stale) == 0 && !g.blind }
+
+func (g *gaps) missingSet() nodeset.Set {
+	names := make([]string, len(g.missing))
+	for i, m := range g.missing {
+		names[i] = m.Node
+	}
+	return nodeset.Of(names...)
+}
+
+func (g *gaps) staleSet() nodeset.Set {
+	names := make([]string, len(g.stale))
+	for i, s := range g.stale {
+		names[i] = s.Node
+	}
+	return nodeset.Of(names...)
+}
+
+// nodesGaps are the gaps that a table of cluster/nodes shows: what a sweep of now lacks.
+func nodesGaps(nodes table) (g gaps) {
+	counted := nodes.column("MISSED") >= 0 // else the server is older, and says less in PROCS
+	for _, row := range nodes.rows {
+		name, state := nodes.cell(row, "NODE"), nodes.cell(row, "STATE")
+		up, rows := state == "up", nodes.cell(row, "PROCS") != "-"
+		switch {
+		case up && rows:
+		case counted && rows:
+			g.stale = append(g.stale, staleNode{name, nodes.cell(row, "ANSWERED")})
+		default:
+			g.missing = append(g.missing, missingNode{name, reasonOf(state, nodes.cell(row, "ERROR"))})
+		}
+	}
+	g.blind = len(nodes.rows) == 0
+	return g
+}
+
+// reasonOf is why a node's processes are not known.
+func reasonOf(state, err string) string {
+	if err == "-" {
+		return state
+	}
+	return state + ": " + err
+}
+
+// lines say to a person what is lacking, of that many nodes; 0 is not known.
+func (g *gaps) lines(total int) (all []string) {
+	if g.blind {
+		all = append(all, "you see no nodes: no view is yours, or its allocation has none now (see aggrfs whoami)")
+	}
+	if set := g.missingSet(); set.Len() > 0 {
+		of := ""
+		if total > 0 {
+			of = fmt.Sprintf(" of %d", total)
+		}
+		nodes := "nodes"
+		if total == 1 || total == 0 && set.Len() == 1 {
+			nodes = "node"
+		}
+		all = append(all, fmt.Sprintf("no answer from %d%s %s, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), of, nodes, set))
+	}
+	if len(g.stale) == 1 {
+		all = append(all, fmt.Sprintf("%s did not answer in time: its rows are %s old", g.stale[0].Node, ageText(g.stale[0].Age)))
+	} else if len(g.stale) > 1 {
+		all = append(all, fmt.Sprintf("%s did not answer in time: their rows are up to %s old", g.staleSet(), ageText(g.oldest())))
+	}
+	return all
+}
+
+func (g *gaps) oldest() (age string) {
+	var most time.Duration
+	for _, s := range g.stale {
+		if d, err := time.ParseDuration(s.Age); err == nil && d >= most {
+			most, age = d, s.Age
+		}
+	}
+	return age
+}
+
+// ageText is an age as people write it.
+func ageText(age string) string {
+	if seconds, ok := strings.CutSuffix(age, "s"); ok && strings.Trim(seconds, "0123456789.") == "" {
+		return seconds + " s"
+	}
+	return age
+}
+
+// tellGaps says on standard error what an answer lacks.
+func (a *app) tellGaps(g gaps, total int) {
+	for _, line := range g.lines(total) {
+		a.tell("%s", line)
+	}
+}
+
+// tellNow says on standard error what the tree lacks now, which is also returned with
+// the table that says so.
+func (a *app) tellNow(ctx context.Context, t *tree) (gaps, table, error) {
+	nodes, err := nodesTable(ctx, t)
+	if err != nil {
+		return gaps{}, nodes, fmt.Errorf("how the nodes are is not known: %w", err)
+	}
+	g := nodesGaps(nodes)
+	a.tellGaps(g, len(nodes.rows))
+	return g, nodes, nil
+}
+
+// errNothingKnown is in place of "there is none" where that is not known.
+func errNothingKnown(what string, g gaps) error {
+	why := "its node did not answer"
+	if set := g.missingSet(); set.Len() > 0 {
+		why = "no answer from " + short(set)
+	} else if g.blind {
+		why = "you see no nodes"
+	}
+	return notKnown(errors.New(what + " is not known: " + why))
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+const nodesHead = "NODE  INDEX  STATE  ANSWERED  PROCS  MISSED  ERROR\n"
+
+// What a table of nodes lacks is found by the names of its columns; where it does not
+// count, as an older server's, by the state alone.
+func TestNodesGaps(t *testing.T) {
+	const rows = "n1  1  up  0.0s  11  0  -\nn2  2  silent  6.6s  -  3  no answer in 2s\nn3  3  silent  3.2s  9  0  -\nn4  4  connecting  -  -  1  -\n"
+	want := gaps{
+		missing: []missingNode{{"n2", "silent: no answer in 2s"}, {"n4", "connecting"}},
+		stale:   []staleNode{{"n3", "3.2s"}},
+	}
+	if g := nodesGaps(parseTable([]byte(nodesHead + rows))); !reflect.DeepEqual(g, want) {
+		t.Errorf("%+v", g)
+	}
+	old := strings.NewReplacer("MISSED", "VERSION").Replace(nodesHead) + rows
+	if g := nodesGaps(parseTable([]byte(old))); g.missingSet().String() != "n[2-4]" || len(g.stale) > 0 {
+		t.Errorf("an older server's: %+v", g)
+	}
+	if g := nodesGaps(parseTable([]byte(nodesHead))); !g.blind || g.none() {
+		t.Errorf("a view without nodes: %+v", g)
+	}
+}
+
+func TestGapLines(t *testing.T) {
+	var g gaps
+	if !g.none() || len(g.lines(3)) > 0 {
+		t.Errorf("%q", g.lines(3))
+	}
+	for _, line := range []string{"# missing n2 silent: no answer in 2s", "#missing n5", "# stale n3 3.2s", "#", "# ", "# missing", "# stale n7", "# later news"} {
+		g.add(line)
+	}
+	want := []string{
+		"no answer from 2 of 300 nodes, whose processes are not shown: n[2,5] (see aggrfs nodes)",
+		"n3 did not answer in time: its rows are 3.2 s old",
+	}
+	if got := g.lines(300); !reflect.DeepEqual(got, want) {
+		t.Errorf("%q", got)
+	}
+	var other gaps
+	other.add("# missing n2 again")
+	other.add("# missing n6 too")
+	other.add("# stale n4 11.5s")
+	g.join(other)
+	want = []string{
+		"no answer from 3 nodes, whose processes are not shown: n[2,5-6] (see aggrfs nodes)",
+		"n[3-4] did not answer in time: their rows are up to 11.5 s old",
+	}
+	if got := g.lines(0); !reflect.DeepEqual(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// No row is no "no" while the process may be one that is missing.
+func TestMayBeMissing(t *testing.T) {
+	var g gaps
+	g.add("# missing n2 silent")
+	for _, tc := range []struct {
+		pids string
+		g    gaps
+		want bool
+	}{
+		{"", g, true}, {"20000001", g, true}, {"n2:7", g, true}, {"n1:7", g, false}, {"n1:7 n2:7", g, true},
+		{"", gaps{}, false}, {"20000001", gaps{}, false}, {"n1:7", gaps{blind: true}, true},
+	} {
+		wanted, err := parsePIDs(strings.Fields(tc.pids))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (&psOptions{wanted: wanted}).mayBeMissing(tc.g); got != tc.want {
+			t.Errorf("%q with %+v: %v", tc.pids, tc.g, got)
+		}
+	}
+}
+
+// counting is a tree of a server that counts the answers it did not give.
+type counting struct {
+	vfs.Tree
+	gone uint64
+}
+
+func (c *counting) Missed() map[aggregate.NodeName]uint64 {
+	return map[aggregate.NodeName]uint64{"server": c.gone}
+}
+
+// What a tree lacked between two looks is told once: not what was told at the first.
+func TestSince(t *testing.T) {
+	server := &counting{}
+	look := func(rows string) look {
+		nodes := parseTable([]byte(nodesHead + rows))
+		return lookOf(&tree{Tree: server, origin: ofServer}, nodesGaps(nodes), nodes)
+	}
+	const well = "n1 1 up 0s 5 2 -\nn2 2 up 0s 5 0 -\n"
+	for _, tc := range []struct {
+		name, before, after string
+		gone                uint64
+		missing, left       string
+		wasGone             bool
+	}{
+		{"nothing", well, well, 0, "", "", false},
+		{"missing at the end", well, "n1 1 up 0s 5 2 -\nn2 2 silent 3s - 1 -\n", 0, "n2", "", false},
+		{"missing meanwhile", well, "n1 1 up 0s 5 3 -\nn2 2 up 0s 5 0 -\n", 0, "n1", "", false},
+		{"missing before", "n1 1 silent 9s - 2 -\nn2 2 up 0s 5 0 -\n", "n1 1 silent 9s - 7 -\nn2 2 up 0s 5 0 -\n", 0, "", "", false},
+		{"the server gone", well, well, 4, "", "", true},
+		{"the server started again", well, "n1 1 up 0s 5 0 -\nn2 2 up 0s 5 0 -\n", 0, "", "", true},
+		{"an allocation that ended", well, "n2 2 up 0s 5 0 -\n", 0, "", "n1", false},
+		{"all of it", well, "", 0, "", "n[1-2]", false},
+	} {
+		server.gone = 0
+		before := look(tc.before)
+		server.gone = tc.gone
+		after := look(tc.after)
+		missing, left, gone := after.since(before)
+		if missing.String() != tc.missing || left.String() != tc.left || gone != tc.wasGone {
+			t.Errorf("%s: %v, %v, %v", tc.name, missing, left, gone)
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+)
+
+func (s *source) addNodesFlags(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&s.nodes, "nodes", nil, "only these nodes, a `NODESET` such as 'n[001-032,40]'; several add up")
+	cmd.Flags().StringArrayVarP(&s.exclude, "exclude", "x", nil, "but not these nodes, a `NODESET`")
+}
+
+// A nodesNamer says which nodes there are, to whom it is asked for.
+type nodesNamer func(context.Context) ([]string, error)
+
+// path is the root within the merged tree that --nodes and --exclude ask for. names
+// is asked only where it takes all names to know.
+func (s *source) path(ctx context.Context, a *app, names nodesNamer) (string, error) {
+	if len(s.nodes)+len(s.exclude) == 0 {
+		return "", nil
+	}
+	wanted, err := nodeset.ParseAll(s.nodes...)
+	if len(s.nodes) > 0 && err != nil {
+		return "", usage("--nodes: %w", err)
+	}
+	if without := nonEmpty(s.exclude); len(without) > 0 {
+		excluded, err := nodeset.ParseAll(without...)
+		if err != nil {
+			return "", usage("--exclude: %w", err)
+		}
+		known, err := names(ctx)
+		if err != nil {
+			return "", err
+		}
+		if strange := excluded.Minus(nodeset.Of(known...)); strange.Len() > 0 {
+			a.tell("--exclude: %s", notThere(strange, known))
+		}
+		if len(s.nodes) == 0 {
+			wanted = nodeset.Of(known...)
+		}
+		wanted = wanted.Minus(excluded)
+	} else if len(s.nodes) == 0 {
+		return "", nil
+	}
+	if wanted.Len() == 0 {
+		return "", usage("--exclude: %s leaves no node", strings.Join(s.exclude, ","))
+	}
+	return "/sets/" + wanted.String(), nil
+}
+
+// nonEmpty are the texts that say something: to exclude nothing is no mistake.
+func nonEmpty(texts []string) (all []string) {
+	for _, text := range texts {
+		if strings.TrimSpace(text) != "" {
+			all = append(all, text)
+		}
+	}
+	return all
+}
+
+// unknownNodes says which of --nodes are not among the names, to whom it is asked for.
+// It is nil if all are.
+func (s *source) unknownNodes(ctx context.Context, names nodesNamer) error {
+	wanted, err := nodeset.ParseAll(s.nodes...)
+	if err != nil {
+		return nil
+	}
+	known, err := names(ctx)
+	if err != nil {
+		return err
+	}
+	strange := wanted.Minus(nodeset.Of(known...))
+	if strange.Len() == 0 {
+		return nil
+	}
+	return usage("--nodes: %s", notThere(strange, known))
+}
+
+// longSet is how long a nodeset may be in a message, in bytes.
+const longSet = 200
+
+// notThere says that there are no such nodes, and which there are.
+func notThere(strange nodeset.Set, known []string) string {
+	is := "is"
+	if strange.Len() > 1 {
+		is = "are"
+	}
+	text := fmt.Sprintf("%s %s not in the cluster, or not in your view", short(strange), is)
+	if len(known) == 0 {
+		return text + ", in which there are no nodes (see aggrfs whoami)"
+	}
+	text += ", which has " + short(nodeset.Of(known...))
+	if near := nearest(strange, known); near.Len() > 0 {
+		text += fmt.Sprintf(" (did you mean %s?)", short(near))
+	}
+	return text
+}
+
+// nearest are the names that the strange ones nearly are. Only a few are looked for.
+func nearest(strange nodeset.Set, known []string) nodeset.Set {
+	const few = 8
+	var near []string
+	for i, name := range strange.Names() {
+		if i == few {
+			break
+		}
+		if one := nodeset.Nearest(name, known); one != "" {
+			near = append(near, one)
+		}
+	}
+	return nodeset.Of(near...)
+}
+
+// short is the set in not too many words.
+func short(set nodeset.Set) string {
+	text := set.String()
+	if len(text) > longSet {
+		text = fmt.Sprintf("%s... (%d nodes)", text[:longSet], set.Len())
+	}
+	return text
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// ps prints the table.
+func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) error {
+	columns, err := o.shown()
+	if err != nil {
+		return err
+	}
+	keys, err := o.keys()
+	if err != nil {
+		return err
+	}
+	if o.wanted, err = parsePIDs(o.pids); err != nil {
+		return err
+	}
+	tree, err := src.openTable(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	if err := a.namesOfUsers(ctx, src, tree, o); err != nil {
+		return err
+	}
+	at := time.Now()
+	rows, g, err := a.sweepPS(ctx, tree, o, wantsJob(columns, keys))
+	if err != nil {
+		return err
+	}
+	total, err := fillIn(ctx, tree, &g, len(rows))
+	if err != nil {
+		return err
+	}
+	sortPS(rows, keys)
+	if o.json {
+		err = newEnvelope(at, g).write(out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) })
+	} else {
+		err = writePS(out, rows, columns, !o.noHeaders)
+	}
+	a.tellGaps(g, total)
+	switch {
+	case err != nil:
+		return err
+	case src.strict && !g.none():
+		return notWhole()
+	case len(rows) == 0 && len(o.users)+len(o.pids) > 0: // ps fails, too
+		if o.mayBeMissing(g) {
+			return errNothingKnown("whether there is such a process", g)
+		}
+		return absent("no such process")
+	}
+	return nil
+}
+
+// sweepPS reads the rows that are wanted and what they lack.
+func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, jobs bool) (rows [][]string, g gaps, err error) {
+	h, err := openPS(ctx, t)
+	if err != nil {
+		return nil, g, err
+	}
+	defer h.Close()
+	progress := showProgress()
+	defer progress.end()
+	rows, g, err = readPS(&handleReader{ctx: ctx, h: h, wait: t.wait()}, o, progress)
+	if err != nil {
+		return nil, g, t.explain(err)
+	}
+	if jobs {
+		err = addJobs(ctx, t, rows, &g)
+	}
+	return rows, g, err
+}
+
+// fillIn asks for what rows and their own lines do not tell: how many nodes there are,
+// where some are missing, and whether there are any, where there is no row.
+func fillIn(ctx context.Context, t *tree, g *gaps, rows int) (total int, err error) {
+	if len(g.missing) == 0 && rows > 0 {
+		return 0, nil
+	}
+	names, err := namesOf(ctx, t)
+	if err != nil {
+		if rows > 0 {
+			return 0, nil // then what is missing is said without
+		}
+		return 0, err
+	}
+	g.blind = len(names) == 0 && len(g.missing) == 0
+	return len(names), nil
+}
+
+// mayBeMissing reports whether a process that was asked for may be one that is not
+// among the rows.
+func (o *psOptions) mayBeMissing(g gaps) bool {
+	if g.blind {
+		return true
+	}
+	missing := g.missingSet()
+	if len(o.wanted) == 0 {
+		return missing.Len() > 0
+	}
+	return slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool {
+		return id.Node == "" && missing.Len() > 0 || missing.Contains(string(id.Node))
+	})
+}
+
+// namesOfUsers makes the users that were asked for those that cluster/ps has: names
+// where the server's machine has any.
+func (a *app) namesOfUsers(ctx context.Context, src *source, t *tree, o *psOptions) (err error) {
+	for i, user := range o.users {
+		if src.isRemote() {
+			o.users[i], err = userThere(ctx, t, user)
+		} else {
+			var who vfs.Identity
+			if who, err = a.users.Identity(ctx, user); err != nil {
+				err = a.badUser("-u", err)
+			}
+			o.users[i] = a.users.UserName(who.UID)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// userThere is what a server on another machine calls a user: its user database is not
+// this machine's. The root of a user's processes tells whose they are, "bob (1002)".
+func userThere(ctx context.Context, t *tree, user string) (string, error) {
+	text, err := readTable(ctx, t, "users", user, "cluster", "whoami")
+	if errors.Is(err, syscall.ENOENT) {
+		return "", usage("-u: the server knows no user %q, or your view has no processes of theirs (see aggrfs whoami)", user)
+	}
+	if err != nil {
+		return "", err
+	}
+	for line := range bytes.Lines(text) {
+		if f := strings.Fields(string(line)); len(f) > 1 && f[0] == "processes" {
+			return f[1], nil
+		}
+	}
+	return "", fmt.Errorf("-u: the server does not tell who %q is", user)
+}
+
+// wantsJob reports whether the jobs are needed.
+func wantsJob(columns []int, keys []psKey) bool {
+	return slices.Contains(columns, jobColumn) || slices.ContainsFunc(keys, func(k psKey) bool { return k.column == jobColumn })
+}
+
+// addJobs adds the job of each process, or "-".
+func addJobs(ctx context.Context, t *tree, rows [][]string, g *gaps) error {
+	text, err := readTable(ctx, t, "cluster", "jobs")
+	if err != nil {
+		return err
+	}
+	jobs := make(map[string]string)
+	for line := range bytes.Lines(text) {
+		if line[0] == '#' {
+			var own gaps
+			own.add(string(line))
+			g.join(own)
+		} else if f := strings.Fields(string(line)); len(f) == 2 {
+			jobs[f[0]] = f[1]
+		}
+	}
+	for i, row := range rows {
+		job := jobs[row[pidColumn]]
+		if job == "" {
+			job = "-"
+		}
+		rows[i] = append(row, job)
+	}
+	return nil
+}
+
+// readPS reads the lines of cluster/ps that are wanted, and what it lacks.
+func readPS(table io.Reader, o *psOptions, p *progress) (rows [][]string, g gaps, err error) {
+	r := bufio.NewReaderSize(table, 256<<10)
+	var places []int
+	width := 0
+	for {
+		line, err := r.ReadSlice('\n')
+		switch {
+		case err == io.EOF && len(line) == 0 && places != nil:
+			return rows, g, nil
+		case err == io.EOF:
+			return nil, g, errors.New("the table of processes ends in the middle")
+		case err != nil:
+			return nil, g, err
+		}
+		line = bytes.TrimRight(line, "\n")
+		switch {
+		case places == nil:
+			header := strings.Fields(string(line))
+			if places, err = psPlaces(header); err != nil {
+				return nil, g, err
+			}
+			width = len(header)
+			continue
+		case len(line) > 0 && line[0] == '#':
+			g.add(string(line))
+			continue
+		}
+		given := cells(line, width)
+		row := make([]string, 0, len(psColumns))
+		for _, place := range places {
+			row = append(row, given[place])
+		}
+		p.saw(row[nodeColumn])
+		if (len(o.users) == 0 || slices.Contains(o.users, row[userColumn])) && o.wants(row) {
+			rows = append(rows, row)
+		}
+	}
+}
+
+// psPlaces are the places of the columns of psColumns in cluster/ps.
+func psPlaces(header []string) (places []int, err error) {
+	for _, c := range psColumns {
+		if c.file == "" {
+			continue
+		}
+		place := slices.Index(header, c.file)
+		if place < 0 {
+			return nil, fmt.Errorf("cluster/ps has no column %s: the server's version is not that of this program", c.file)
+		}
+		places = append(places, place)
+	}
+	return places, nil
+}

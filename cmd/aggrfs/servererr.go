@@ -1,0 +1,102 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+)
+
+// errNotOurs is a 9P server that is no aggrfs serve.
+var errNotOurs = errors.New("it has no cluster/hints")
+
+// serverError says what an error of the server at that address means, and the remedy.
+// No answer of a server is ever an empty cluster: it leaves everything unknown.
+func serverError(addr ninep.Addr, err error) error {
+	if s := (statusError{}); errors.As(err, &s) {
+		return err // it has been said
+	}
+	return notKnown(fmt.Errorf("%w", meaning(addr, err)))
+}
+
+func meaning(addr ninep.Addr, err error) error {
+	var op *net.OpError
+	dialing := errors.As(err, &op) && op.Op == "dial"
+	var errno syscall.Errno
+	errors.As(err, &errno)
+	switch {
+	case isSilence(err, errno):
+		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs or has more to do than it can: %s", addr, openTimeout, remedy(addr, "restart"))
+	case dialing && addr.Network == "unix":
+		return dialMeaning(addr, op.Err, errno)
+	case dialing:
+		return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(op.Err, errno), remedy(addr, "start"))
+	case errors.Is(err, errNotOurs):
+		return fmt.Errorf("what answers at %s speaks 9P, but is no aggrfs serve (%w): is it a procsrv? Name another with --server", addr, err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("the server at %s hung up (%w): it has just ended or takes no more connections, or it is some other program's socket: %s", addr, err, remedy(addr, "start"))
+	case errors.As(err, new(*ninep.ConnError)):
+		return fmt.Errorf("what answers at %s does not speak as an aggrfs serve does (%w): is it some other program's socket? Name another with --server", addr, err)
+	case errno == syscall.EACCES || errno == syscall.EPERM:
+		return fmt.Errorf("the server at %s refuses you (%w)", addr, errno)
+	}
+	return fmt.Errorf("server at %s: %w", addr, err)
+}
+
+// isSilence reports whether err is that nothing came in time. A unix socket that takes no
+// more connections says EAGAIN, see unix(7).
+func isSilence(err error, errno syscall.Errno) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errno == syscall.ETIMEDOUT || errno == syscall.EAGAIN ||
+		errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// dialMeaning is meaning for a unix socket that cannot be connected to.
+func dialMeaning(addr ninep.Addr, err error, errno syscall.Errno) error {
+	st, statErr := os.Stat(addr.Address)
+	switch {
+	case errno == syscall.EACCES || errno == syscall.EPERM:
+		return fmt.Errorf("you may not connect to %s (%w): the server makes it open to all, so look at the modes of the directories to it. Name another with --server, or ask for this machine alone with --local", addr, errno)
+	case statErr == nil && st.Mode()&fs.ModeSocket == 0:
+		return fmt.Errorf("%s is no socket (%s): %s", addr, kindOf(st.Mode()), remedy(addr, "start"))
+	case errno == syscall.EPROTOTYPE:
+		return fmt.Errorf("%s is a socket of another kind (%w), so some other program's. Name another with --server", addr, errno)
+	case errno == syscall.ENOENT && addr.String() == defaultServer && exists(installedConfig):
+		return fmt.Errorf("no server answers at %s (there is no such socket, and there is a configuration, %s): %s", addr, installedConfig, remedy(addr, "start"))
+	case errno == syscall.ENOENT:
+		return fmt.Errorf("no server answers at %s (there is no such socket): %s", addr, remedy(addr, "start"))
+	}
+	return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(err, errno), remedy(addr, "start"))
+}
+
+// cause is an error without the addresses that net puts around it, where it has a number.
+func cause(err error, errno syscall.Errno) error {
+	if errno != 0 {
+		return errno
+	}
+	return err
+}
+
+// kindOf is what a file is that should be a socket.
+func kindOf(mode fs.FileMode) string {
+	return cmp.Or(map[fs.FileMode]string{0: "a file", fs.ModeDir: "a directory", fs.ModeNamedPipe: "a pipe"}[mode.Type()], "a "+mode.Type().String())
+}
+
+// remedy is what to do where a server does not serve. verb is what systemctl would.
+func remedy(addr ninep.Addr, verb string) string {
+	how := verb + " it there"
+	switch {
+	case addr.String() == defaultServer:
+		how = verb + " it (systemctl " + verb + " aggrfs)"
+	case addr.Network == "unix":
+		how = verb + " it (aggrfs serve)"
+	}
+	return how + ", name another with --server, or ask for this machine alone with --local"
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/internal/plaintext"
+)
+
+func (a *app) whoamiCommand() *cobra.Command {
+	var src source
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "whoami",
+		Short: "Show who you are to the cluster, what you may see, and which rule says so",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return notKnown(a.whoami(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
+		},
+	}
+	src.addFlags(cmd)
+	src.addTLSFlags(cmd)
+	addJSONFlag(cmd, &asJSON)
+	return a.withLogLevel(cmd, "error")
+}
+
+// whoami prints who the user is to the server or, where none is asked, to the kernel.
+func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON bool) error {
+	tree, err := src.openTable(ctx, a)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	at := time.Now()
+	var text []byte
+	if tree.origin == ofServer || src.as != "" {
+		text, err = readTable(ctx, tree, "cluster", "whoami")
+	} else {
+		text, err = a.ownWhoami(ctx, src, tree)
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return newEnvelope(at, gaps{}).write(out, 1, func(int) map[string]any { return facts(text) })
+	}
+	_, err = out.Write(text)
+	return err
+}
+
+// ownWhoami is what cluster/whoami is where this process reads for its user alone: the
+// tree that it makes for itself has no view, and takes the user for root.
+func (a *app) ownWhoami(ctx context.Context, src *source, t *tree) ([]byte, error) {
+	who, err := self()
+	if err != nil {
+		return nil, err
+	}
+	names, err := namesOf(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	user, number := a.users.UserName(who.UID), fmt.Sprint(who.UID)
+	if user != number {
+		user += " (" + number + ")"
+	}
+	groups := []string{fmt.Sprint(who.GID)}
+	for _, g := range who.Groups {
+		groups = append(groups, fmt.Sprint(g))
+	}
+	rule, place := "none: this machine alone, without a server; the kernel decides what you see", "-"
+	if t.origin == ofNodes {
+		rule, place = "none: you connect to the nodes yourself, without a server; they decide what you see", src.config
+	}
+	return plaintext.Table([][]string{
+		{"user", user},
+		{"groups", strings.Join(groups, ",")},
+		{"certificate", "-"},
+		{"rule", rule},
+		{"place", place},
+		{"nodes", fmt.Sprintf("%d: %s", len(names), nodeset.Of(names...))},
+		{"processes", "all that you are shown"},
+		{"denied", "-"},
+	}), nil
+}
+
+// facts are the lines of cluster/whoami, each a name and a text.
+func facts(text []byte) map[string]any {
+	all := make(map[string]any)
+	for line := range strings.Lines(string(text)) {
+		name, fact, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
+		all[name] = jsonCell(strings.TrimLeft(fact, " "), false)
+	}
+	return all
+}
