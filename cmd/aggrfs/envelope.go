@@ -17,12 +17,13 @@ type envelope struct {
 	Version int           `json:"version"`
 	At      time.Time     `json:"at"`
 	Missing []missingNode `json:"missing"`
+	Lacking []missingNode `json:"lacking,omitempty"`
 	Stale   []staleNode   `json:"stale"`
 	Blind   bool          `json:"no_nodes,omitempty"` // there are none in the view
 }
 
 func newEnvelope(at time.Time, g gaps) envelope {
-	e := envelope{Version: envelopeVersion, At: at.UTC().Truncate(time.Millisecond), Missing: g.missing, Stale: g.stale, Blind: g.blind}
+	e := envelope{Version: envelopeVersion, At: at.UTC().Truncate(time.Millisecond), Missing: g.missing, Lacking: g.lacking, Stale: g.stale, Blind: g.blind}
 	if e.Missing == nil {
 		e.Missing = []missingNode{}
 	}

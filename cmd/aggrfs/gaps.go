@@ -25,6 +25,7 @@ type staleNode struct {
 // gaps are what an answer lacks, found out with the answer itself.
 type gaps struct {
 	missing []missingNode
+	lacking []missingNode // some of whose processes are not among the rows
 	stale   []staleNode
 	// blind: there are no nodes in the view, so that nothing could be seen.
 	blind bool
@@ -33,31 +34,42 @@ type gaps struct {
 // Words of the lines at the end of a table that tell what it lacks:
 //
 //	# missing NODE REASON...
+//	# lacking NODE REASON...
 //	# stale NODE AGE
 const (
 	missingWord = "missing"
+	lackingWord = "lacking"
 	staleWord   = "stale"
 )
 
 // add takes such a line; one of another kind is for a later version of this program.
 func (g *gaps) add(line string) {
 	words := strings.SplitN(strings.TrimSpace(strings.TrimPrefix(line, "#")), " ", 3)
-	switch {
-	case len(words) < 2:
-	case words[0] == missingWord:
-		reason := "it did not answer"
-		if len(words) == 3 {
-			reason = words[2]
-		}
-		g.missing = append(g.missing, missingNode{words[1], reason})
-	case words[0] == staleWord && len(words) == 3:
-		g.stale = append(g.stale, staleNode{words[1], words[2]})
+	if len(words) < 2 {
+		return
+	}
+	node := missingNode{words[1], "it did not answer"}
+	if len(words) == 3 {
+		node.Reason = words[2]
+	}
+	switch words[0] {
+	case missingWord:
+		g.missing = append(g.missing, node)
+	case lackingWord:
+		g.lacking = append(g.lacking, node)
+	case staleWord:
+		g.stale = append(g.stale, staleNode{node.Node, node.Reason})
 	}
 }
 
 // join adds what another table lacks, each node once.
 func (g *gaps) join(other gaps) {
-	missing, stale := g.missingSet(), g.staleSet()
+	missing, lacking, stale := g.missingSet(), setOf(g.lacking), g.staleSet()
+	for _, l := range other.lacking {
+		if !lacking.Contains(l.Node) {
+			g.lacking = append(g.lacking, l)
+		}
+	}
 	for _, m := range other.missing {
 		if !missing.Contains(m.Node) {
 			g.missing = append(g.missing, m)
@@ -72,11 +84,14 @@ func (g *gaps) join(other gaps) {
 }
 
 // none reports whether the answer is whole, and of now.
-func (g *gaps) none() bool { return len(g.missing) == 0 && len(g.stale) == 0 && !g.blind }
+func (g *gaps) none() bool { return len(g.missing)+len(g.lacking)+len(g.stale) == 0 && !g.blind }
 
-func (g *gaps) missingSet() nodeset.Set {
-	names := make([]string, len(g.missing))
-	for i, m := range g.missing {
+// missingSet are the nodes none of whose processes are among the rows.
+func (g *gaps) missingSet() nodeset.Set { return setOf(g.missing) }
+
+func setOf(nodes []missingNode) nodeset.Set {
+	names := make([]string, len(nodes))
+	for i, m := range nodes {
 		names[i] = m.Node
 	}
 	return nodeset.Of(names...)
@@ -96,12 +111,14 @@ func nodesGaps(nodes table) (g gaps) {
 	for _, row := range nodes.rows {
 		name, state := nodes.cell(row, "NODE"), nodes.cell(row, "STATE")
 		up, rows := state == "up", nodes.cell(row, "PROCS") != "-"
+		wrong, stale := nodes.cell(row, "ERROR"), nodes.cell(row, "STALE")
 		switch {
-		case up && rows:
-		case counted && rows:
-			g.stale = append(g.stale, staleNode{name, nodes.cell(row, "ANSWERED")})
-		default:
-			g.missing = append(g.missing, missingNode{name, reasonOf(state, nodes.cell(row, "ERROR"))})
+		case !rows, !up && !counted:
+			g.missing = append(g.missing, missingNode{name, reasonOf(state, wrong)})
+		case !up || counted && stale != "-":
+			g.stale = append(g.stale, staleNode{name, stale})
+		case counted && wrong != "-":
+			g.lacking = append(g.lacking, missingNode{name, wrong})
 		}
 	}
 	g.blind = len(nodes.rows) == 0
@@ -110,8 +127,11 @@ func nodesGaps(nodes table) (g gaps) {
 
 // reasonOf is why a node's processes are not known.
 func reasonOf(state, err string) string {
-	if err == "-" {
+	switch {
+	case err == "-":
 		return state
+	case state == "up":
+		return err
 	}
 	return state + ": " + err
 }
@@ -131,6 +151,11 @@ func (g *gaps) lines(total int) (all []string) {
 			nodes = "node"
 		}
 		all = append(all, fmt.Sprintf("no answer from %d%s %s, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), of, nodes, set))
+	}
+	if len(g.lacking) == 1 {
+		all = append(all, fmt.Sprintf("not all processes of %s are shown: %s", g.lacking[0].Node, g.lacking[0].Reason))
+	} else if len(g.lacking) > 1 {
+		all = append(all, fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", setOf(g.lacking)))
 	}
 	if len(g.stale) == 1 {
 		all = append(all, fmt.Sprintf("%s did not answer in time: its rows are %s old", g.stale[0].Node, ageText(g.stale[0].Age)))

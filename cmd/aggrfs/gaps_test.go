@@ -9,21 +9,22 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-const nodesHead = "NODE  INDEX  STATE  ANSWERED  PROCS  MISSED  ERROR\n"
+const nodesHead = "NODE INDEX STATE STALE PROCS MISSED ERROR\n"
 
 // What a table of nodes lacks is found by the names of its columns; where it does not
 // count, as an older server's, by the state alone.
 func TestNodesGaps(t *testing.T) {
-	const rows = "n1  1  up  0.0s  11  0  -\nn2  2  silent  6.6s  -  3  no answer in 2s\nn3  3  silent  3.2s  9  0  -\nn4  4  connecting  -  -  1  -\n"
+	const rows = "n1 1 up - 11 0 -\nn2 2 silent 9.6s - 3 no answer in 2s\nn3 3 silent 3.2s 9 0 -\nn4 4 connecting - - 1 -\nn5 5 up 1.5s 7 0 -\nn6 6 up - 3 0 too many open files\nn7 7 up - - 1 no memory\n"
 	want := gaps{
-		missing: []missingNode{{"n2", "silent: no answer in 2s"}, {"n4", "connecting"}},
-		stale:   []staleNode{{"n3", "3.2s"}},
+		missing: []missingNode{{"n2", "silent: no answer in 2s"}, {"n4", "connecting"}, {"n7", "no memory"}},
+		lacking: []missingNode{{"n6", "too many open files"}},
+		stale:   []staleNode{{"n3", "3.2s"}, {"n5", "1.5s"}},
 	}
 	if g := nodesGaps(parseTable([]byte(nodesHead + rows))); !reflect.DeepEqual(g, want) {
 		t.Errorf("%+v", g)
 	}
 	old := strings.NewReplacer("MISSED", "VERSION").Replace(nodesHead) + rows
-	if g := nodesGaps(parseTable([]byte(old))); g.missingSet().String() != "n[2-4]" || len(g.stale) > 0 {
+	if g := nodesGaps(parseTable([]byte(old))); g.missingSet().String() != "n[2-4,7]" || len(g.stale)+len(g.lacking) > 0 {
 		t.Errorf("an older server's: %+v", g)
 	}
 	if g := nodesGaps(parseTable([]byte(nodesHead))); !g.blind || g.none() {
@@ -36,11 +37,12 @@ func TestGapLines(t *testing.T) {
 	if !g.none() || len(g.lines(3)) > 0 {
 		t.Errorf("%q", g.lines(3))
 	}
-	for _, line := range []string{"# missing n2 silent: no answer in 2s", "#missing n5", "# stale n3 3.2s", "#", "# ", "# missing", "# stale n7", "# later news"} {
+	for _, line := range []string{"# missing n2 silent: no answer in 2s", "#missing n5", "# stale n3 3.2s", "#", "# ", "# missing", "# later news", "# lacking n8 2 processes could not be read there in time"} {
 		g.add(line)
 	}
 	want := []string{
 		"no answer from 2 of 300 nodes, whose processes are not shown: n[2,5] (see aggrfs nodes)",
+		"not all processes of n8 are shown: 2 processes could not be read there in time",
 		"n3 did not answer in time: its rows are 3.2 s old",
 	}
 	if got := g.lines(300); !reflect.DeepEqual(got, want) {
@@ -50,9 +52,12 @@ func TestGapLines(t *testing.T) {
 	other.add("# missing n2 again")
 	other.add("# missing n6 too")
 	other.add("# stale n4 11.5s")
+	other.add("# lacking n8 the same")
+	other.add("# lacking n9 x")
 	g.join(other)
 	want = []string{
 		"no answer from 3 nodes, whose processes are not shown: n[2,5-6] (see aggrfs nodes)",
+		"not all processes of n[8-9] are shown (see aggrfs nodes)",
 		"n[3-4] did not answer in time: their rows are up to 11.5 s old",
 	}
 	if got := g.lines(0); !reflect.DeepEqual(got, want) {
@@ -99,7 +104,7 @@ func TestSince(t *testing.T) {
 		nodes := parseTable([]byte(nodesHead + rows))
 		return lookOf(&tree{Tree: server, origin: ofServer}, nodesGaps(nodes), nodes)
 	}
-	const well = "n1 1 up 0s 5 2 -\nn2 2 up 0s 5 0 -\n"
+	const well = "n1 1 up - 5 2 -\nn2 2 up - 5 0 -\n"
 	for _, tc := range []struct {
 		name, before, after string
 		gone                uint64
@@ -107,12 +112,12 @@ func TestSince(t *testing.T) {
 		wasGone             bool
 	}{
 		{"nothing", well, well, 0, "", "", false},
-		{"missing at the end", well, "n1 1 up 0s 5 2 -\nn2 2 silent 3s - 1 -\n", 0, "n2", "", false},
-		{"missing meanwhile", well, "n1 1 up 0s 5 3 -\nn2 2 up 0s 5 0 -\n", 0, "n1", "", false},
-		{"missing before", "n1 1 silent 9s - 2 -\nn2 2 up 0s 5 0 -\n", "n1 1 silent 9s - 7 -\nn2 2 up 0s 5 0 -\n", 0, "", "", false},
+		{"missing at the end", well, "n1 1 up - 5 2 -\nn2 2 silent - - 1 -\n", 0, "n2", "", false},
+		{"missing meanwhile", well, "n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", 0, "n1", "", false},
+		{"missing before", "n1 1 silent - - 2 -\nn2 2 up - 5 0 -\n", "n1 1 silent - - 7 -\nn2 2 up - 5 0 -\n", 0, "", "", false},
 		{"the server gone", well, well, 4, "", "", true},
-		{"the server started again", well, "n1 1 up 0s 5 0 -\nn2 2 up 0s 5 0 -\n", 0, "", "", true},
-		{"an allocation that ended", well, "n2 2 up 0s 5 0 -\n", 0, "", "n1", false},
+		{"the server started again", well, "n1 1 up - 5 0 -\nn2 2 up - 5 0 -\n", 0, "", "", true},
+		{"an allocation that ended", well, "n2 2 up - 5 0 -\n", 0, "", "n1", false},
 		{"all of it", well, "", 0, "", "n[1-2]", false},
 	} {
 		server.gone = 0

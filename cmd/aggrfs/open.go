@@ -29,6 +29,8 @@ type tree struct {
 	generation func() uint64
 	// patience is how long a request may take; zero is not known.
 	patience time.Duration
+	// remarks: its tables of processes say what they lack.
+	remarks bool
 	// singly: a server has more processes than it can tell at once.
 	singly bool
 
@@ -167,7 +169,7 @@ func (s *source) settle(ctx context.Context, a *app, t *tree) error {
 	if err != nil {
 		return err
 	}
-	if t.patience, err = aggregate.Patience(ctx, root); errors.Is(err, syscall.ENOENT) {
+	if t.patience, t.remarks, err = aggregate.Patience(ctx, root); errors.Is(err, syscall.ENOENT) {
 		return errNotOurs
 	}
 	return err

@@ -86,21 +86,25 @@ func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, jobs bool) (ro
 	return rows, g, err
 }
 
-// fillIn asks for what rows and their own lines do not tell: how many nodes there are,
-// where some are missing, and whether there are any, where there is no row.
+// fillIn asks for what rows and the remarks behind them do not tell: how many nodes there
+// are, where some are missing, whether there are any, where there is no row, and of an
+// older server, which makes no remarks, how they are.
 func fillIn(ctx context.Context, t *tree, g *gaps, rows int) (total int, err error) {
-	if len(g.missing) == 0 && rows > 0 {
+	if len(g.missing) == 0 && rows > 0 && t.remarks {
 		return 0, nil
 	}
-	names, err := namesOf(ctx, t)
-	if err != nil {
-		if rows > 0 {
-			return 0, nil // then what is missing is said without
+	nodes, err := nodesTable(ctx, t)
+	switch {
+	case err == nil:
+		g.blind = len(nodes.rows) == 0 && len(g.missing) == 0
+		if !t.remarks {
+			g.join(nodesGaps(nodes))
 		}
-		return 0, err
+		return len(nodes.rows), nil
+	case rows > 0 && t.remarks:
+		return 0, nil // then what is missing is said without
 	}
-	g.blind = len(names) == 0 && len(g.missing) == 0
-	return len(names), nil
+	return 0, err
 }
 
 // mayBeMissing reports whether a process that was asked for may be one that is not
@@ -109,7 +113,7 @@ func (o *psOptions) mayBeMissing(g gaps) bool {
 	if g.blind {
 		return true
 	}
-	missing := g.missingSet()
+	missing := g.missingSet().Union(setOf(g.lacking))
 	if len(o.wanted) == 0 {
 		return missing.Len() > 0
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -48,7 +49,7 @@ func (l *lines) String() string {
 func output(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := (&app{users: userdb.New(userdb.Config{})}).command()
+	cmd := (&app{users: userdb.New(userdb.Config{}), stderr: io.Discard}).command()
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	err := cmd.ExecuteContext(t.Context())

@@ -15,6 +15,7 @@ import (
 type hints struct {
 	timeouts Timeouts // that an exchange of the cluster's with a node may take
 	bootID   string   // of the machine that the cluster's front end is on
+	remarks  bool     // its tables of processes say what they lack, see remarks.go
 }
 
 const hintsFile = "hints"
@@ -24,7 +25,7 @@ func (v *view) hintsTable() []byte {
 	t := v.c.cfg.Timeouts
 	return plaintext.Table([][]string{
 		{"connect", t.Connect.String()}, {"read", t.Read.String()}, {"sweep", t.Sweep.String()},
-		{"boot_id", v.host.bootID},
+		{"boot_id", v.host.bootID}, {"remarks", "yes"},
 	})
 }
 
@@ -44,14 +45,15 @@ func (n *node) readHints(ctx context.Context) (h hints, err error) {
 }
 
 // Patience is how long a request of a cluster's tree may take, as that says itself in
-// cluster/hints.
-func Patience(ctx context.Context, root vfs.Dir) (time.Duration, error) {
+// cluster/hints, and whether its tables of processes say what they lack, as those of an
+// older front end do not. ENOENT is that the tree is no cluster's.
+func Patience(ctx context.Context, root vfs.Dir) (patience time.Duration, remarks bool, err error) {
 	text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", hintsFile)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	h := parseHints(text)
-	return h.timeouts.patience(), nil
+	return h.timeouts.patience(), h.remarks, nil
 }
 
 // patience is how long to wait for somebody who waits that long for a node.
@@ -63,8 +65,12 @@ func parseHints(text []byte) (h hints) {
 		if n, _ := fmt.Sscan(string(line), &name, &value); n != 2 {
 			continue
 		}
-		if name == "boot_id" {
+		switch name {
+		case "boot_id":
 			h.bootID = value
+			continue
+		case "remarks":
+			h.remarks = value == "yes"
 			continue
 		}
 		span, _ := time.ParseDuration(value) // what is none is zero
