@@ -182,13 +182,15 @@ func (n *node) callAt(ctx context.Context, who vfs.Identity, aname string, f fun
 	if err == nil {
 		err = f(ctx, root)
 	}
+	// A daemon says so of a node of its own; a connection never does.
+	ofItsNode := n.cluster && root != nil && vfs.Errno(err) == syscall.EHOSTDOWN
 	switch {
 	case err == nil:
 		n.answered(n.now().Sub(start))
 	case ctx.Err() == context.DeadlineExceeded:
 		n.probe()
 	}
-	if err = n.unanswered(ctx, up, err); n.cluster && cachepolicy.Unanswered(err) {
+	if err = n.unanswered(ctx, up, err); n.cluster && !ofItsNode && cachepolicy.Unanswered(err) {
 		n.missed.Add(1) // the daemon of a mirror, whose every answer is part of the tree
 	}
 	return err

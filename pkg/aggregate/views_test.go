@@ -319,7 +319,7 @@ func TestEnded(t *testing.T) {
 func TestHints(t *testing.T) {
 	c := newTestCluster(t, Config{Timeouts: Timeouts{Connect: time.Second, Read: 3 * time.Second, Sweep: 4 * time.Second}})
 	root := rootOf(t, c, vfs.Root, "")
-	want := hints{timeouts: c.cfg.Timeouts, bootID: c.host.bootID}
+	want := hints{timeouts: c.cfg.Timeouts, bootID: c.host.bootID, remarks: true}
 	if got := parseHints([]byte(read(t, root, "cluster", "hints"))); got != want {
 		t.Errorf("%+v", got)
 	}
