@@ -88,7 +88,7 @@ fuzz: prepare
 build:
 	$(call phase,build $(VERSION))
 	@mkdir -p bin
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/ ./cmd/aggrfs ./cmd/procsrv $(HELPER:%=./cmd/%)
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.installedConfig=$(SYSCONFDIR)/aggrfs/aggrfs.yaml' -o bin/ ./cmd/aggrfs ./cmd/procsrv $(HELPER:%=./cmd/%)
 
 prepare:
 	$(call phase,prerequisites)

@@ -89,7 +89,7 @@ func (a *app) tellSince(ctx context.Context, t *tree, before look, command strin
 	if missing.Len() > 0 {
 		what = append(what, "the processes of "+missing.String()+" were missing for a time (see aggrfs nodes)")
 	}
-	if late := after.gaps.staleSet().Minus(before.gaps.staleSet()); late.Len() > 0 {
+	if late := after.gaps.staleSet().Minus(before.gaps.staleSet()).Minus(missing); late.Len() > 0 {
 		what = append(what, late.String()+" did not answer in time, so that old rows were shown")
 	}
 	if left.Len() > 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -210,5 +209,5 @@ func errNothingKnown(what string, g gaps) error {
 	} else if g.blind {
 		why = "you see no nodes"
 	}
-	return notKnown(errors.New(what + " is not known: " + why))
+	return notKnown(fmt.Errorf("it is not known %s: %s", what, why))
 }
