@@ -78,18 +78,3 @@ func TestExitStatus(t *testing.T) {
 		t.Errorf("a command that does not exist: %d, %q", cmd.ProcessState.ExitCode(), out)
 	}
 }
-
-// Without a server exec shows the head node alone.
-func TestNoServer(t *testing.T) {
-	if _, err := os.Stat("/run/aggrfs/aggrfs.sock"); err == nil {
-		t.Fatal("an aggrfs serve runs on this machine; stop it to run this test")
-	}
-	cmd := exec.Command(filepath.Join(bin, "aggrfs"), "exec", "--", "ps", "-e", "-o", "pid=")
-	got, err := output(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(got, " 1\n") || strings.Count(got, "\n") < 3 {
-		t.Errorf("ps shows %q", got)
-	}
-}
