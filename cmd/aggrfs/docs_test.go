@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -45,5 +48,35 @@ func TestDocumentation(t *testing.T) {
 	}
 	if lines < 5 {
 		t.Errorf("the documentation shows %d command lines", lines)
+	}
+}
+
+// The JSON of docs/commands.md is what commands print.
+func TestDocumentedJSON(t *testing.T) {
+	text, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := bytes.Cut(text, []byte("```json\n"))
+	block, _, ended := bytes.Cut(block, []byte("```"))
+	if !found || !ended {
+		t.Fatal("there is no JSON in docs/commands.md")
+	}
+	var shown struct {
+		envelope
+		Rows []map[string]any `json:"rows"`
+	}
+	d := json.NewDecoder(bytes.NewReader(block))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&shown); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := shown.write(&out, len(shown.Rows), func(i int) map[string]any { return shown.Rows[i] }); err != nil {
+		t.Fatal(err)
+	}
+	var a, b any
+	if json.Unmarshal(block, &a) != nil || json.Unmarshal(out.Bytes(), &b) != nil || !reflect.DeepEqual(a, b) {
+		t.Errorf("%s\nis written as\n%s", block, &out)
 	}
 }

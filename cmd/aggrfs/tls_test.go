@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,6 +250,34 @@ nodes:
 		if time.Now().After(end) {
 			t.Fatalf("it never comes to %s:\n%s", want, table)
 		}
+	}
+	// ps and whoami ask it as well; users are those that it knows.
+	ask := func(cert string, args ...string) ran {
+		f := filesOf(dir, cert)
+		return runLine(t, append([]string{args[0], "--server", address, "--server-name", "head", "--tls-cert", f.Cert, "--tls-key", f.Key, "--tls-ca", f.CA}, args[1:]...)...)
+	}
+	if r := ask("ann", "whoami"); r.status != 0 || !strings.Contains(r.out, "daemon (1)") || !strings.Contains(r.out, "ann") {
+		t.Errorf("whoami: %+v", r)
+	}
+	theirs := exec.Command("sleep", "1000")
+	theirs.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1, Gid: 1}}
+	if err := theirs.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { theirs.Process.Kill(); theirs.Wait() }()
+	for _, user := range []string{"daemon", "1"} {
+		r := ask("ann", "ps", "-u", user, "-o", "node,user,args")
+		if r.status != 0 || !strings.Contains(r.out, "\nn1   daemon sleep 1000\n") || !strings.Contains(r.stderr, "no answer from 1 of 3 nodes") {
+			t.Errorf("ps -u %s: %+v", user, r)
+		}
+	}
+	for _, user := range []string{"nobody-has-this-name", "root"} { // who has no process in the view
+		if r := ask("ann", "ps", "-u", user); r.status != statusUsage || !strings.Contains(r.stderr, "the server knows no user") {
+			t.Errorf("ps -u %s: %+v", user, r)
+		}
+	}
+	if r := ask("ann", "ps", "--strict", "-x", "n2"); r.status != 0 || r.stderr != "" {
+		t.Errorf("ps -x n2: %+v", r)
 	}
 	if _, err := nodes("eve"); err != nil { // nobody here, and shown what is about the cluster alone
 		t.Errorf("a certificate of nobody: %v", err)
