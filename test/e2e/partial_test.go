@@ -219,6 +219,11 @@ func TestNoNodes(t *testing.T) {
 			t.Errorf("%v: %+v", line, e)
 		}
 	}
+	for status, line := range map[int][]string{0: {"exec", "--as", "1002", "--", "true"}, 120: {"exec", "--strict", "--as", "1002", "--", "true"}} {
+		if e := s.asks(line[0], line[1:]...); e.status != status || !strings.Contains(e.stderr, "you see no nodes") {
+			t.Errorf("%v: %+v", line, e)
+		}
+	}
 	if e := bob("ps", "--nodes", "n1"); e.status != 2 || !strings.Contains(e.stderr, "n1 is not in the cluster, or not in your view") {
 		t.Errorf("%+v", e)
 	}
