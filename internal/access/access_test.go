@@ -168,7 +168,13 @@ func TestScope(t *testing.T) {
 		if strings.Join(nodes, " ") != tc.nodes || strings.Join(users, " ") != tc.users || s.Place != tc.place || !strings.Contains(s.Rule, tc.rule) {
 			t.Errorf("%v: nodes %v, users %v, by %q at %q", tc.who, nodes, users, s.Rule, s.Place)
 		}
-		if denied := tc.place == "x:1"; s.Denies("12/environ") != denied || s.DeniesSome() != denied || s.Denies("12/status") {
+		denied := tc.place == "x:1"
+		for _, path := range []string{"12/environ", "12/task/34/environ", "12/task/12/environ/below"} {
+			if s.Denies(path) != denied {
+				t.Errorf("%v: %s is denied: %v", tc.who, path, !denied)
+			}
+		}
+		if s.DeniesSome() != denied || s.Denies("12/status") || s.Denies("12/task/34/status") || s.Denies("12/task/34") {
 			t.Errorf("%v: denied files", tc.who)
 		}
 	}

@@ -67,9 +67,19 @@ func (s *Scope) Sees(uid uint32) bool {
 // caller must not change them.
 func (s *Scope) UIDs() []uint32 { return s.uids }
 
-// Denies tells whether a file of a node, or a directory that it is in, does not
-// exist though its node does. path is relative to the node's /proc.
+// Denies reports whether a file of a node, or a directory that it is in, does not
+// exist though its node does. path is relative to the node's /proc. A thread's
+// directory holds the same files as its process's, so what is denied of a process is
+// denied of each of its threads.
 func (s *Scope) Denies(path string) bool {
+	if s.denies(path) {
+		return true
+	}
+	same, ok := procpath.OfProcess(path)
+	return ok && s.denies(same)
+}
+
+func (s *Scope) denies(path string) bool {
 	for _, p := range s.deny {
 		if p.Covers(path) {
 			return true

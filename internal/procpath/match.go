@@ -79,3 +79,16 @@ func isNumber(name string) bool {
 	}
 	return true
 }
+
+// OfProcess is the path of the same file in the process's own directory, where path
+// leads to a file of one of its threads: "12/net/tcp" for "12/task/34/net/tcp". It is
+// not ok for a path that leads to no thread's file.
+func OfProcess(path string) (same string, ok bool) {
+	pid, rest, _ := strings.Cut(path, "/")
+	rest, inTask := strings.CutPrefix(rest, "task/")
+	tid, rest, below := strings.Cut(rest, "/")
+	if !inTask || !below || rest == "" || !isNumber(pid) || !isNumber(tid) {
+		return "", false
+	}
+	return pid + "/" + rest, true
+}

@@ -43,6 +43,17 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestOfProcess(t *testing.T) {
+	for path, want := range map[string]string{
+		"12/task/34/net": "12/net", "12/task/34/net/tcp": "12/net/tcp", "12/task/12/fd/3": "12/fd/3", "12/task/34/task/5/x": "12/task/5/x",
+		"12/net": "", "12/task": "", "12/task/34": "", "12/task/34/": "", "12/task/x/net": "", "self/task/1/net": "", "task/34/net": "", "sys/task/1/x": "", "": "",
+	} {
+		if got, ok := OfProcess(path); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v", path, got, ok)
+		}
+	}
+}
+
 func TestBadPatterns(t *testing.T) {
 	for pattern, offset := range map[string]int{
 		"": 0, "/proc": 0, "a//b": 0, "a/../b": 2, "<pid>x/a": 0, "a/<uid>": 2, "a**": 0, "{a": 0, "a}": 1, "{a,{b}}": 0,

@@ -102,7 +102,7 @@ func TestViewOfNodes(t *testing.T) {
 // What a view denies does not exist, by whatever way it is gone to.
 func TestDeniedFiles(t *testing.T) {
 	var deny []*procpath.Pattern
-	for _, p := range []string{"<pid>/{environ,cmdline}", "<pid>/fd", "vmstat", "**/oom_score"} {
+	for _, p := range []string{"<pid>/{environ,cmdline}", "<pid>/{fd,net}", "vmstat", "**/oom_score"} {
 		compiled, err := procpath.Compile(p)
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +117,19 @@ func TestDeniedFiles(t *testing.T) {
 			absent(t, root, append(dir, name)...)
 		}
 		absent(t, root, append(dir, "fd", "0")...)
-		absent(t, root, append(dir, "task", dir[len(dir)-1], "oom_score")...)
+		tid := dir[len(dir)-1]
+		if strings.Contains(tid, ":") {
+			tid = strconv.Itoa(gpidStride + pid)
+		}
+		task := append(slices.Clip(dir), "task", tid)
+		listed := names(t, walkDir(t, root, task...))
+		for _, name := range []string{"oom_score", "net", "fd", "environ"} {
+			absent(t, root, append(task, name)...)
+			if slices.Contains(listed, name) {
+				t.Errorf("%v lists %s", task, name)
+			}
+		}
+		absent(t, root, append(task, "net", "tcp")...)
 		got := names(t, walkDir(t, root, dir...))
 		if slices.Contains(got, "environ") || slices.Contains(got, "fd") || !slices.Contains(got, "status") {
 			t.Errorf("%v lists %v", dir, got)
