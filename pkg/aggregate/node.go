@@ -33,10 +33,11 @@ type node struct {
 	log     *slog.Logger
 	now     func() time.Time
 
-	table atomic.Pointer[table]     // what the last sweep brought, perhaps out of date; nil is nothing
-	swaps atomic.Uint64             // how often table was replaced
-	clock atomic.Pointer[clock]     // how its files are rewritten; nil is not known yet
-	names atomic.Pointer[nameTable] // which names a process directory of this node has; nil is not known yet
+	table  atomic.Pointer[table]     // what the last sweep brought, perhaps out of date; nil is nothing
+	swaps  atomic.Uint64             // how often table was replaced
+	clock  atomic.Pointer[clock]     // how its files are rewritten; nil is not known yet, on this connection
+	clocks clocks                    // of the boots that it had
+	names  atomic.Pointer[nameTable] // which names a process directory of this node has; nil is not known yet
 
 	// cluster: the node is a whole cluster, which a mirror shows.
 	cluster bool

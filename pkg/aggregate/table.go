@@ -6,8 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/cgroup"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -102,69 +100,4 @@ type host struct {
 	boot     time.Time
 	hz       int64
 	pageSize int64
-}
-
-// clock turns a node's numbers into the reader's. It is made from the facts of
-// a snapshot and stays the same as long as the node does, so that a start time
-// does not jump by a tick whenever the clocks of two machines drift by a
-// microsecond.
-type clock struct {
-	bootID string
-	facts  snapshot.Facts // as of when it was made
-
-	mu   sync.Mutex
-	maps map[time.Time]*rewrite.Map // guarded by mu; by the boot of the reader's machine
-}
-
-// maxMaps is how many readers' boots a clock remembers.
-const maxMaps = 64
-
-// clockDrift is how far a node's idea of its boot time may move before start
-// times follow it.
-const clockDrift = 500 * time.Millisecond
-
-// inTicks is d in ticks of that many a second, to the nearest: two clocks that
-// differ by microseconds make no tick.
-func inTicks(d time.Duration, hz int64) int64 {
-	d = d.Round(time.Second / time.Duration(hz))
-	return int64(d/time.Second)*hz + int64(d%time.Second)*hz/int64(time.Second)
-}
-
-// mapping returns what rewrites the files of a node with those facts for a
-// reader on machine h, the one from last time where it still fits.
-func (c *Cluster) mapping(n *node, f snapshot.Facts, h host) *rewrite.Map {
-	k := n.clock.Load()
-	if k == nil || k.bootID != f.BootID || k.facts.BootTime.Sub(f.BootTime).Abs() >= clockDrift {
-		k = &clock{bootID: f.BootID, facts: f, maps: map[time.Time]*rewrite.Map{}}
-		n.clock.Store(k)
-	}
-	return k.mapFor(c, n, h)
-}
-
-// mapFor is the mapping for a reader on machine h.
-func (k *clock) mapFor(c *Cluster, n *node, h host) *rewrite.Map {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	m := k.maps[h.boot]
-	if m != nil {
-		return m
-	}
-	boot := k.facts.BootTime
-	if n.index == 0 {
-		boot = c.host.boot // the same machine, whose clock was read twice
-	}
-	m = &rewrite.Map{
-		PID:        func(native int64) int64 { return int64(n.gpid(PID(native))) },
-		StartShift: inTicks(boot.Sub(h.boot), h.hz),
-		HzFrom:     int64(k.facts.Hz), HzTo: h.hz,
-		PageFrom: int64(k.facts.PageSize), PageTo: h.pageSize,
-	}
-	if c.cfg.CgroupNode && n.index != 0 {
-		m.CgroupSlice = string(cgroup.AppendSlice(nil, string(n.name)))
-	}
-	if len(k.maps) >= maxMaps {
-		clear(k.maps)
-	}
-	k.maps[h.boot] = m
-	return m
 }

@@ -1,0 +1,84 @@
+package aggregate
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// startTime is field 22 of a process's stat file.
+func startTime(t *testing.T, root vfs.Dir, path ...string) string {
+	t.Helper()
+	text := read(t, root, append(path, "stat")...)
+	return strings.Fields(text[strings.LastIndexByte(text, ')')+1:])[19]
+}
+
+// A process that lives has one start time, whatever the wall clock of its node does and
+// however often the connection is made anew, for readers of either boot.
+func TestStartTimeStays(t *testing.T) {
+	head, leaf := newFakeLeaf(), newFakeLeaf()
+	head.add(1, 0, 0, 1, 1)
+	leaf.add(7, 0, 0, 7, 7)
+	born := leaf.facts.BootTime
+	c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(time.Millisecond)}, head, leaf)
+	g := strconv.Itoa(gpidStride + 7)
+	roots := []vfs.Dir{rootOf(t, c, vfs.Root, ""), rootOf(t, c, vfs.Root, "/timens/100000000")}
+	var want []string
+	for _, root := range roots {
+		want = append(want, startTime(t, root, g))
+	}
+	if want[0] == want[1] {
+		t.Fatalf("two boots, one start time: %v", want)
+	}
+	for i, step := range []time.Duration{time.Hour, -time.Hour, 700 * time.Millisecond, 100 * 24 * time.Hour} {
+		for _, l := range []*fakeLeaf{head, leaf} {
+			l.change(func() { l.facts.BootTime = born.Add(step) })
+			if i%2 == 1 {
+				l.cut()
+			}
+		}
+		eventually(t, "a sweep with the new boot time", func() bool {
+			names(t, roots[0])
+			return strings.Count(read(t, roots[0], "cluster", "nodes"), born.Add(step).UTC().Format(time.RFC3339)) == 2
+		})
+		for k, root := range roots {
+			for _, path := range [][]string{{g}, {"n1:7"}} {
+				if got := startTime(t, root, path...); got != want[k] {
+					t.Errorf("after a step of %v, reader %d: %v starts at %s, was %s", step, k, path, got, want[k])
+				}
+			}
+			if got := startTime(t, root, "head:1"); k == 0 && got != "4001" {
+				t.Errorf("after a step of %v the head's process starts at %s", step, got)
+			}
+		}
+	}
+	// Another boot is another matter.
+	leaf.reboot("boot-2")
+	eventually(t, "the new boot", func() bool { names(t, roots[0]); return stateOf(t, roots[0], "n1") == "up" })
+	if got := startTime(t, roots[0], "n1:7"); got == want[0] {
+		t.Errorf("after a reboot it starts at %s as before", got)
+	}
+}
+
+// A leaf that makes boots up is not remembered without bound.
+func TestClocksAreBounded(t *testing.T) {
+	var s clocks
+	f := newFakeLeaf().facts
+	first := s.of(f)
+	for i := range 100 {
+		f.BootID = fmt.Sprint(i)
+		s.of(f)
+		f.BootID = "boot-1"
+		if s.of(f) != first {
+			t.Fatal("a boot that is in use was forgotten")
+		}
+	}
+	if len(s.all) > maxBoots {
+		t.Errorf("%d boots are remembered", len(s.all))
+	}
+}

@@ -1,0 +1,351 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A fakeLeaf is a node that says what a test has it say, and can be rebooted, stopped
+// and cut off. Its tree and its snapshots agree.
+type fakeLeaf struct {
+	mu       sync.Mutex
+	facts    snapshot.Facts
+	procs    []fakeProc        // by pid
+	files    map[string]string // of its /proc, by path from the root, besides the processes'
+	refuses  map[string]error  // by path, what comes instead of the file
+	answer   func(snapshot.Request) ([]byte, error)
+	stopped  chan struct{} // closed when it goes on; nil while it answers
+	down     bool
+	conns    []chan struct{}
+	exchange []string // what was asked of it
+}
+
+// A fakeProc is one of its processes.
+type fakeProc struct {
+	pid   int
+	uid   uint32
+	files map[string]string // by path from the process directory
+}
+
+func newFakeLeaf() *fakeLeaf {
+	return &fakeLeaf{
+		facts: snapshot.Facts{BootID: "boot-1", BootTime: time.Now().Add(-1000 * time.Hour), Hz: 100, PageSize: 4096, PIDMax: 32768, Version: "fake", PIDGID: vfs.NoID},
+		files: map[string]string{}, refuses: map[string]error{},
+	}
+}
+
+// statText is a stat file, see proc_pid_stat(5).
+func statText(pid, ppid, pgrp, session int, state byte, start int) string {
+	return fmt.Sprintf("%d (p%d) %c %d %d %d 0 %d 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0\n", pid, pid, state, ppid, pgrp, session, pgrp, start)
+}
+
+// add adds a process with that parent, in a process group and session.
+func (l *fakeLeaf) add(pid int, uid uint32, ppid, pgrp, session int) *fakeProc {
+	text := fmt.Sprintf("Name:\tp%d\nTgid:\t%[1]d\nNgid:\t%[2]d\nPid:\t%[1]d\nPPid:\t%[2]d\nTracerPid:\t%[2]d\nUid:\t%[5]d\t%[5]d\t%[5]d\t%[5]d\nNStgid:\t%[1]d\nNSpid:\t%[1]d\nNSpgid:\t%[3]d\t7\nNSsid:\t%[4]d\t8\n", pid, ppid, pgrp, session, uid)
+	p := fakeProc{pid: pid, uid: uid, files: map[string]string{
+		"stat": statText(pid, ppid, pgrp, session, 'S', 4000+pid), "status": text, "cmdline": fmt.Sprintf("p%d\x00", pid), "statm": "1 1 1 1 0 1 0\n",
+	}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.procs = append(l.procs, p)
+	slices.SortFunc(l.procs, func(a, b fakeProc) int { return a.pid - b.pid })
+	return &p
+}
+
+// change changes what the leaf says from now on.
+func (l *fakeLeaf) change(f func()) { l.mu.Lock(); defer l.mu.Unlock(); f() }
+
+// reboot is the node after a reboot: other processes are the test's to add.
+func (l *fakeLeaf) reboot(bootID string) {
+	l.cut()
+	l.change(func() { l.facts.BootID, l.facts.BootTime = bootID, time.Now() })
+}
+
+// cut ends all connections.
+func (l *fakeLeaf) cut() {
+	l.change(func() {
+		for _, c := range l.conns {
+			close(c)
+		}
+		l.conns = nil
+	})
+}
+
+func (l *fakeLeaf) stop()   { l.change(func() { l.stopped = make(chan struct{}) }) }
+func (l *fakeLeaf) resume() { l.change(func() { close(l.stopped); l.stopped = nil }) }
+
+// asked are the exchanges since the last call.
+func (l *fakeLeaf) asked() (all []string) {
+	l.change(func() { all, l.exchange = l.exchange, nil })
+	return all
+}
+
+// begin is what every exchange begins with.
+func (l *fakeLeaf) begin(ctx context.Context, what string) error {
+	l.mu.Lock()
+	l.exchange = append(l.exchange, what)
+	stopped := l.stopped
+	l.mu.Unlock()
+	if stopped != nil {
+		select {
+		case <-stopped:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// dial is a [Dialer].
+func (l *fakeLeaf) dial(context.Context) (Upstream, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return nil, syscall.ECONNREFUSED
+	}
+	u := &fakeUpstream{l: l, done: make(chan struct{})}
+	l.conns = append(l.conns, u.done)
+	return u, nil
+}
+
+type fakeUpstream struct {
+	l    *fakeLeaf
+	done chan struct{}
+}
+
+func (u *fakeUpstream) Done() <-chan struct{} { return u.done }
+func (u *fakeUpstream) Err() error            { return errors.New("cut off") }
+func (u *fakeUpstream) Close() error          { return nil }
+
+func (u *fakeUpstream) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	if aname == snapshotName {
+		dir := snapshot.NewDir(vfs.Attr{ID: 2, Mode: uint32(vfs.TypeDir) | 0o500}, slog.New(slog.DiscardHandler), u.snapshot)
+		return fakeSnapshots{dir, u}, nil
+	}
+	return fakeDir{fakeNode{u: u, who: who}}, nil
+}
+
+type fakeSnapshots struct {
+	vfs.Dir
+	u *fakeUpstream
+}
+
+func (d fakeSnapshots) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	n, err := d.Dir.Walk(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return tellRequests(n, name, func(ctx context.Context, _ []byte) error { return d.u.l.begin(ctx, "snapshot") }), nil
+}
+
+// snapshot is a [snapshot.Source].
+func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte, error) {
+	l := u.l
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.answer != nil {
+		return l.answer(req)
+	}
+	var b snapshot.Builder
+	b.Reset(nil, l.facts, req.Files)
+	for _, p := range l.procs {
+		b.Begin(snapshot.Proc{PID: int32(p.pid), ID: l.id(strconv.Itoa(p.pid)), UID: p.uid, GID: p.uid, Mode: uint32(vfs.TypeDir) | 0o555, Nlink: 9, FileUID: p.uid, FileGID: p.uid, OwnerReads: true})
+		for _, name := range req.Files {
+			if text, ok := p.files[name]; ok {
+				b.Add([]byte(text))
+			} else {
+				b.Fail(syscall.ENOENT)
+			}
+		}
+	}
+	t, err := b.Table()
+	if err != nil {
+		return nil, err
+	}
+	req.Remember, req.Held = false, 0
+	return t.Answer(req, 0), nil
+}
+
+// id is the number of what is at a path, of this boot.
+func (l *fakeLeaf) id(path string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(l.facts.BootID + "/" + path))
+	return h.Sum64() | 1
+}
+
+// find is what is at a path: a file's text, or the names in a directory.
+func (l *fakeLeaf) find(path string) (text string, names []string, a vfs.Attr, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a = vfs.Attr{ID: l.id(path), Nlink: 1}
+	if err := l.refuses[path]; err != nil {
+		return "", nil, a, err
+	}
+	all := map[string]string{}
+	for name, text := range l.files {
+		all[name] = text
+	}
+	first, _, _ := strings.Cut(path, "/")
+	for _, p := range l.procs {
+		dir := strconv.Itoa(p.pid)
+		if path == "" {
+			names = append(names, dir)
+		}
+		if dir == first {
+			a.UID, a.GID = p.uid, p.uid
+			for name, text := range p.files {
+				all[dir+"/"+name] = text
+			}
+		}
+	}
+	if text, ok := all[path]; ok {
+		a.Mode = uint32(vfs.TypeFile) | 0o444
+		return text, nil, a, nil
+	}
+	for name := range all {
+		rest, below := strings.CutPrefix("/"+name, strings.TrimSuffix("/"+path, "/")+"/")
+		entry, _, _ := strings.Cut(rest, "/")
+		if below && !slices.Contains(names, entry) {
+			names = append(names, entry)
+		}
+	}
+	a.Mode = uint32(vfs.TypeDir) | 0o555
+	if len(names) == 0 && path != "" {
+		return "", nil, a, syscall.ENOENT
+	}
+	slices.Sort(names)
+	return "", names, a, nil
+}
+
+type fakeNode struct {
+	u    *fakeUpstream
+	who  vfs.Identity
+	path string
+	attr vfs.Attr
+}
+
+type (
+	fakeDir  struct{ fakeNode }
+	fakeFile struct{ fakeNode }
+)
+
+func (n fakeNode) ID() uint64 { return max(1, n.attr.ID) }
+
+func (n fakeNode) Type() vfs.Type {
+	if n.path == "" {
+		return vfs.TypeDir
+	}
+	return n.attr.Type()
+}
+
+// Preview implements vfs.Previewer, as with a 9P client.
+func (n fakeNode) Preview() vfs.Attr { return n.attr }
+
+func (n fakeNode) Attr(ctx context.Context) (vfs.Attr, error) {
+	if err := n.u.l.begin(ctx, "attr"); err != nil {
+		return vfs.Attr{}, err
+	}
+	_, _, a, err := n.u.l.find(n.path)
+	return a, err
+}
+
+func (d fakeDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	n, _, err := d.WalkPath(ctx, name)
+	return n, err
+}
+
+// WalkPath implements vfs.PathWalker: it is one exchange.
+func (d fakeDir) WalkPath(ctx context.Context, names ...string) (vfs.Node, []uint64, error) {
+	if err := d.u.l.begin(ctx, "walk"); err != nil {
+		return nil, nil, err
+	}
+	return d.walk(names)
+}
+
+func (d fakeDir) walk(names []string) (vfs.Node, []uint64, error) {
+	path := strings.TrimPrefix(d.path+"/"+strings.Join(names, "/"), "/")
+	var ids []uint64
+	for i := range names {
+		d.u.l.change(func() { ids = append(ids, d.u.l.id(strings.Join(names[:i+1], "/"))) })
+	}
+	_, _, a, err := d.u.l.find(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := fakeNode{d.u, d.who, path, a}
+	if a.Type() == vfs.TypeDir {
+		return fakeDir{n}, ids, nil
+	}
+	return fakeFile{n}, ids, nil
+}
+
+// OpenPath implements vfs.PathOpener: it is one exchange.
+func (d fakeDir) OpenPath(ctx context.Context, names ...string) (vfs.Handle, []uint64, error) {
+	if err := d.u.l.begin(ctx, "open "+strings.Join(names, "/")); err != nil {
+		return nil, nil, err
+	}
+	n, ids, err := d.walk(names)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, ok := n.(fakeFile)
+	if !ok {
+		return nil, nil, syscall.EISDIR
+	}
+	text, _, _, err := d.u.l.find(f.path)
+	return vfs.NewBytes([]byte(text), 0), ids, err
+}
+
+func (d fakeDir) List(context.Context) (vfs.DirHandle, error) {
+	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
+		if err := d.u.l.begin(ctx, "list"); err != nil {
+			return nil, err
+		}
+		_, names, _, err := d.u.l.find(d.path)
+		var all []vfs.DirEntry
+		for i, name := range names {
+			n, _, err := d.walk([]string{name})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, vfs.DirEntry{Name: name, ID: n.ID(), Type: n.Type(), Next: uint64(i) + 1})
+		}
+		return all, err
+	}), nil
+}
+
+func (f fakeFile) Open(ctx context.Context) (vfs.Handle, error) {
+	if err := f.u.l.begin(ctx, "open "+f.path); err != nil {
+		return nil, err
+	}
+	text, _, _, err := f.u.l.find(f.path)
+	return vfs.NewBytes([]byte(text), 0), err
+}
+
+// fakeCluster is a cluster of fake leaves, n1, n2 and so on, beside a head that is one,
+// too.
+func fakeCluster(t *testing.T, cfg Config, leaves ...*fakeLeaf) *Cluster {
+	t.Helper()
+	cfg.Head = NodeConfig{Name: "head", Dial: leaves[0].dial}
+	for i, l := range leaves[1:] {
+		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: NodeName(fmt.Sprintf("n%d", i+1)), Dial: l.dial})
+	}
+	if cfg.Policy == nil {
+		cfg.Policy = cachepolicy.Default()
+	}
+	return startCluster(t, cfg)
+}
