@@ -65,6 +65,16 @@ func (s *clocks) of(f snapshot.Facts) *clock {
 	return k
 }
 
+// last is the clock of the boot that was used last; nil is none.
+func (s *clocks) last() *clock {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.all) == 0 {
+		return nil
+	}
+	return s.all[len(s.all)-1]
+}
+
 // inTicks is d in ticks of that many a second, to the nearest: two clocks that
 // differ by microseconds make no tick.
 func inTicks(d time.Duration, hz int64) int64 {
@@ -73,14 +83,21 @@ func inTicks(d time.Duration, hz int64) int64 {
 }
 
 // mapping returns what rewrites the files of a node with those facts for a
-// reader on machine h, the one from last time where it still fits.
+// reader on machine h.
 func (c *Cluster) mapping(n *node, f snapshot.Facts, h host) *rewrite.Map {
 	k := n.clock.Load()
 	if k == nil || k.bootID != f.BootID {
-		k = n.clocks.of(f)
-		n.clock.Store(k)
+		k = n.clocks.of(f) // of a table from before the connection was made anew
 	}
 	return k.mapFor(c, n, h)
+}
+
+// setClock notes of which boot the node is, by the facts of a snapshot that has just
+// come.
+func (n *node) setClock(f snapshot.Facts) {
+	if k := n.clock.Load(); k == nil || k.bootID != f.BootID {
+		n.clock.Store(n.clocks.of(f))
+	}
 }
 
 // mapFor is the mapping for a reader on machine h.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -32,6 +33,8 @@ type Cluster struct {
 	nameTables *nameTables
 	views      sharedViews
 	room       func(context.Context, int) (func(), error)
+	layouts    sums.Layouts
+	sumReaders sumReaders
 	notes      notes
 	stop       context.CancelFunc
 	work       sync.WaitGroup
@@ -92,6 +95,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 	told := false
 	for sleep(ctx, tidyInterval) {
 		c.store.Expire()
+		c.sumReaders.tidy(c.cfg.Now())
 		for _, n := range c.nodes {
 			n.dropLines()
 			n.cgroups.tidy(n.now())
@@ -109,6 +113,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 
 func (c *Cluster) addNode(n *node) {
 	n.store, n.policy, n.streaks, n.nameTables, n.room = c.store, c.store.Policy, c.streaks, c.nameTables, c.room
+	n.countersIn(&c.layouts)
 	c.nodes = append(c.nodes, n)
 	c.byName[n.name], c.byIndex[n.index] = n, n
 }

@@ -26,7 +26,7 @@ type fakeLeaf struct {
 	facts    snapshot.Facts
 	procs    []fakeProc        // by pid
 	files    map[string]string // of its /proc, by path from the root, besides the processes'
-	refuses  map[string]error  // by path, what comes instead of the file
+	refuses  map[string]error  // by path, what comes instead of the file to others than root
 	answer   func(snapshot.Request) ([]byte, error)
 	stopped  chan struct{} // closed when it goes on; nil while it answers
 	down     bool
@@ -187,12 +187,13 @@ func (l *fakeLeaf) id(path string) uint64 {
 	return h.Sum64() | 1
 }
 
-// find is what is at a path: a file's text, or the names in a directory.
-func (l *fakeLeaf) find(path string) (text string, names []string, a vfs.Attr, err error) {
+// find is what is at a path for who: a file's text, or the names in a directory. With
+// hidepid others' processes do not exist.
+func (l *fakeLeaf) find(path string, who vfs.Identity) (text string, names []string, a vfs.Attr, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a = vfs.Attr{ID: l.id(path), Nlink: 1}
-	if err := l.refuses[path]; err != nil {
+	if err := l.refuses[path]; err != nil && !who.IsRoot() {
 		return "", nil, a, err
 	}
 	all := map[string]string{}
@@ -202,6 +203,9 @@ func (l *fakeLeaf) find(path string) (text string, names []string, a vfs.Attr, e
 	first, _, _ := strings.Cut(path, "/")
 	for _, p := range l.procs {
 		dir := strconv.Itoa(p.pid)
+		if l.facts.HidePID >= hideProcess && !who.IsRoot() && who.UID != p.uid {
+			continue
+		}
 		if path == "" {
 			names = append(names, dir)
 		}
@@ -259,7 +263,7 @@ func (n fakeNode) Attr(ctx context.Context) (vfs.Attr, error) {
 	if err := n.u.l.begin(ctx, "attr"); err != nil {
 		return vfs.Attr{}, err
 	}
-	_, _, a, err := n.u.l.find(n.path)
+	_, _, a, err := n.u.l.find(n.path, n.who)
 	return a, err
 }
 
@@ -282,7 +286,7 @@ func (d fakeDir) walk(names []string) (vfs.Node, []uint64, error) {
 	for i := range names {
 		d.u.l.change(func() { ids = append(ids, d.u.l.id(strings.Join(names[:i+1], "/"))) })
 	}
-	_, _, a, err := d.u.l.find(path)
+	_, _, a, err := d.u.l.find(path, d.who)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -306,7 +310,7 @@ func (d fakeDir) OpenPath(ctx context.Context, names ...string) (vfs.Handle, []u
 	if !ok {
 		return nil, nil, syscall.EISDIR
 	}
-	text, _, _, err := d.u.l.find(f.path)
+	text, _, _, err := d.u.l.find(f.path, d.who)
 	return vfs.NewBytes([]byte(text), 0), ids, err
 }
 
@@ -315,7 +319,7 @@ func (d fakeDir) List(context.Context) (vfs.DirHandle, error) {
 		if err := d.u.l.begin(ctx, "list"); err != nil {
 			return nil, err
 		}
-		_, names, _, err := d.u.l.find(d.path)
+		_, names, _, err := d.u.l.find(d.path, d.who)
 		var all []vfs.DirEntry
 		for i, name := range names {
 			n, _, err := d.walk([]string{name})
@@ -332,7 +336,7 @@ func (f fakeFile) Open(ctx context.Context) (vfs.Handle, error) {
 	if err := f.u.l.begin(ctx, "open "+f.path); err != nil {
 		return nil, err
 	}
-	text, _, _, err := f.u.l.find(f.path)
+	text, _, _, err := f.u.l.find(f.path, f.who)
 	return vfs.NewBytes([]byte(text), 0), err
 }
 

@@ -13,8 +13,10 @@ import (
 // kept is the key of a file that the policy lets be held beside the tables, as it
 // is read for its viewer; not ok if it is never held, or if it is not known yet
 // which boot of the node it is of.
-func (r *remote) kept() (key cachepolicy.Key, ok bool) {
-	k := r.n.clock.Load()
+func (r *remote) kept() (key cachepolicy.Key, ok bool) { return r.keptOf(r.n.clock.Load()) }
+
+// keptOf is kept on a certain boot of the node; nil is that it is not known.
+func (r *remote) keptOf(k *clock) (key cachepolicy.Key, ok bool) {
 	if r.n.store == nil || k == nil || len(r.path) == 0 {
 		return key, false
 	}
@@ -70,7 +72,7 @@ func (f *remoteFile) openKept(ctx context.Context, key cachepolicy.Key) (vfs.Han
 	if f.proc != nil {
 		content, err = f.proc.rewrite(f.path[1:], content)
 	} else if len(f.path) == 1 {
-		content = f.n.limit(ctx, f.v, f.path[0], content)
+		content, err = f.n.limit(ctx, f.v, f.path[0], content)
 	}
 	if err != nil {
 		return nil, err

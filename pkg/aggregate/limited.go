@@ -41,23 +41,44 @@ func ofNetwork(path []string) bool {
 	return len(path) > 1 && path[1] == "net" || len(path) > 3 && path[1] == "task" && path[3] == "net"
 }
 
-// limit makes a root file of a node that counts processes count those that the
-// viewer sees.
-func (n *node) limit(ctx context.Context, v viewer, name string, text []byte) []byte {
-	if !v.limited() || !sums.CountsProcesses(name) {
-		return text
+// miscounts reports whether a root file may count processes that the viewer is not shown.
+func (n *node) miscounts(v viewer, name string) bool {
+	return sums.CountsProcesses(name) && (v.limited() || !n.reads(v.identity()))
+}
+
+// limit makes a root file of a node that counts processes count those that the viewer
+// is shown: those of the view, less those that the node's procfs hides (hidepid).
+func (n *node) limit(ctx context.Context, v viewer, name string, text []byte) ([]byte, error) {
+	if !n.miscounts(v, name) {
+		return text, nil
 	}
-	var c sums.Counts
-	if t, err := n.fresh(ctx); err == nil {
-		k := t.fileIndex("stat")
-		for i := range t.Len() {
-			if v.sees(t.Proc(i).UID) {
-				stat, _ := t.File(i, k)
-				c.Add(stat)
-			}
+	who := v.identity()
+	r := n.sweptFor(ctx, who)
+	if r.t == nil {
+		return nil, r.err
+	}
+	if !v.limited() && !hidesFrom(r.t.Facts(), who, hideContent) {
+		return text, nil
+	}
+	return sums.Limit(name, text, n.counts(v, r)), nil
+}
+
+// counts are of the processes of a roster that the viewer is shown.
+func (n *node) counts(v viewer, r roster) (c sums.Counts) {
+	k, who := r.t.fileIndex("stat"), v.identity()
+	bare := !n.reads(who) && hidesFrom(r.t.Facts(), who, hideContent)
+	for i := range r.t.Len() {
+		uid := r.t.UID(i)
+		switch {
+		case !v.sees(uid) || !r.has(i):
+		case bare && uid != who.UID:
+			c.Add(nil) // that it is there is all that is shown of it
+		default:
+			stat, _ := r.t.File(i, k)
+			c.Add(stat)
 		}
 	}
-	return sums.Limit(name, text, c)
+	return c
 }
 
 // limited is limit for the open file of r, which it closes.
@@ -67,5 +88,8 @@ func (r *remote) limited(ctx context.Context, h vfs.Handle) (vfs.Handle, error) 
 	if err != nil {
 		return nil, err
 	}
-	return vfs.NewBytes(r.n.limit(ctx, r.v, strings.Join(r.path, "/"), text), 0), nil
+	if text, err = r.n.limit(ctx, r.v, r.path[0], text); err != nil {
+		return nil, err
+	}
+	return vfs.NewBytes(text, 0), nil
 }

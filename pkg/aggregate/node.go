@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -44,6 +45,8 @@ type node struct {
 	// nameTables and room are shared with the other nodes of the cluster.
 	nameTables *nameTables
 	room       func(context.Context, int) (func(), error)
+
+	counters map[string]*sums.Counters // of the root files that have them, by name; never changed
 
 	lines atomic.Pointer[nodeLines] // of cluster/ps, as they were read last
 
@@ -91,7 +94,18 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		health:  health{state: stateConnecting, since: cfg.Now()},
 	}
 	n.limits.Store(&cfg.Timeouts)
+	n.countersIn(new(sums.Layouts))
 	return n
+}
+
+// countersIn gives the node counters, of those layouts.
+func (n *node) countersIn(layouts *sums.Layouts) {
+	n.counters = map[string]*sums.Counters{}
+	for _, name := range sums.Names() {
+		if c := sums.NewCounters(name, layouts); c != nil {
+			n.counters[name] = c
+		}
+	}
 }
 
 // wait waits for everything that the node started, once its context has ended.

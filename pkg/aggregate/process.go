@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -160,7 +159,7 @@ const maxRewrite = 32 << 20
 // rewritten returns the open file with its content rewritten, where it is to
 // be. It closes h unless it returns it.
 func (r *remote) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error) {
-	if r.proc == nil && len(r.path) == 1 && r.v.limited() && sums.CountsProcesses(r.path[0]) {
+	if r.proc == nil && len(r.path) == 1 && r.n.miscounts(r.v, r.path[0]) {
 		return r.limited(ctx, h)
 	}
 	if r.proc == nil || r.proc.m == nil || rewrite.For(r.path[1:]) == nil {

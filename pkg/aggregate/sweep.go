@@ -90,6 +90,7 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 			n.failed = n.now()
 		}
 		if f.err == nil && n.up == up { // not of a leaf that has gone meanwhile
+			n.setClock(f.t.Facts())
 			n.dropEnded(n.table.Swap(f.t), f.t)
 			n.swaps.Add(1)
 			n.numbers.seen(n.index, f.t)

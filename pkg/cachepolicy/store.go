@@ -126,6 +126,26 @@ func (s *Store) Lookup(key Key) (v Value, held bool, err error) {
 	return v, true, err
 }
 
+// Stale is what is held of a file whose node does not answer, for one who cannot wait
+// until that is certain: what is fresh, or older by no more than the rule allows. It is
+// not ok where nothing is, or where what is held is an error.
+func (s *Store) Stale(key Key) (v Value, ok bool) {
+	hash, sh := s.shardOf(&key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b, now := s.rules.Load().of(&key), s.clock.now()
+	e := sh.heldLocked(hash, &key, b, now)
+	if e == nil || e.errno != 0 {
+		return Value{}, false
+	}
+	if e.fresh(b, now) {
+		v, _ = e.value(b, now)
+		return v, true
+	}
+	b.figures.stale.Add(1)
+	return Value{Content: e.content, Age: now.after(e.asked), Stale: true}, true
+}
+
 // Put holds what a node answered, if the policy lets it be held: asked is when the
 // node was asked, by Now. It is for what comes together with something else.
 func (s *Store) Put(key Key, asked Moment, content []byte, err error) {

@@ -3,6 +3,7 @@ package sums
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -61,12 +62,21 @@ func Stat(parts []Part, r Reader) []byte {
 func cpuLine(fields [][]byte, from, to int64) (cpu [cpuFields]uint64) {
 	for i := range min(len(fields), cpuFields) {
 		n, _ := number(fields[i])
-		if from != to && from > 0 && to > 0 {
-			n = n / uint64(from) * uint64(to)
-		}
-		cpu[i] = n
+		cpu[i] = scaled(n, from, to)
 	}
 	return cpu
+}
+
+// scaled is that many ticks of one length in those of another.
+func scaled(n uint64, from, to int64) uint64 {
+	if from == to || from <= 0 || to <= 0 {
+		return n
+	}
+	whole := n / uint64(from)
+	if whole > math.MaxUint64/uint64(to)-1 {
+		return math.MaxUint64
+	}
+	return whole*uint64(to) + n%uint64(from)*uint64(to)/uint64(from)
 }
 
 func appendRow(out []byte, name string, columns []uint64) []byte {

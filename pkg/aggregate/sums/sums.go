@@ -10,6 +10,10 @@
 // The text comes from leaves and is not to be trusted: a line that has not its
 // kernel form is passed over, and a number too large for its field is clamped.
 //
+// A program that reads a sum twice takes the difference for what happened meanwhile. So
+// a node's part must not lack its counters while the node does not answer, nor start
+// from zero when it was booted anew: [Counters] remembers them.
+//
 // All functions are pure and may be called concurrently.
 package sums
 
