@@ -57,6 +57,7 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		Names:      a.users,
 		Access:     rights,
 		Timeouts:   timeouts(cfg),
+		MaxProcs:   cfg.MaxProcesses,
 		CgroupNode: cfg.CgroupNode,
 		Proc:       cfg.Proc,
 		Native:     native,

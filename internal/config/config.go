@@ -15,6 +15,7 @@
 //	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
 //	  - {nodes: plan9, address: "unix:/run/plan9.sock", kind: 9p2000, aname: "", uname: none}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
+//	max_processes: 65536                       # how many a node may have
 //	policy: ""                                 # the cache policy, a file; "" is the built-in one
 //	cgroup_node: true                          # paths in <pid>/cgroup of other nodes begin with /<node>.slice
 //	proc: /proc                                # this machine's procfs
@@ -70,6 +71,7 @@ type Config struct {
 	Head         string // the name of this machine, never empty
 	Nodes        []Node // in the order of the file, and of each nodeset there
 	Timeouts     Timeouts
+	MaxProcesses int // that a node may have; one with more is left out
 	// Policy is the file of the cache policy, an absolute path; "" is the built-in
 	// one. Cache is in place of one: how long the files of a sweep are good, and
 	// nothing else is held. Nil is that Policy says.
@@ -116,11 +118,14 @@ type Timeouts struct {
 // Default is the configuration of a head node alone.
 func Default() *Config {
 	return &Config{
-		Listen:     []string{"unix:/run/aggrfs/aggrfs.sock"},
-		State:      "/var/lib/aggrfs/gpids.json",
-		GPIDs:      "fixed",
-		Head:       hostName(),
-		Timeouts:   Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
+		Listen:   []string{"unix:/run/aggrfs/aggrfs.sock"},
+		State:    "/var/lib/aggrfs/gpids.json",
+		GPIDs:    "fixed",
+		Head:     hostName(),
+		Timeouts: Timeouts{Connect: 2 * time.Second, Read: 2 * time.Second, Sweep: time.Second},
+
+		MaxProcesses: 65536,
+
 		CgroupNode: true,
 		Proc:       "/proc",
 		Native:     "/proc",

@@ -60,11 +60,14 @@ cgroup_node: false
 proc: /host/proc
 native: /aside//proc
 insecure: true
+max_processes: 1000
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &config.Config{
+		MaxProcesses: 1000,
+
 		Listen:       []string{"unix:/tmp/a.sock", "tcp::5640", "tcp:[::1]:5641", "tls:0.0.0.0:5642"},
 		TLS:          config.TLS{Cert: "/etc/a.crt", Key: "/etc/a.key", CA: "/etc/ca.crt"},
 		FrontEnds:    []string{"top", "Head of all"},

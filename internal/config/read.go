@@ -46,6 +46,14 @@ func (r *reader) read(root strict.Value) {
 		"head":     r.headName,
 		"nodes":    func(v strict.Value) { v.List(r.nodes) },
 		"timeouts": r.timeouts,
+		"max_processes": func(v strict.Value) {
+			switch n, ok := v.Uint(maxProcesses); {
+			case ok && n == 0:
+				v.Fail("a node without any process; write how many a node may have, such as 65536")
+			case ok:
+				c.MaxProcesses = int(n)
+			}
+		},
 		"cache": func(v strict.Value) {
 			if d, ok := v.Duration(); ok {
 				c.Cache, r.cache = &d, v
@@ -94,6 +102,10 @@ func (r *reader) read(root strict.Value) {
 		}
 	}
 }
+
+// maxProcesses is more than any kernel has pids: PID_MAX_LIMIT of
+// include/linux/threads.h.
+const maxProcesses = 4194304
 
 func absolute(v strict.Value, into *string) {
 	text, ok := v.Text()

@@ -32,7 +32,7 @@ type Cluster struct {
 	streaks    *streaks
 	nameTables *nameTables
 	views      sharedViews
-	room       func(context.Context, int) (func(), error)
+	room       *room
 	layouts    sums.Layouts
 	sumReaders sumReaders
 	notes      notes

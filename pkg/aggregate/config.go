@@ -68,6 +68,9 @@ type Config struct {
 	Policy *cachepolicy.Policy
 	// Timeouts bound each exchange.
 	Timeouts Timeouts
+	// MaxProcs is how many processes a node may have; one that tells of more, or of more
+	// than its own pid_max, is left out. Default DefaultMaxProcs.
+	MaxProcs int
 	// CgroupNode puts the paths of <pid>/cgroup of all nodes but the head below
 	// <node>.slice.
 	CgroupNode bool
@@ -87,6 +90,11 @@ type Config struct {
 	// Now is the clock; default time.Now.
 	Now func() time.Time
 }
+
+// DefaultMaxProcs is Config.MaxProcs where that is not said: twice the pid_max of 32768
+// that machines of up to 32 processors are booted with (kernel/pid.c), threads included.
+// What a node may claim everybody who lists processes must read.
+const DefaultMaxProcs = 65536
 
 // numbering is how the cluster's gpids are made.
 func (c *Config) numbering() numbering {
@@ -114,6 +122,9 @@ func (c *Config) check() error {
 		}
 	}
 	c.Timeouts = c.Timeouts.withDefaults()
+	if c.MaxProcs <= 0 {
+		c.MaxProcs = DefaultMaxProcs
+	}
 	if c.Proc == "" {
 		c.Proc = "/proc"
 	}

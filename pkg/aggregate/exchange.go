@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -68,7 +69,7 @@ func (n *node) ask(req snapshot.Request, base *snapshot.Table) (t *snapshot.Tabl
 	if err := n.awaitTried(n.ctx); err != nil {
 		return nil, err
 	}
-	limits := snapshot.Limits{Room: n.room}
+	limits := n.answerLimits()
 	if base != nil {
 		limits.Expect = min(base.Received()+base.Received()/4, maxExpect)
 	}
@@ -84,11 +85,34 @@ func (n *node) ask(req snapshot.Request, base *snapshot.Table) (t *snapshot.Tabl
 		n.giveRPC(h)
 		return nil
 	})
-	if err != nil {
+	var much *snapshot.ErrTooMuch
+	switch {
+	case errors.As(err, &much) && !much.PIDMax && !n.cluster:
+		return nil, fmt.Errorf("snapshot: %w (max_processes in the configuration)", err)
+	case err != nil:
 		return nil, fmt.Errorf("snapshot: %w%s", err, remedy(err))
 	}
 	return t, nil
 }
+
+// answerLimits bound what the node can answer. A node's processes, unlike a cluster's, are
+// those of one machine.
+func (n *node) answerLimits() (l snapshot.Limits) {
+	l.Room, l.Turn = n.room.limits(n.healthNow().sweep != nil)
+	if !n.cluster {
+		l.Procs, l.Answer = n.maxProcs, max(minAnswer, n.maxProcs*perProcess)
+	}
+	return l
+}
+
+const (
+	// perProcess is how many bytes of answer a node may have for each process that it
+	// may have: twice what the files of most come to.
+	perProcess = 1 << 10
+	// minAnswer is what it may have in any case, in bytes: some processes have arguments
+	// of 64 KiB.
+	minAnswer = 32 << 20
+)
 
 // takeRPC returns the rpc file that was kept open, or opens it.
 func (n *node) takeRPC(ctx context.Context, dir vfs.Dir) (*openRPC, error) {

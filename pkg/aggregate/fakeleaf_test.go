@@ -30,6 +30,7 @@ type fakeLeaf struct {
 	answer   func(snapshot.Request) ([]byte, error)
 	stopped  chan struct{} // closed when it goes on; nil while it answers
 	down     bool
+	stalls   bool // answers to snapshots do not come to their end
 	conns    []chan struct{}
 	exchange []string // what was asked of it
 }
@@ -149,7 +150,32 @@ func (d fakeSnapshots) Walk(ctx context.Context, name string) (vfs.Node, error) 
 	if err != nil {
 		return nil, err
 	}
-	return tellRequests(n, name, func(ctx context.Context, _ []byte) error { return d.u.l.begin(ctx, "snapshot") }), nil
+	n = tellRequests(n, name, func(ctx context.Context, _ []byte) error { return d.u.l.begin(ctx, "snapshot") })
+	if f, ok := n.(vfs.File); ok && d.u.l.stalls {
+		return stallFile{f}, nil
+	}
+	return n, nil
+}
+
+// A stallFile is an rpc file of which the start of an answer comes, and no more.
+type stallFile struct{ vfs.File }
+
+func (f stallFile) Open(ctx context.Context) (vfs.Handle, error) {
+	h, err := f.File.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return stallRPC{h.(snapshot.RPC)}, nil
+}
+
+type stallRPC struct{ snapshot.RPC }
+
+func (h stallRPC) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
+	if off > 0 {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return h.RPC.ReadAt(ctx, p, off)
 }
 
 // snapshot is a [snapshot.Source].

@@ -44,7 +44,8 @@ type node struct {
 	cluster bool
 	// nameTables and room are shared with the other nodes of the cluster.
 	nameTables *nameTables
-	room       func(context.Context, int) (func(), error)
+	room       *room
+	maxProcs   int // how many processes the node may have, if it is not a cluster
 
 	counters map[string]*sums.Counters // of the root files that have them, by name; never changed
 
@@ -86,7 +87,7 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
 		log:     cfg.Log.With("node", string(nc.Name)),
 		numbers: cfg.numbering(),
-		cgroups: newCgroups(),
+		cgroups: newCgroups(), maxProcs: cfg.MaxProcs,
 		tried:   make(chan struct{}),
 		first:   make(chan struct{}),
 		suspect: make(chan struct{}, 1),

@@ -34,7 +34,10 @@ func (d *remoteDir) List(ctx context.Context) (vfs.DirHandle, error) {
 
 // maxEntries bounds the entries of one directory that a leaf can make the front
 // end hold: more than a kernel has pids.
-const maxEntries = rewrite.MaxPID + 4096
+const maxEntries = rewrite.MaxPID + maxOthers
+
+// maxOthers is how many entries a root has beside its processes, at most.
+const maxOthers = 4096
 
 // list reads the whole directory on the node, native names.
 func (r *remote) list(ctx context.Context) (all []vfs.DirEntry, err error) {
@@ -45,6 +48,10 @@ func (r *remote) list(ctx context.Context) (all []vfs.DirEntry, err error) {
 	dir, ok := found.(vfs.Dir)
 	if !ok {
 		return nil, syscall.ENOTDIR
+	}
+	most := maxEntries
+	if len(r.path) == 0 && !r.n.cluster {
+		most = min(most, r.n.maxProcs+maxOthers)
 	}
 	err = r.n.call(ctx, r.v.identity(), func(ctx context.Context, _ vfs.Dir) error {
 		h, err := dir.List(ctx)
@@ -58,8 +65,8 @@ func (r *remote) list(ctx context.Context) (all []vfs.DirEntry, err error) {
 				return err
 			}
 			next := all[len(all)-1].Next
-			if next <= offset || len(all) > maxEntries {
-				return fmt.Errorf("node %s: a directory without end: %w", r.n.name, syscall.EIO)
+			if next <= offset || len(all) > most {
+				return fmt.Errorf("node %s: a directory without end, or of more than %d entries: %w", r.n.name, most, syscall.EIO)
 			}
 			offset = next
 		}

@@ -6,23 +6,49 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// inFlight is how many bytes of answers may be on their way to a cluster at once,
-// beside the first few of each: so much memory a sweep of many nodes takes more than
-// what it brings.
-const inFlight = 64 << 20
+// A room bounds the answers with which a cluster is busy at once, so that many nodes, or
+// a few that send very much, take no more memory and time than that. Nodes whose last
+// snapshot failed have a place of their own: one that announces much and sends nothing,
+// or sends what is refused, makes those wait that do the same, and nobody else.
+type room struct{ arriving, checking [2]*semaphore.Weighted }
 
-// maxRoom is how much of that one answer takes up, however long it is: a node that
-// announces very much and sends little must not keep all others waiting.
-const maxRoom = 1 << 20
+const (
+	// inFlight is how many bytes of answers may be on their way to a cluster at once,
+	// beside the first few of each: so much memory a sweep of many nodes takes more than
+	// what it brings.
+	inFlight, inFlightDoubtful = 64 << 20, 8 << 20
+	// maxRoom is how much of that one answer takes up, however long it is: a node that
+	// announces very much and sends little must not keep all others waiting.
+	maxRoom = 1 << 20
+	// beingChecked is how many bytes of large answers may be decompressed and checked at
+	// once; one that is larger takes all of it.
+	beingChecked = 64 << 20
+)
 
-// newRoom makes what snapshots wait in until there is room for them.
-func newRoom() func(ctx context.Context, bytes int) (done func(), err error) {
-	room := semaphore.NewWeighted(inFlight)
+func newRoom() *room {
+	return &room{
+		arriving: [2]*semaphore.Weighted{semaphore.NewWeighted(inFlight), semaphore.NewWeighted(inFlightDoubtful)},
+		checking: [2]*semaphore.Weighted{semaphore.NewWeighted(beingChecked), semaphore.NewWeighted(beingChecked)},
+	}
+}
+
+// waitFor is a function that waits until so many bytes, but at most that many, fit in,
+// and returns what gives them back.
+func waitFor(s *semaphore.Weighted, most int64) func(context.Context, int) (func(), error) {
 	return func(ctx context.Context, bytes int) (func(), error) {
-		n := min(int64(bytes), maxRoom)
-		if err := room.Acquire(ctx, n); err != nil {
+		n := min(int64(bytes), most)
+		if err := s.Acquire(ctx, n); err != nil {
 			return nil, err
 		}
-		return func() { room.Release(n) }, nil
+		return func() { s.Release(n) }, nil
 	}
+}
+
+// limits are those of a node's next answer.
+func (r *room) limits(doubtful bool) (arrive, turn func(context.Context, int) (func(), error)) {
+	place := 0
+	if doubtful {
+		place = 1
+	}
+	return waitFor(r.arriving[place], maxRoom), waitFor(r.checking[place], beingChecked)
 }

@@ -53,8 +53,8 @@ func giant(err error) bool {
 	return errors.Is(err, syscall.EFBIG) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// giantPause is how long a cluster of which that became is not asked for another: each
-// takes it, and who asks, seconds.
+// giantPause is how long a cluster of which that became is not asked for another, nor a
+// node that answers with too much: each takes it, and who asks, seconds.
 const giantPause = 20 * time.Second
 
 // startFetch returns the snapshot under way, or starts one, for which the node may
@@ -69,7 +69,7 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 	switch {
 	case n.over:
 		f.err = context.Canceled
-	case n.cluster && f.asked.Before(n.failed.Add(giantPause)):
+	case f.asked.Before(n.failed.Add(giantPause)):
 		f.err = n.health.sweep
 	}
 	if f.err != nil {
@@ -86,7 +86,7 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 		n.swept(f.t, f.err)
 		n.mu.Lock()
 		n.fetch = nil
-		if n.cluster && giant(f.err) {
+		if n.cluster && giant(f.err) || errors.Is(f.err, syscall.EFBIG) {
 			n.failed = n.now()
 		}
 		if f.err == nil && n.up == up { // not of a leaf that has gone meanwhile

@@ -35,8 +35,8 @@ func decodeHeader(b []byte, l Limits) (header, error) {
 	h.compressed = flags&flagCompressed != 0
 	sent, decoded := r.u32(), r.u32()
 	h.generation, h.held = r.u64(), r.u64()
-	if most := uint32(l.Answer); sent > most || decoded > most {
-		r.fail("%d bytes, %d decompressed, at most %d are allowed", sent, decoded, most)
+	if most := uint32(l.Answer); r.err == nil && (sent > most || decoded > most) {
+		r.err = &ErrTooMuch{What: "bytes", Have: int(max(sent, decoded)), Most: l.Answer}
 	}
 	h.sent, h.decoded = int(sent), int(decoded)
 	if !h.compressed && h.sent != h.decoded {

@@ -66,8 +66,10 @@ func (d *decoder) difference(base *Table, generation uint64) (*Table, error) {
 	changed := len(t.refs)
 	t.segments = append(slices.Clip(base.segments), fresh)
 	t.merge(base, gone, uint32(generation-base.epoch))
-	if t.live >= maxAnswer || t.Len() > d.limits.Procs {
-		d.fail("%d processes of %d bytes with what is held, at most %d are allowed", t.Len(), t.live, d.limits.Procs)
+	if d.bounded("processes", t.Len(), d.limits.Procs); t.live >= d.limits.Answer {
+		d.bounded("bytes", t.live, d.limits.Answer-1)
+	}
+	if d.err != nil {
 		return nil, d.err
 	}
 	t.follow(base, generation, gone)
@@ -110,6 +112,18 @@ func (t *Table) add(pid int32, r ref, gen uint32) {
 	t.live += recordLen(t.record(len(t.refs)-1), len(t.files))
 }
 
+// bounded fails if there is too much of something. Of processes a node has no more than
+// its pid_max.
+func (d *decoder) bounded(what string, have, most int) {
+	own := what == "processes" && d.t.facts.PIDMax < most
+	if own {
+		most = d.t.facts.PIDMax
+	}
+	if d.err == nil && have > most {
+		d.err = &ErrTooMuch{What: what, Have: have, Most: most, PIDMax: own}
+	}
+}
+
 // newForms reads the forms that are added.
 func (d *decoder) newForms(generation uint64) {
 	for k := range d.t.forms {
@@ -132,8 +146,10 @@ func (d *decoder) counted() (gone []int32) {
 	n, records := d.u32(), d.u32()
 	smallest := recordFixed + 4*len(d.t.files)
 	left := int64(len(d.b) - d.off)
-	if d.err == nil && (int64(n)+int64(records) > int64(d.limits.Procs) || 4*int64(n)+int64(records)*int64(smallest) > left) {
-		d.fail("%d gone and %d records in %d bytes, at most %d are allowed", n, records, left, d.limits.Procs)
+	d.bounded("processes", int(records), d.limits.Procs)
+	d.bounded("processes", int(n), d.limits.Procs) // gone, of those that were told of
+	if d.err == nil && 4*int64(n)+int64(records)*int64(smallest) > left {
+		d.fail("%d gone and %d records in %d bytes", n, records, left)
 	}
 	if d.err != nil {
 		return nil

@@ -28,7 +28,7 @@ const fetchFirst = 4 << 10
 // Fetch writes req to h, which was opened for it, and reads the answer. It does
 // not close h. base is the table that is held, nil for none: if the leaf can tell, it
 // sends what has changed. A leaf that sends more or less than its header says is
-// refused with an [ErrFormat]; ctx bounds the whole exchange.
+// refused with an [ErrFormat], one that tells of more than l allows with an [ErrTooMuch]; ctx bounds the whole exchange.
 func Fetch(ctx context.Context, h RPC, req Request, base *Table, l Limits) (*Table, error) {
 	if base != nil && slices.Equal(base.files, req.Files) {
 		req.Held = base.generation
@@ -45,6 +45,15 @@ func Fetch(ctx context.Context, h RPC, req Request, base *Table, l Limits) (*Tab
 	answer, err := readAnswer(ctx, h, first, n, l)
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	if l.Turn != nil {
+		if h, err := decodeHeader(answer, l); err == nil && h.decoded >= turnFrom {
+			done, err := l.Turn(ctx, h.decoded)
+			if err != nil {
+				return nil, err
+			}
+			defer done()
+		}
 	}
 	t, err := Decode(base, answer, l)
 	if err == nil {

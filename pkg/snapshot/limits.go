@@ -1,6 +1,10 @@
 package snapshot
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"syscall"
+)
 
 // Limits of the format.
 const (
@@ -12,11 +16,15 @@ const (
 	CompressFrom = 64 << 10
 )
 
-// Limits bounds what an answer may make its reader hold. Zero fields stand for
-// the defaults.
+// Limits bounds what an answer may make its reader hold, and do. Zero fields stand for
+// the defaults. An answer that exceeds one is refused with an [ErrTooMuch].
 type Limits struct {
-	Answer int // bytes of an answer, as sent and decompressed; default and most 256 MiB
-	Procs  int // processes; default 4194304, the kernel's PID_MAX_LIMIT
+	// Answer is how many bytes an answer may have, as sent, decompressed, and with what
+	// is held of before; default and most 256 MiB.
+	Answer int
+	// Procs is how many processes there may be; default 4194304, the kernel's
+	// PID_MAX_LIMIT. There are never more than the node's own pid_max either.
+	Procs int
 
 	// Expect is how many bytes an answer is likely to have: so much is asked for
 	// before its length is known.
@@ -25,7 +33,33 @@ type Limits struct {
 	// so that there are not too many in memory at once. It waits until there is room
 	// for that many bytes, and returns what gives it back.
 	Room func(ctx context.Context, bytes int) (done func(), err error)
+	// Turn, if it is not nil, is asked before a large answer is decompressed and
+	// checked, which takes that many bytes of memory and a processor for a while. It
+	// waits until it is this answer's turn, and returns what ends that.
+	Turn func(ctx context.Context, bytes int) (done func(), err error)
 }
+
+// turnFrom is how many bytes an answer has from which on it waits for its turn: less is
+// checked in a millisecond.
+const turnFrom = 1 << 20
+
+// ErrTooMuch is an answer with more than is allowed. It is an EFBIG.
+type ErrTooMuch struct {
+	What   string // "processes" or "bytes"
+	Have   int
+	Most   int
+	PIDMax bool // Most is the node's own pid_max
+}
+
+func (e *ErrTooMuch) Error() string {
+	if e.PIDMax {
+		return fmt.Sprintf("the node tells of %d %s, and its pid_max is %d", e.Have, e.What, e.Most)
+	}
+	return fmt.Sprintf("the node tells of %d %s, of which at most %d are taken", e.Have, e.What, e.Most)
+}
+
+// Unwrap is EFBIG.
+func (*ErrTooMuch) Unwrap() error { return syscall.EFBIG }
 
 const (
 	maxAnswer    = 1 << refBits // a place in it fits a ref
