@@ -27,6 +27,7 @@ type fakeLeaf struct {
 	procs    []fakeProc        // by pid
 	files    map[string]string // of its /proc, by path from the root, besides the processes'
 	refuses  map[string]error  // by path, what comes instead of the file to others than root
+	last     *snapshot.Table   // that it answered
 	answer   func(snapshot.Request) ([]byte, error)
 	stopped  chan struct{} // closed when it goes on; nil while it answers
 	down     bool
@@ -187,7 +188,7 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 		return l.answer(req)
 	}
 	var b snapshot.Builder
-	b.Reset(nil, l.facts, req.Files)
+	b.Reset(l.last, l.facts, req.Files)
 	for _, p := range l.procs {
 		b.Begin(snapshot.Proc{PID: int32(p.pid), ID: l.id(strconv.Itoa(p.pid)), UID: p.uid, GID: p.uid, Mode: uint32(vfs.TypeDir) | 0o555, Nlink: 9, FileUID: p.uid, FileGID: p.uid, OwnerReads: true})
 		for _, name := range req.Files {
@@ -202,7 +203,7 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	req.Remember, req.Held = false, 0
+	l.last = t
 	return t.Answer(req, 0), nil
 }
 

@@ -70,7 +70,7 @@ func (f *remoteFile) openKept(ctx context.Context, key cachepolicy.Key) (vfs.Han
 	}
 	content := v.Content
 	if f.proc != nil {
-		content, err = f.proc.rewrite(f.path[1:], content)
+		content, err = f.rewriteRead(ctx, f.n.now().Add(-v.Age), f.path[1:], content)
 	} else if len(f.path) == 1 {
 		content, err = f.n.limit(ctx, f.v, f.path[0], content)
 	}

@@ -138,19 +138,6 @@ func (d *processDir) tableFile(name string) vfs.Node {
 	return f
 }
 
-// rewrite rewrites the file at that path below the process directory.
-func (p *process) rewrite(path []string, raw []byte) ([]byte, error) {
-	f := rewrite.For(path)
-	if p.m == nil || f == nil {
-		return raw, nil
-	}
-	out, ok := f(p.m, make([]byte, 0, len(raw)+64), raw)
-	if !ok {
-		return nil, syscall.EIO
-	}
-	return out, nil
-}
-
 // maxRewrite is the largest file that is rewritten, in bytes. The largest of a
 // kernel's, children of a process with as many children as there can be pids,
 // is 32 MiB.
@@ -162,7 +149,7 @@ func (r *remote) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error
 	if r.proc == nil && len(r.path) == 1 && r.n.miscounts(r.v, r.path[0]) {
 		return r.limited(ctx, h)
 	}
-	if r.proc == nil || r.proc.m == nil || rewrite.For(r.path[1:]) == nil {
+	if r.proc == nil || !r.rewrites(r.path[1:]) {
 		if _, held := h.(vfs.Held); held {
 			return h, nil
 		}
@@ -179,7 +166,7 @@ func (r *remote) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error
 		}
 		defer clear(raw)
 	}
-	out, err := r.proc.rewrite(r.path[1:], raw)
+	out, err := r.rewriteRead(ctx, r.n.now(), r.path[1:], raw)
 	if err != nil {
 		return nil, err
 	}

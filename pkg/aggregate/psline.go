@@ -45,8 +45,12 @@ func (w *psPen) nodeText(ctx context.Context, n *node, r roster) (text []byte, l
 		case n.gpid(PID(t.PID(i))) == 0:
 			l.unnum++
 		case lines != nil && (mine || n.form(t, i, v.who) != unknown) && !(denies && v.deniesLine(t.PID(i))):
-			// What a line shows of stat is shown to all who see the process.
-			w.text = append(w.text, lines.line(i)...)
+			// What a line shows of stat is shown to all who see the process, but for
+			// its parent.
+			at := len(w.text)
+			if w.text = append(w.text, lines.line(i)...); !all {
+				w.hideParent(w.text[at:], n, t)
+			}
 		default:
 			var err error
 			if w.text, err = w.askLine(ctx, w.text, n, t, i, m); err != nil {

@@ -3,6 +3,7 @@ package aggregate
 import (
 	"context"
 	"errors"
+	"hash/crc64"
 	"syscall"
 	"time"
 
@@ -42,7 +43,7 @@ func (r *remote) rowFile(t *table, i int, name string) ([]byte, error) {
 			return nil, errAsk
 		}
 	}
-	return r.proc.rewrite([]string{name}, raw)
+	return r.rewriteRow(t, name, raw)
 }
 
 // content returns the file as the table has it, or ok false where there is no
@@ -89,6 +90,13 @@ func (f *tableFile) State() (state uint64, ok bool) {
 		return 0, false
 	}
 	state = mix(mix(fnvOffset, t.ChangedIn(i)), uint64(form))
+	if f.v.limited() { // whom it names may come to be hidden
+		c, _, ok, err := f.content()
+		if !ok || err != nil {
+			return 0, false
+		}
+		state = mix(state, crc64.Checksum(c, crc64.MakeTable(crc64.ECMA)))
+	}
 	return finish(mix(state, uint64(k.facts.BootTime.UnixNano()))), true
 }
 

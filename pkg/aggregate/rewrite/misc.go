@@ -24,19 +24,24 @@ func Cgroup(m *Map, dst, src []byte) ([]byte, bool) {
 }
 
 // Children rewrites /proc/<pid>/task/<tid>/children: pids, each followed by a
-// space.
+// space. One that is not shown is left out.
 func Children(m *Map, dst, src []byte) ([]byte, bool) {
 	for len(src) > 0 {
 		n := fieldEnd(src)
+		start := len(dst)
 		if n > 0 {
 			var ok bool
-			if dst, ok = m.appendPID(dst, src[:n]); !ok {
+			if dst, ok = m.appendOther(dst, src[:n], true); !ok {
 				return dst, false
 			}
 		}
+		hidden := string(dst[start:]) == "0" && string(src[:n]) != "0"
 		if n < len(src) {
 			dst = append(dst, src[n])
 			n++
+		}
+		if hidden {
+			dst = dst[:start]
 		}
 		src = src[n:]
 	}

@@ -28,6 +28,12 @@ type Map struct {
 	// PID returns the global pid of a native pid or thread id between 1 and
 	// MaxPID, or 0 where there is none. It must be safe for concurrent use.
 	PID func(native int64) int64
+	// Shows reports whether a process, or thread, may be named in the file of another
+	// one; what it does not show becomes 0, as what is outside of a pid namespace does,
+	// see pid_namespaces(7). lives says that the number is that of something that lives,
+	// rather than one that a process group or session still has from its leader. Nil
+	// shows all. It must be safe for concurrent use.
+	Shows func(native int64, lives bool) bool
 
 	// StartShift is added to start times, in the reader's ticks: the node's
 	// boot minus the reader's.
@@ -56,6 +62,14 @@ func (m *Map) pid(native int64) (int64, bool) {
 		return 0, false
 	}
 	return m.PID(native), true
+}
+
+// other maps the pid of another process, or process group or session.
+func (m *Map) other(native int64, lives bool) (int64, bool) {
+	if native > 0 && native <= MaxPID && m.Shows != nil && !m.Shows(native, lives) {
+		return 0, true
+	}
+	return m.pid(native)
 }
 
 // ticks scales a duration from the node's ticks to the reader's.
@@ -105,6 +119,19 @@ func (m *Map) appendPID(dst, text []byte) ([]byte, bool) {
 		return dst, false
 	}
 	g, ok := m.pid(n)
+	if !ok {
+		return dst, false
+	}
+	return strconv.AppendInt(dst, g, 10), true
+}
+
+// appendOther is appendPID for a number that other maps.
+func (m *Map) appendOther(dst, text []byte, lives bool) ([]byte, bool) {
+	n, ok := number(text)
+	if !ok {
+		return dst, false
+	}
+	g, ok := m.other(n, lives)
 	if !ok {
 		return dst, false
 	}

@@ -79,6 +79,35 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// What may not be named is 0, as what is outside of a pid namespace, and a child that may
+// not be named is not listed.
+func TestHidden(t *testing.T) {
+	m := testMap()
+	m.Shows = func(n int64, _ bool) bool { return n < 100 }
+	for _, tc := range []struct {
+		name    string
+		f       Func
+		in, out string
+	}{
+		{"stat", Stat, "7 (a) S 101 102 103 34816 104 0 1 2 3 4 1 1 1 0 20 0 1 0 10 8192 2 1\n", "120000007 (a) S 0 0 0 34816 0 0 1 2 3 4 1 1 1 0 20 0 1 0 510 8192 2 1\n"},
+		{"stat of a process that is shown", Stat, "700 (a) S 7 8 9 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 10 8192 2 1\n", "120000700 (a) S 120000007 120000008 120000009 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 510 8192 2 1\n"},
+		{"status", Status,
+			"Tgid:\t700\nNgid:\t101\nPid:\t701\nPPid:\t101\nTracerPid:\t102\nNStgid:\t700\t1\nNSpid:\t701\t2\nNSpgid:\t103\t4\nNSsid:\t7\t5\n",
+			"Tgid:\t120000700\nNgid:\t0\nPid:\t120000701\nPPid:\t0\nTracerPid:\t0\nNStgid:\t120000700\t1\nNSpid:\t120000701\t2\nNSpgid:\t0\t0\nNSsid:\t120000007\t5\n"},
+		{"status in a namespace", Status, "NSpgid:\t0\t4\nTracerPid:\t0\n", "NSpgid:\t0\t4\nTracerPid:\t0\n"},
+		{"children", Children, "7 101 8 102 ", "120000007 120000008 "},
+		{"hidden children", Children, "101 ", ""},
+		{"fdinfo", Fdinfo, "Pid:\t101\nNSpid:\t101\t7\nPid:\t7\nNSpid:\t7\t9\nlock:\t1: POSIX  ADVISORY  WRITE 101 00:1a:99 0 EOF\n", "Pid:\t0\nNSpid:\t0\nPid:\t120000007\nNSpid:\t120000007\t9\nlock:\t1: POSIX  ADVISORY  WRITE 0 00:1a:99 0 EOF\n"},
+	} {
+		if got, ok := tc.f(m, nil, []byte(tc.in)); !ok || string(got) != tc.out {
+			t.Errorf("%s: ok=%v\n got %q\nwant %q", tc.name, ok, got, tc.out)
+		}
+	}
+	if l, ok := ParseStat(m, []byte("7 (a) S 101 102 103 0 -1 0 1 2 3 4 1 1 1 0 20 0 1 0 10 8192 2 1\n")); !ok || l.PPID != 0 {
+		t.Errorf("ParseStat has the parent %d", l.PPID)
+	}
+}
+
 // The kernel's own files pass, and an identity map changes nothing.
 func TestIdentityIsIdentity(t *testing.T) {
 	same := &Map{PID: func(n int64) int64 { return n }, HzFrom: 100, HzTo: 100, PageFrom: 4096, PageTo: 4096}

@@ -59,8 +59,10 @@ func fieldEnd(b []byte) int {
 
 func (m *Map) appendStatField(dst []byte, field int, text []byte) ([]byte, bool) {
 	switch {
-	case field == statPPID || field == statPGrp || field == statSession || field == statTPGID:
-		return m.appendPID(dst, text)
+	case field == statPPID:
+		return m.appendOther(dst, text, true)
+	case field == statPGrp || field == statSession || field == statTPGID:
+		return m.appendOther(dst, text, false)
 	case field == statStartTime:
 		n, ok := number(text)
 		if !ok {

@@ -65,7 +65,7 @@ func ParseStat(m *Map, src []byte) (l StatLine, ok bool) {
 	if m != nil {
 		l.CPU, l.RSS = m.ticks(l.CPU), m.pages(l.RSS)
 		l.Start = m.ticks(l.Start) + m.StartShift
-		l.PPID, ok = m.pid(l.PPID)
+		l.PPID, ok = m.other(l.PPID, true)
 		return l, ok
 	}
 	return l, true

@@ -1,28 +1,69 @@
 package rewrite
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Status rewrites the pids of /proc/<pid>/status. The kernel escapes newlines
 // in the name there, so that a line is a line. Of the lines that list one
 // number a pid namespace (NSpid and its like) only the first column is a pid
-// of the node's.
+// of the node's; where that is not shown the others are the same hidden process's.
 func Status(m *Map, dst, src []byte) ([]byte, bool) {
 	return eachLine(dst, src, func(dst, key, value []byte) []byte {
 		switch string(key) {
-		case "Tgid", "Ngid", "Pid", "PPid", "TracerPid", "NStgid", "NSpid", "NSpgid", "NSsid":
-			return m.appendFirst(dst, value)
+		case "Tgid", "Pid", "NStgid", "NSpid":
+			dst, _ = appendFirst(dst, value, m.pid)
+			return dst
+		case "PPid", "TracerPid":
+			dst, _ = appendFirst(dst, value, m.alive)
+			return dst
+		case "Ngid", "NSpgid", "NSsid":
+			start := len(dst)
+			dst, hidden := appendFirst(dst, value, m.former)
+			if hidden {
+				dst = zeroAll(dst[:start], value)
+			}
+			return dst
 		}
 		return append(dst, value...)
 	})
 }
 
+// alive and former are other.
+func (m *Map) alive(native int64) (int64, bool)  { return m.other(native, true) }
+func (m *Map) former(native int64) (int64, bool) { return m.other(native, false) }
+
+// zeroAll appends a tab-separated value with 0 for each of its numbers.
+func zeroAll(dst, value []byte) []byte {
+	in := false
+	for _, c := range value {
+		if c == '\t' || c == ' ' {
+			dst, in = append(dst, c), false
+		} else if !in {
+			dst, in = append(dst, '0'), true
+		}
+	}
+	return dst
+}
+
 // Fdinfo rewrites the pids of /proc/<pid>/fdinfo/<fd>: those of a pidfd, and
-// the owners of file locks. See proc_pid_fdinfo(5).
+// the owners of file locks. See proc_pid_fdinfo(5). Of a pidfd whose process is not
+// shown there is one NSpid, 0, as of one that is outside of the reader's pid namespace
+// (pidfd_show_fdinfo in kernel/fork.c).
 func Fdinfo(m *Map, dst, src []byte) ([]byte, bool) {
 	return eachLine(dst, src, func(dst, key, value []byte) []byte {
 		switch string(key) {
-		case "Pid", "NSpid":
-			return m.appendFirst(dst, value)
+		case "Pid":
+			dst, _ = appendFirst(dst, value, m.alive)
+			return dst
+		case "NSpid":
+			start := len(dst)
+			dst, hidden := appendFirst(dst, value, m.alive)
+			if hidden {
+				return append(dst[:start], "\t0"...)
+			}
+			return dst
 		case "lock":
 			return m.appendLock(dst, value)
 		}
@@ -51,9 +92,9 @@ func eachLine(dst, src []byte, value func(dst, key, value []byte) []byte) ([]byt
 
 var newline = []byte("\n")
 
-// appendFirst maps the first number of a tab-separated value and copies the
-// rest. What is no pid becomes 0: it must not pass for somebody's.
-func (m *Map) appendFirst(dst, value []byte) []byte {
+// appendFirst maps the first number of a tab-separated value and copies the rest. What
+// is no pid becomes 0: it must not pass for somebody's. It reports whether a pid did.
+func appendFirst(dst, value []byte, pid func(int64) (int64, bool)) (out []byte, hidden bool) {
 	start := 0
 	for start < len(value) && (value[start] == '\t' || value[start] == ' ') {
 		start++
@@ -62,12 +103,15 @@ func (m *Map) appendFirst(dst, value []byte) []byte {
 	for end < len(value) && value[end] != '\t' && value[end] != ' ' {
 		end++
 	}
-	dst = append(dst, value[:start]...)
-	dst, ok := m.appendPID(dst, value[start:end])
-	if !ok {
-		dst = append(dst, '0')
+	native, ok := number(value[start:end])
+	g := int64(0)
+	if ok {
+		if g, ok = pid(native); !ok {
+			g = 0
+		}
 	}
-	return append(dst, value[end:]...)
+	dst = strconv.AppendInt(append(dst, value[:start]...), g, 10)
+	return append(dst, value[end:]...), g == 0 && native > 0
 }
 
 // appendLock maps the pid of one line of a lock list, in the form of
@@ -92,7 +136,7 @@ func (m *Map) appendLock(dst, value []byte) []byte {
 			dst = append(dst, text...)
 		case field == want:
 			var ok bool
-			if dst, ok = m.appendPID(dst, text); !ok {
+			if dst, ok = m.appendOther(dst, text, true); !ok {
 				dst = append(dst, '0')
 			}
 		default:
