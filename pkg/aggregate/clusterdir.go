@@ -165,6 +165,9 @@ func (v *view) whereFile(ctx context.Context, id uint64, name string) (vfs.Node,
 		n, pid, _ = v.locate(want.GPID)
 	}
 	if n == nil {
+		if want.Node == "" {
+			_ = v.likeFound(ctx, want.GPID) // it is nobody's, whatever that says
+		}
 		return nil, syscall.ENOENT
 	}
 	p, a, err := v.process(ctx, n, pid)

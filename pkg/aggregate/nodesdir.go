@@ -65,29 +65,11 @@ func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if !ok {
 		return r.remoteDir.Walk(ctx, name)
 	}
-	r.n.renew(PID(pid))
-	if t, keep := r.n.current(); t != nil {
-		i, ok := t.Find(int32(pid))
-		if ok && r.v.sees(t.Proc(i).UID) && r.n.form(t, i, r.v.identity()) != unknown {
-			p := newProcess(r.n, PID(pid), t.Proc(i).ID, t.Proc(i).UID)
-			return newProcessDir(r.v, r.id, p, rowAttr(t, i, keep)), nil
-		}
-	}
-	found, ids, err := r.walk(ctx, name)
+	leaf, a, err := r.n.find(ctx, r.v, PID(pid))
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.attrOf(ctx, found)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.n.leads(ctx, r.v, PID(pid), ids[0], a); err != nil {
-		return nil, err
-	}
-	if a.Type() != vfs.TypeDir || !r.v.sees(a.UID) {
-		return nil, syscall.ENOENT
-	}
-	return newProcessDir(r.v, r.id, newProcess(r.n, PID(pid), ids[0], a.UID), a), nil
+	return newProcessDir(r.v, r.id, newProcess(r.n, PID(pid), leaf, a.UID), a), nil
 }
 
 // List implements vfs.Dir.

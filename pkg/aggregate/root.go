@@ -99,6 +99,8 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 		if vfs.Errno(err) != syscall.ENOENT {
 			return nil, n.told(err)
 		}
+	} else {
+		_ = r.v.likeFound(ctx, g) // it is nobody's, whatever that says
 	}
 	if g <= rewrite.MaxPID && r.v.c.native.mayBeCaller(ctx, r.v.who, PID(g)) {
 		return r.v.c.native.link(childID(r.v.id, g.String()), g.String()), nil

@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"fmt"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
@@ -40,42 +39,13 @@ func (everything) denies(...string) bool    { return false }
 func (everything) admits(*node, func() (uint32, bool), []string) bool { return true }
 
 // process finds the process with that native pid on a node of the view: in its
-// table, or by asking the node. One that exists and is not in the view is asked
-// for like one that does not exist, so that both take as long.
+// table, or by asking the node, see node.find.
 func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Attr, error) {
-	n.renew(pid)
-	if t, keep := n.current(); t != nil {
-		if i, ok := t.Find(int32(pid)); ok && v.sees(t.Proc(i).UID) && n.form(t, i, v.who) != unknown {
-			return v.admit(ctx, n, pid, t.Proc(i).ID, rowAttr(t, i, keep))
-		}
-	}
-	r := remote{n: n, v: v, path: []string{fmt.Sprint(pid)}}
-	found, ids, err := r.walk(ctx)
+	leaf, a, err := n.find(ctx, v, pid)
 	if err != nil {
 		return nil, vfs.Attr{}, err
 	}
-	a, err := r.attrOf(ctx, found)
-	if err != nil {
-		return nil, vfs.Attr{}, err
-	}
-	if err := n.leads(ctx, v, pid, ids[0], a); err != nil {
-		return nil, vfs.Attr{}, err
-	}
-	return v.admit(ctx, n, pid, ids[0], a)
-}
-
-// leads makes sure that what was found under a pid is a process, for a viewer who
-// does not see all: a thread can be walked to by its number too, though no listing
-// has it, and one that acts as a user looks like a process of theirs.
-func (n *node) leads(ctx context.Context, v viewer, pid PID, leaf uint64, a vfs.Attr) error {
-	if !v.limited() || !v.sees(a.UID) {
-		return nil
-	}
-	live, err := n.listPIDs(ctx, n.reader)
-	if err == nil && live[pid] != leaf {
-		err = syscall.ENOENT
-	}
-	return err
+	return v.admit(ctx, n, pid, leaf, a)
 }
 
 // admit makes the process if the view shows processes of its owner.
