@@ -53,6 +53,9 @@ func (n *node) limit(ctx context.Context, v viewer, name string, text []byte) ([
 		return text, nil
 	}
 	who := v.identity()
+	if last := n.table.Load(); !v.limited() && last != nil && !hidesFrom(last.Facts(), who, hideContent) {
+		return text, nil
+	}
 	r := n.sweptFor(ctx, who)
 	if r.t == nil {
 		return nil, r.err

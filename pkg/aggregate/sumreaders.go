@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"math/big"
 	"sync"
 	"time"
 )
@@ -21,14 +22,14 @@ type sumReaders struct {
 
 type sumReader struct {
 	used time.Time
-	read map[summed]bool
+	read map[string]*big.Int // by file; a bit for each node, by its index
 }
 
 const (
 	// maxSumReaders bounds how many are remembered, and sumReaderFor how long one is who
 	// reads no sums any more.
 	maxSumReaders = 1024
-	sumReaderFor  = time.Hour
+	sumReaderFor  = 24 * time.Hour
 )
 
 // note notes that the node has given the file to that reader.
@@ -43,10 +44,22 @@ func (s *sumReaders) note(reader string, file summed, now time.Time) {
 		if len(s.all) >= maxSumReaders {
 			s.dropOldestLocked()
 		}
-		r = &sumReader{read: map[summed]bool{}}
+		r = &sumReader{read: map[string]*big.Int{}}
 		s.all[reader] = r
 	}
-	r.used, r.read[file] = now, true
+	r.used = now
+	r.set(file, 1)
+}
+
+func (r *sumReader) set(file summed, bit uint) {
+	nodes := r.read[file.name]
+	if nodes == nil {
+		nodes = new(big.Int)
+		r.read[file.name] = nodes
+	}
+	if nodes.Bit(file.n.index) != bit {
+		nodes.SetBit(nodes, file.n.index, bit)
+	}
 }
 
 // dropOldestLocked forgets who has read no sum for the longest time.
@@ -65,7 +78,7 @@ func (s *sumReaders) forget(reader string, file summed) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.all[reader]; r != nil {
-		delete(r.read, file)
+		r.set(file, 0)
 	}
 }
 
@@ -78,7 +91,8 @@ func (s *sumReaders) has(reader string, file summed, now time.Time) bool {
 		return false
 	}
 	r.used = now
-	return r.read[file]
+	nodes := r.read[file.name]
+	return nodes != nil && nodes.Bit(file.n.index) == 1
 }
 
 // tidy forgets who has read no sums for long.

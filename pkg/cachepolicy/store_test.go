@@ -37,6 +37,31 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// Who cannot wait until it is certain that a node does not answer gets what may be shown
+// then, and no error.
+func TestStaleAtOnce(t *testing.T) {
+	s, clock := newTestStore(t, `{match: "<pid>/status", cache: 1s, stale: 4s, negative: 1m}`)
+	var node counter
+	key := keyOf("status")
+	if v, ok := s.Stale(key); ok {
+		t.Errorf("of nothing there is %+v", v)
+	}
+	read(t, s, key, node.fetch, "1")
+	for _, tc := range []struct {
+		after     time.Duration
+		ok, stale bool
+	}{{999 * time.Millisecond, true, false}, {time.Millisecond, true, true}, {4*time.Second - 1, true, true}, {1, false, false}} {
+		clock.Add(tc.after)
+		if v, ok := s.Stale(key); ok != tc.ok || v.Stale != tc.stale || ok && string(v.Content) != "1" || v.Stale && v.Keep != 0 {
+			t.Errorf("%v later: %v, %+v", tc.after, ok, v)
+		}
+	}
+	s.Put(key, s.Now(), nil, syscall.EACCES)
+	if v, ok := s.Stale(key); ok {
+		t.Errorf("of an error there is %+v", v)
+	}
+}
+
 // The age of a value counts from before the node was asked, however long it took.
 func TestSlowNode(t *testing.T) {
 	s, clock := newTestStore(t, `{match: "<pid>/status", cache: 1s}`)

@@ -19,24 +19,28 @@ type layout struct {
 // zero Layouts is empty. It may be used concurrently.
 type Layouts struct {
 	mu  sync.Mutex
-	all []*layout // guarded by mu
+	all []*layout // guarded by mu; the one asked for last comes last
 }
 
-// maxLayouts is how many layouts are shared; a node with another one has it for itself.
+// maxLayouts is how many layouts are remembered; a node with another one has it for
+// itself.
 const maxLayouts = 64
 
 // share is l, or one like it that others have.
 func (s *Layouts) share(l *layout) *layout {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, other := range s.all {
-		if slices.Equal(other.keys, l.keys) && slices.Equal(other.at, l.at) && other.total == l.total {
-			return other
-		}
+	i := slices.IndexFunc(s.all, func(other *layout) bool {
+		return slices.Equal(other.keys, l.keys) && slices.Equal(other.at, l.at) && other.total == l.total
+	})
+	switch {
+	case i >= 0:
+		l = s.all[i]
+		s.all = slices.Delete(s.all, i, i+1)
+	case len(s.all) >= maxLayouts:
+		s.all = slices.Delete(s.all, 0, 1)
 	}
-	if len(s.all) < maxLayouts {
-		s.all = append(s.all, l)
-	}
+	s.all = append(s.all, l)
 	return l
 }
 
