@@ -106,7 +106,9 @@ func TestHiddenLikeUnused(t *testing.T) {
 					if shown := pid < 30000; shown != (err == nil) || err != nil && vfs.Errno(err) != syscall.ENOENT {
 						t.Errorf("%v, hidepid=%d, %s: %d: %v", keep, hide, way, pid, err)
 					}
-					hidden[pid] = leaf.asked()
+					// Who looks for one after the other has the table renewed in the end, for
+					// whatever they look: see node.renew.
+					hidden[pid] = slices.DeleteFunc(leaf.asked(), func(what string) bool { return what == "snapshot" })
 				}
 				if !slices.Equal(hidden[30060], hidden[30071]) || !slices.Equal(hidden[30070], hidden[30071]) || len(hidden[30071]) == 0 {
 					t.Errorf("%v, hidepid=%d, %s: exchanges for a hidden process %v, a new hidden one %v, none %v", keep, hide, way, hidden[30060], hidden[30070], hidden[30071])

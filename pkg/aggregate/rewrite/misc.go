@@ -48,7 +48,8 @@ func Children(m *Map, dst, src []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// Sched rewrites the title of /proc/<pid>/sched, "name (pid, #threads: n)". The
+// Sched rewrites the title of /proc/<pid>/sched, "name (pid, #threads: n)", and the pid
+// after which its NUMA group is called (sched_show_numa in kernel/sched/debug.c). The
 // name is not escaped, so the title ends where the line of dashes begins.
 func Sched(m *Map, dst, src []byte) ([]byte, bool) {
 	end := bytes.Index(src, []byte("\n---"))
@@ -65,8 +66,17 @@ func Sched(m *Map, dst, src []byte) ([]byte, bool) {
 	}
 	dst = append(dst, src[:head+1]...)
 	dst, ok := m.appendPID(dst, src[head+1:tail])
-	return append(dst, src[tail:]...), ok
+	dst = append(dst, src[tail:end]...)
+	before, group, found := bytes.Cut(src[end:], []byte(numaGroup))
+	if dst = append(dst, before...); !found || !ok {
+		return dst, ok
+	}
+	n := fieldEnd(group)
+	dst, ok = m.appendOther(append(dst, numaGroup...), group[:n], false)
+	return append(dst, group[n:]...), ok
 }
+
+const numaGroup = "numa_group_id="
 
 // Timers rewrites /proc/<pid>/timers, whose "notify:" lines end in the pid or
 // thread id that gets the signal: "notify: signal/pid.2634".

@@ -47,14 +47,14 @@ func zeroAll(dst, value []byte) []byte {
 	return dst
 }
 
-// Fdinfo rewrites the pids of /proc/<pid>/fdinfo/<fd>: those of a pidfd, and
-// the owners of file locks. See proc_pid_fdinfo(5). Of a pidfd whose process is not
+// Fdinfo rewrites the pids of /proc/<pid>/fdinfo/<fd>: those of a pidfd, the
+// owners of file locks, and the thread that polls for an io_uring. See proc_pid_fdinfo(5). Of a pidfd whose process is not
 // shown there is one NSpid, 0, as of one that is outside of the reader's pid namespace
 // (pidfd_show_fdinfo in kernel/fork.c).
 func Fdinfo(m *Map, dst, src []byte) ([]byte, bool) {
 	return eachLine(dst, src, func(dst, key, value []byte) []byte {
 		switch string(key) {
-		case "Pid":
+		case "Pid", "SqThread":
 			dst, _ = appendFirst(dst, value, m.alive)
 			return dst
 		case "NSpid":
