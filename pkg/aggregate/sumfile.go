@@ -89,8 +89,13 @@ type wideText struct {
 func (v *view) wideFile(ctx context.Context, n *node, name string) (w wideText, err error) {
 	k := n.clock.Load()
 	connected := n.upstream() != nil
-	if k == nil && !connected {
+	switch {
+	case k == nil && !connected:
 		k = n.clocks.last()
+	case k == nil:
+		// Who reads nothing but sums never sweeps. Without the node's boot nothing of it
+		// can be held: the next read knows it.
+		n.startFetch(n.policy().Table() / 2)
 	}
 	if w.hz = v.c.host.hz; k != nil {
 		w.boot, w.hz = k.bootID, int64(k.facts.Hz)
