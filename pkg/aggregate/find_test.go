@@ -80,7 +80,7 @@ func lookups(root vfs.Dir) map[string]func(ctx context.Context, pid int) error {
 		"gpid":           walk(func(pid int) []string { return []string{strconv.Itoa(gpidStride + pid)} }),
 		"node and pid":   walk(func(pid int) []string { return []string{"n1:" + strconv.Itoa(pid)} }),
 		"nodes/":         walk(func(pid int) []string { return []string{"nodes", "n1", strconv.Itoa(pid)} }),
-		"users/":         walk(func(pid int) []string { return []string{"users", "1001", strconv.Itoa(gpidStride + pid)} }),
+		"users/":         walk(func(pid int) []string { return []string{"users", "1", strconv.Itoa(gpidStride + pid)} }),
 		"cluster/where/": walk(func(pid int) []string { return []string{"cluster", "where", strconv.Itoa(gpidStride + pid)} }),
 		"a file of it":   walk(func(pid int) []string { return []string{strconv.Itoa(gpidStride + pid), "status"} }),
 	}
@@ -94,9 +94,9 @@ func TestHiddenLikeUnused(t *testing.T) {
 			leaf := kin()
 			leaf.facts.HidePID = hide
 			c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(keep), Access: authority(ownEverywhere)}, newFakeLeaf(), leaf)
-			bob := rootOf(t, c, uid(1001), "")
+			bob := rootOf(t, c, uid(1), "")
 			names(t, bob)
-			leaf.add(30070, 1002, 1, 30070, 30070) // which the table has not got
+			leaf.add(30070, 2, 1, 30070, 30070) // which the table has not got
 			for way, look := range lookups(bob) {
 				hidden := map[int][]string{}
 				for _, pid := range []int{20100, 30060, 30070, 30071, 30060, 30070, 30071} {
@@ -126,7 +126,7 @@ func TestHiddenLikeUnusedOnTheWire(t *testing.T) {
 	}
 	t.Cleanup(func() { leaf.Close() })
 	var tap *wiretap
-	hidden := sleeper(t, 1002)
+	hidden := sleeper(t, 2)
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestHiddenLikeUnusedOnTheWire(t *testing.T) {
 			return ninep.NewClient(ctx, tap, ninep.ClientConfig{Log: quiet})
 		}}},
 	})
-	bob := rootOf(t, c, uid(1001), "")
+	bob := rootOf(t, c, uid(1), "")
 	names(t, bob)
 	unused := 4194303
 	for _, err := os.Stat(fmt.Sprintf("/proc/%d", unused)); err == nil; unused-- {
@@ -193,7 +193,7 @@ func TestHiddenLikeUnusedInPages(t *testing.T) {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.Ready(t.Context())
-	bob := rootOf(t, c, uid(1001), "")
+	bob := rootOf(t, c, uid(1), "")
 	names(t, rootOf(t, c, vfs.Root, "")) // all have numbers
 	names(t, bob)
 	hidden := c.byName["n1"].gpid(30060)

@@ -17,9 +17,9 @@ func kin() *fakeLeaf {
 	l := newFakeLeaf()
 	l.add(1, 0, 0, 1, 1)
 	l.add(30050, 0, 1, 30050, 30050)
-	l.add(30060, 1002, 20100, 30060, 30050)
-	l.add(20100, 1001, 30050, 30050, 30050)
-	l.add(20101, 1001, 20100, 20100, 30050)
+	l.add(30060, 2, 20100, 30060, 30050)
+	l.add(20100, 1, 30050, 30050, 30050)
+	l.add(20101, 1, 20100, 20100, 30050)
 	l.change(func() {
 		for _, p := range l.procs {
 			task := fmt.Sprintf("task/%d/", p.pid)
@@ -52,12 +52,12 @@ rules:
 		for _, swept := range []bool{true, false} {
 			t.Run(fmt.Sprint(policy, ", swept ", swept), func(t *testing.T) {
 				c := fakeCluster(t, Config{Policy: p, Access: authority(ownEverywhere)}, kin(), kin())
-				bob, root := rootOf(t, c, uid(1001), ""), rootOf(t, c, vfs.Root, "")
+				bob, root := rootOf(t, c, uid(1), ""), rootOf(t, c, vfs.Root, "")
 				if swept {
 					names(t, root)
 					read(t, root, "cluster", "ps") // its lines are kept for all
 				}
-				for _, dir := range [][]string{{"20100"}, {"head:20100"}, {"n1:20100"}, {strconv.Itoa(gpidStride + 20100)}, {"nodes", "n1", "20100"}, {"nodes", "head", "20100"}, {"users", "1001", "n1:20100"}, {"sets", "n1", "n1:20100"}} {
+				for _, dir := range [][]string{{"20100"}, {"head:20100"}, {"n1:20100"}, {strconv.Itoa(gpidStride + 20100)}, {"nodes", "n1", "20100"}, {"nodes", "head", "20100"}, {"users", "1", "n1:20100"}, {"sets", "n1", "n1:20100"}} {
 					tid := dir[len(dir)-1]
 					if _, pid, ok := strings.Cut(tid, ":"); ok {
 						n, _ := strconv.Atoi(pid)
@@ -91,8 +91,8 @@ rules:
 				if f := strings.Fields(child); f[3] != strconv.Itoa(gpidStride+20100) || f[4] != f[3] || f[5] != "0" {
 					t.Errorf("the parent and process group are shown, the session not: %s", child)
 				}
-				for _, aname := range []string{"", "/users/1001", "/sets/n1"} {
-					for pid, files := range fetchAll(t, c, uid(1001), aname).files {
+				for _, aname := range []string{"", "/users/1", "/sets/n1"} {
+					for pid, files := range fetchAll(t, c, uid(1), aname).files {
 						for _, name := range []string{"stat", "status"} {
 							if strings.Contains(files[name], "30050") || strings.Contains(files[name], "30060") {
 								t.Errorf("the snapshot of %q: %s of %s names what is hidden:\n%s", aname, name, pid, files[name])
@@ -122,10 +122,10 @@ rules:
 func TestNewChildIsNamed(t *testing.T) {
 	l := kin()
 	c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(time.Hour), Access: authority(ownEverywhere)}, newFakeLeaf(), l)
-	bob := rootOf(t, c, uid(1001), "")
+	bob := rootOf(t, c, uid(1), "")
 	names(t, bob)
-	l.add(20102, 1001, 20100, 20100, 30050)
-	l.add(30061, 1002, 20100, 20100, 30050)
+	l.add(20102, 1, 20100, 20100, 30050)
+	l.add(30061, 2, 20100, 20100, 30050)
 	l.change(func() {
 		for _, p := range l.procs {
 			p.files[fmt.Sprintf("task/%d/children", p.pid)] = "20101 20102 30061 "
@@ -142,7 +142,7 @@ func TestNewChildIsNamed(t *testing.T) {
 func TestStateOfNames(t *testing.T) {
 	l := kin()
 	c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(time.Second), Access: authority(ownEverywhere)}, newFakeLeaf(), l)
-	bob := rootOf(t, c, uid(1001), "")
+	bob := rootOf(t, c, uid(1), "")
 	names(t, bob)
 	n := c.byName["n1"]
 	file, _, err := vfs.WalkPath(t.Context(), bob, "n1:20101", "stat")

@@ -175,7 +175,7 @@ func TestSumsAreEachReadersOwn(t *testing.T) {
 	n1.counting(500)
 	n1.change(func() { n1.refuses["vmstat"] = syscall.EACCES })
 	c := fakeCluster(t, Config{Policy: shownFor(t, 500*time.Millisecond), Access: authority(everybodyEverywhere)}, head, n1)
-	root, bob := rootOf(t, c, vfs.Root, ""), rootOf(t, c, uid(1001), "")
+	root, bob := rootOf(t, c, vfs.Root, ""), rootOf(t, c, uid(1), "")
 	names(t, root)
 	check := func(what string, wantRoot, wantBob, wantStat int) {
 		t.Helper()
@@ -198,13 +198,13 @@ func TestCountsOfHidden(t *testing.T) {
 	head := newFakeLeaf()
 	head.counting(0)
 	for pid := 1; pid <= 10; pid++ {
-		leaf.add(pid, uint32(1000+pid%2), 0, pid, pid)
+		leaf.add(pid, uint32(1+pid%2), 0, pid, pid)
 	}
 	c := fakeCluster(t, Config{Policy: shownFor(t, 500*time.Millisecond), Access: authority(everybodyEverywhere)}, head, leaf)
 	for _, tc := range []struct {
 		hide, who   int
 		load, procs int
-	}{{2, 0, 50, 1000}, {2, 1001, 5, 5}, {2, 1234, 0, 0}, {4, 1001, 5, 5}, {1, 1001, 10, 10}, {0, 1001, 50, 1000}} {
+	}{{2, 0, 50, 1000}, {2, 2, 5, 5}, {2, 3, 0, 0}, {4, 2, 5, 5}, {1, 2, 10, 10}, {0, 2, 50, 1000}} {
 		leaf.change(func() { leaf.facts.HidePID = tc.hide })
 		root := rootOf(t, c, uid(uint32(tc.who)), "")
 		time.Sleep(5 * time.Millisecond) // tables are good for one
@@ -227,10 +227,10 @@ func TestLimitedSums(t *testing.T) {
 	head, n1 := newFakeLeaf(), newFakeLeaf()
 	head.counting(0)
 	n1.counting(500)
-	n1.add(5, 1001, 0, 5, 5)
-	n1.add(6, 1002, 0, 6, 6)
+	n1.add(5, 1, 0, 5, 5)
+	n1.add(6, 2, 0, 6, 6)
 	c := fakeCluster(t, Config{Policy: shownFor(t, 500*time.Millisecond), Access: authority(access.View{For: anyone, Nodes: nodesOf("n1"), Processes: access.Processes{Own: true}})}, head, n1)
-	bob := rootOf(t, c, uid(1001), "")
+	bob := rootOf(t, c, uid(1), "")
 	names(t, bob)
 	for _, down := range []bool{false, true} {
 		if down {
