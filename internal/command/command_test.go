@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if text, ok := os.LookupEnv(inner); ok {
 		runInner(text)
 	}
+	if dir, ok := os.LookupEnv(deaf); ok {
+		runDeaf(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -95,13 +98,13 @@ func TestRights(t *testing.T) {
 
 // A set-user-ID program gives the command nothing.
 func TestNoNewPrivileges(t *testing.T) {
-	dir := t.TempDir()
+	dir := openDir(t)
 	program, err := os.ReadFile("/bin/cat")
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "cat")
-	if err := errors.Join(os.WriteFile(path, program, 0o755), os.Chmod(path, 0o755|os.ModeSetuid), os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755)); err != nil {
+	if err := errors.Join(os.WriteFile(path, program, 0o755), os.Chmod(path, 0o755|os.ModeSetuid)); err != nil {
 		t.Fatal(err)
 	}
 	out, err := Run(t.Context(), sh(path+" /proc/self/status", slurm))

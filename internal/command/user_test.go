@@ -25,6 +25,18 @@ func runInner(text string) {
 	os.Exit(0)
 }
 
+// openDir is a temporary directory that every user can go to.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // A daemon that is not root's, with no more capabilities than its unit file gives it and
 // no_new_privs, runs commands as other users with CAP_SETUID and CAP_SETGID, and as
 // itself without; the command has none of them, and nothing of it is left.
@@ -33,15 +45,10 @@ func TestUnprivilegedDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := openDir(t)
 	program := filepath.Join(dir, "program")
 	if err := os.WriteFile(program, self, 0o755); err != nil {
 		t.Fatal(err)
-	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
 	}
 	mark := fmt.Sprintf("8125.%d", os.Getpid())
 	script := "grep -E '^(Uid|Gid|Groups|Cap|NoNew)' /proc/self/status | tr '\\t' ' '; setsid sh -c '(sleep " + mark + " &) ; sleep " + mark + "' >/dev/null 2>&1 & sleep 0.3"

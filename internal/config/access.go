@@ -43,7 +43,7 @@ func principals(v strict.Value, kind access.Kind, mentions *Mentions) (all []acc
 			v.Fail("%q cannot be the name of a %s", name, strings.TrimSuffix(access.Principal{Kind: kind}.String(), " "))
 		default:
 			all = append(all, access.Principal{Kind: kind, Name: name})
-			*mentions = append(*mentions, Mention{mentionOf[kind], name, v})
+			*mentions = append(*mentions, Mention{kind: mentionOf[kind], name: name, at: v})
 		}
 	})
 	return all
@@ -71,7 +71,7 @@ func (r *reader) allocations(v strict.Value) {
 				v.Fail("%q is no user's name or number", name)
 			case ok:
 				s.User = name
-				r.config.Mentions = append(r.config.Mentions, Mention{aUser, name, v})
+				r.config.Mentions = append(r.config.Mentions, Mention{kind: aUser, name: name, at: v})
 			}
 		},
 		"command": func(v strict.Value) {
@@ -93,7 +93,7 @@ func (r *reader) allocations(v strict.Value) {
 	case s.File != "" && haveUser:
 		v.Fail("user is for a command; a file is read as the user that aggrfs runs as")
 	case len(s.Command) > 0 && !haveUser:
-		r.config.Mentions = append(r.config.Mentions, Mention{theCommand, "", at})
+		r.config.Mentions = append(r.config.Mentions, Mention{kind: theCommand, name: "", at: at})
 	}
 	r.config.Allocations = s
 }

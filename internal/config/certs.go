@@ -65,7 +65,7 @@ func (r *reader) certificates(v strict.Value) {
 				r.config.Certificates = make(map[string]string)
 			}
 			r.config.Certificates[name] = user
-			r.config.Mentions = append(r.config.Mentions, Mention{aUser, user, v})
+			r.config.Mentions = append(r.config.Mentions, Mention{kind: aUser, name: user, at: v})
 		}
 	})
 }

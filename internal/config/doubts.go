@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
+	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -21,6 +22,7 @@ type Mention struct {
 	kind mentioned
 	name string
 	at   strict.Value
+	file *procpath.Pattern // of aFile
 }
 
 // Mentions are those of one configuration, in the order of its files.
@@ -39,6 +41,7 @@ const (
 	aCertificate           // in a view or among the administrators
 	someNodes              // of a view: a nodeset, or the word allocated
 	someUser               // of a view's processes: a user, or nearly a keyword
+	aFile                  // that a view denies
 	theCommand             // of allocations without a user
 )
 
@@ -55,9 +58,10 @@ type Directory interface {
 // Doubts are what in the configuration is likely to be a mistake, though it means
 // something: users and groups that the user database does not have, words that are
 // nearly others. Each has its place, the line and a caret, as a fault has. What the
-// database does not say is no doubt. It takes as long as ctx allows.
-func (c *Config) Doubts(ctx context.Context, db Directory) []string {
-	d := doubter{ctx: ctx, db: db, c: c, certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
+// database does not say is no doubt. nearestFile finds in a pattern a name that is none
+// of /proc's, and the one that it nearly is. It takes as long as ctx allows.
+func (c *Config) Doubts(ctx context.Context, db Directory, nearestFile func(*procpath.Pattern) (name, near string)) []string {
+	d := doubter{ctx: ctx, db: db, nearestFile: nearestFile, c: c, certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
 	d.nodes = map[string]bool{c.Head: true}
 	for _, n := range c.Nodes {
 		d.nodes[n.Name] = true
@@ -71,6 +75,7 @@ func (c *Config) Doubts(ctx context.Context, db Directory) []string {
 type doubter struct {
 	ctx          context.Context
 	db           Directory
+	nearestFile  func(*procpath.Pattern) (name, near string)
 	c            *Config
 	nodes        map[string]bool
 	certificates []string
@@ -104,6 +109,10 @@ func (d *doubter) look(m Mention) {
 		}
 	case someNodes:
 		d.keyword(m)
+	case aFile:
+		if name, near := d.nearestFile(m.file); near != "" {
+			d.all = append(d.all, m.at.At(max(0, strings.Index(m.name, name)), "no file of /proc is known here as %q, and so nothing is denied by it%s", name, meant(near)).Error())
+		}
 	case theCommand:
 		if os.Geteuid() == 0 {
 			d.add(m, "no user is named for the command, which runs as nobody since aggrfs runs as root: name one of its own with \"user\", since whoever acts as its user can change what it prints")

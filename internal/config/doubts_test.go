@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -43,6 +44,16 @@ func (p people) NearestGroup(ctx context.Context, name string) string {
 func (p people) Subordinate(uid uint32) (string, bool)      { return "ann", uid == 100005 }
 func (p people) SubordinateGroup(gid uint32) (string, bool) { return "ann", gid == 100005 }
 
+// nearestFile knows environ.
+func nearestFile(p *procpath.Pattern) (name, near string) {
+	for _, text := range p.Alternatives() {
+		if name = text[strings.LastIndexByte(text, '/')+1:]; name != "environ" {
+			return name, spelling.Nearest(name, []string{"environ"})
+		}
+	}
+	return "", ""
+}
+
 // What is probably mistyped is a warning, with its place and what was probably meant;
 // the configuration is taken.
 func TestDoubts(t *testing.T) {
@@ -60,6 +71,7 @@ func TestDoubts(t *testing.T) {
 		"views: [{users: ann, nodes: all, processes: [own, an]}]":                 `the user database has no user "an"; did you mean "ann"?`,
 		"views: [{users: \"100005\", nodes: all}]":                                "uid 100005 is a subordinate id of ann (/etc/subuid)",
 		"views: [{groups: \"100005\", nodes: all}]":                               "gid 100005 is a subordinate id of ann (/etc/subgid)",
+		"views: [{users: ann, nodes: all, deny: \"<pid>/enviorn\"}]":              `aggrfs.yaml:2:47: no file of /proc is known here as "enviorn", and so nothing is denied by it; did you mean "environ"?`,
 		"views: [{users: nobody, nodes: all}]":                                    "stands for nobody",
 		"views: [{groups: \"65534\", nodes: all}]":                                "stands for nobody",
 		"views: [{users: ann, nodes: allocated}]":                                 "the key allocations says where from, and is missing",
@@ -72,6 +84,7 @@ func TestDoubts(t *testing.T) {
 		"nodes: [{nodes: al, address: \"unix:/a\"}]\nviews: [{users: \"*\", nodes: [al, n7]}]": "",
 		"head: alll\nviews: [{users: slow, nodes: alll, processes: [own, ann, slow]}]":         "",
 		"allocations: {command: [/b], user: slurm}\nviews: [{users: \"*\", nodes: allocated}]": "",
+		"views: [{users: ann, nodes: all, deny: \"<pid>/environ\"}]":                           "",
 		"allocations: {file: /b, timeout: 3s}":                                                 "",
 		tls + "views: [{certificates: [stranger, c], nodes: all}]":                             "",
 	} {
@@ -80,7 +93,7 @@ func TestDoubts(t *testing.T) {
 			t.Errorf("%s:\n%v", text, err)
 			continue
 		}
-		got := c.Doubts(t.Context(), db)
+		got := c.Doubts(t.Context(), db, nearestFile)
 		if want == "" && len(got) != 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0]+"\n", want)) {
 			t.Errorf("%s:\n%q\nwant %q", text, got, want)
 		}
@@ -89,7 +102,7 @@ func TestDoubts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Doubts(t.Context(), db); os.Geteuid() == 0 && (len(got) != 1 || !strings.Contains(got[0], "runs as nobody")) {
+	if got := c.Doubts(t.Context(), db, nearestFile); os.Geteuid() == 0 && (len(got) != 1 || !strings.Contains(got[0], "runs as nobody")) {
 		t.Errorf("%q", got)
 	}
 	for text, want := range map[string]string{
@@ -112,7 +125,7 @@ func TestDoubtsOfViews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := c.Doubts(t.Context(), people{"ann": 1001})
+	got := c.Doubts(t.Context(), people{"ann": 1001}, nearestFile)
 	if len(got) != 2 || !strings.Contains(got[0], "aggrfs.yaml:2:17: ") || !strings.Contains(got[1], "views.d/a.yaml:3:10: ") {
 		t.Errorf("%q", got)
 	}

@@ -85,6 +85,7 @@ func readView(entry strict.Value, mentions *Mentions) (view access.View, ok bool
 					return
 				}
 				view.Deny = append(view.Deny, p)
+				*mentions = append(*mentions, Mention{kind: aFile, name: text, at: v, file: p})
 			})
 		},
 	}) {
@@ -102,7 +103,7 @@ func readView(entry strict.Value, mentions *Mentions) (view access.View, ok bool
 // readNodes reads which nodes a view grants.
 func readNodes(v strict.Value, mentions *Mentions) (n access.Nodes) {
 	v.Texts(func(v strict.Value, text string) {
-		*mentions = append(*mentions, Mention{someNodes, text, v})
+		*mentions = append(*mentions, Mention{kind: someNodes, name: text, at: v})
 		switch text {
 		case "all":
 			n.All = true
@@ -134,7 +135,7 @@ func readProcesses(v strict.Value, mentions *Mentions) (p access.Processes) {
 			v.Fail("%q is neither all, own nor a user's name", text)
 		default:
 			p.Users = append(p.Users, text)
-			*mentions = append(*mentions, Mention{someUser, text, v})
+			*mentions = append(*mentions, Mention{kind: someUser, name: text, at: v})
 		}
 	})
 	if p.All && count > 1 {

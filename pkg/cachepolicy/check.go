@@ -6,7 +6,6 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
 	"github.com/aggrfs/aggrfs/internal/procpath"
-	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
 // check finds what is wrong with rules by what they say together.
@@ -143,25 +142,10 @@ func (r *reader) prefetch(i, so int) int {
 	return so
 }
 
-// minHint is the shortest name that is compared with others: short ones are alike
-// by chance.
-const minHint = 4
-
-// unknown remarks on a name that is none of /proc's but nearly one.
+// unknown remarks on names that are none of /proc's but nearly one.
 func (r *reader) unknown(e entryOf) {
 	for _, text := range e.rule.Match.Alternatives() {
-		name, inProcess := strings.CutPrefix(text, processDir)
-		name = strings.TrimPrefix(name, taskDir+"<tid>/")
-		name, _, _ = strings.Cut(name, "/")
-		if strings.ContainsAny(name, "*<") || len(name) < minHint {
-			continue
-		}
-		names, is := known(inProcess, name)
-		if is {
-			continue
-		}
-		slices.Sort(names)
-		if word := spelling.Nearest(name, names); word != "" {
+		if name, word := nearestFile(text); word != "" {
 			r.remark(e.at["match"].At(max(0, strings.Index(e.rule.Match.String(), name)), "no file of /proc is known here as %q; did you mean %q?", name, word))
 		}
 	}
