@@ -10,7 +10,6 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/munge"
-	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -92,7 +91,7 @@ func (a *app) serveUntil(ctx context.Context, stop func(), path string, cfg *con
 	// One server for all of them, so that its limits are for all.
 	server := ninep.NewServer(ninep.ServerConfig{
 		Tree: cluster, Identify: trust.Identify, Log: a.log, Auth: cfg.Munge,
-		Trusted: trust.Trusted, Payer: a.users.Payer(userdb.SubuidFile).Of,
+		Trusted: trust.Trusted, Payer: a.users.Payer,
 		Limits: ninep.Limits{Descriptors: needsOf(cfg).forConnections(available(cfg.Proc))},
 		Owners: func(uid, _ uint32) (user, group string) { return a.users.UserName(uid), "" },
 		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},

@@ -59,7 +59,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 	// One server for all of them, so that its limits are for all.
 	server := ninep.NewServer(ninep.ServerConfig{
 		Tree: leaf, Identify: trust.Identify, Log: log,
-		Trusted: trust.Trusted, Payer: userdb.NewPayer(userdb.SubuidFile, localUID, isLocal).Of,
+		Trusted: trust.Trusted, Payer: userdb.New(userdb.Config{}).Payer,
 		Limits: ninep.Limits{Descriptors: forConnections()},
 		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
 	})

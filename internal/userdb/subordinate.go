@@ -93,7 +93,7 @@ func parseGrants(text string) (all []grant) {
 			continue
 		}
 		first, err := strconv.ParseUint(f[1], 10, 32)
-		if err != nil {
+		if err != nil || first == 0 {
 			continue
 		}
 		if count, err := strconv.ParseUint(f[2], 10, 32); err == nil && count > 0 {
