@@ -61,6 +61,7 @@ func actShort() error {
 		if err != nil {
 			return err
 		}
+		all := cap(l.descriptors.tokens) * perOperation // that operations at once can have
 		var taken []int
 		for {
 			fd, err := unix.Dup(null)
@@ -76,12 +77,12 @@ func actShort() error {
 				alone bool // nothing else needs descriptors meanwhile
 			}{{"sweep", countSwept, true}, {"listing", countListed, true}, {"sweeps and listings at once", countAtOnce, false}} {
 				n, err := what.try(l)
-				if n != len(native) && !isShortage(err) || err != nil && free >= enough && (what.alone || limit < keepFrom) {
+				if n != len(native) && !isShortage(err) || err != nil && (what.alone && free >= enough || limit < keepFrom && free >= all) {
 					wrong++
 					fmt.Printf("%s: limit %d, %d descriptors free: %d of %d processes, %v\n", what.name, limit, free, n, len(native), err)
 				}
 			}
-			if free == 2*enough || len(taken) == 0 {
+			if free == 2*enough && limit >= keepFrom || free > all || len(taken) == 0 {
 				break
 			}
 			unix.Close(taken[len(taken)-1])
