@@ -21,7 +21,7 @@ type wideTree struct{ size, entries int }
 type wideNode struct {
 	t    *wideTree
 	path []string
-	pad  [200]byte
+	_    [200]byte
 }
 
 type wideDir struct{ wideNode }

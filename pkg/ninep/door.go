@@ -121,10 +121,3 @@ func (d *door) leave(a *arrival) {
 		d.removeLocked(a)
 	}
 }
-
-// known reports whether the connection has a place on an account.
-func (d *door) known(a *arrival) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return a.placed != nil
-}
