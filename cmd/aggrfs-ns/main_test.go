@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // A user without a name.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // A missingNode is one whose processes are not among the rows.

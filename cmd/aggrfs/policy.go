@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/configs"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 func (a *app) policyCommand() *cobra.Command {

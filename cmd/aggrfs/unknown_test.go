@@ -8,7 +8,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // TestUnknownNodes has views, a policy and allocations that name nodes which the

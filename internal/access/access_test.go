@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
 	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // An Allocation is nodes that a user has been given.

@@ -3,8 +3,8 @@ package access
 import (
 	"strings"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // Rules are who sees what. They are never changed once in force.

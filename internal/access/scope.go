@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 

@@ -51,8 +51,8 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config/strict"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/trusted"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // Version is the version of the file format that this package reads.

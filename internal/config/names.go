@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // failNodeset notes what is wrong with a nodeset, empty what is to be written

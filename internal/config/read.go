@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // A reader fills a Config from a document. What one key means for another (tcp

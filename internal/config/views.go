@@ -10,8 +10,8 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config/strict"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // ViewsDir is the directory beside a configuration whose *.yaml have further

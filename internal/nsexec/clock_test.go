@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // clocks prints what the native procfs says of the machine's boot, and the

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // A user without a name, and a second group, as the machine's other users are.

@@ -13,10 +13,11 @@ import (
 // parent, which they may not import.
 var layers = map[string][]string{
 	"pkg/vfs":         {},
+	"pkg/nodeset":     {},
 	"pkg/snapshot":    {"pkg/vfs"},
-	"pkg/cachepolicy": {"pkg/vfs"},
+	"pkg/cachepolicy": {"pkg/vfs", "pkg/nodeset"},
 	"pkg/procfs9p":    {"pkg/vfs", "pkg/snapshot"},
-	"pkg/aggregate":   {"pkg/vfs", "pkg/snapshot", "pkg/cachepolicy"},
+	"pkg/aggregate":   {"pkg/vfs", "pkg/nodeset", "pkg/snapshot", "pkg/cachepolicy"},
 	"pkg/ninep":       {"pkg/vfs"},
 	"pkg/fusefs":      {"pkg/vfs"},
 }
@@ -60,16 +61,16 @@ func allowed(from, to string) bool {
 		return false
 	case within(to, "test"):
 		return within(from, "test")
-	case within(to, "internal/vfstest"), within(to, "internal/rules"), within(to, "internal/procsim"):
+	case within(to, "pkg/vfs/vfstest"), within(to, "internal/rules"):
 		return within(from, "test") || from == to
-	case from == "internal/procsim" && (to == "pkg/snapshot" || to == "pkg/ninep"):
-		return true // the code of a leaf, without its kernel
+	case from == "pkg/vfs/vfstest":
+		return to == "pkg/vfs"
 	case within(from, "cmd"), within(from, "test"):
 		return true
 	case to == "configs": // files, embedded by whom they are for
 		return from == "pkg/cachepolicy"
 	case within(from, "internal"):
-		return within(to, "internal") || to == "pkg/vfs"
+		return within(to, "internal") || to == "pkg/vfs" || to == "pkg/nodeset"
 	case within(to, "internal"):
 		return within(from, "pkg")
 	}

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/procsim"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/procsim"
 )
 
 // dialSocket opens a 9P connection to a unix socket.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // whoamiTable is cluster/whoami: who the reader is to this front end, what they

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // A field is one key of a struct whose fields are keys of the file: what is read

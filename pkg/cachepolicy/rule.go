@@ -4,8 +4,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // A Rule says how the files that it names may be kept. Its fields are the keys of

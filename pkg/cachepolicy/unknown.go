@@ -3,7 +3,7 @@ package cachepolicy
 import (
 	"fmt"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // UnknownNodes says which rules name nodes that are not among those known: a rule for

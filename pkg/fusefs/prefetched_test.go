@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // kept is a file of such a tree.

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // A file that may not be kept and is read from its start again, without being

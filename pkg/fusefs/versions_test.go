@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // versionOf is the content of one version: its number, its length, and that

@@ -8,8 +8,8 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/munge"
 	"github.com/aggrfs/aggrfs/internal/munge/mungetest"
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // whoTree notes for whom it is attached.

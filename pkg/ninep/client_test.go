@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // idle waits until the client has nothing under way, and holds that many fids.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // sample is a tree with one of everything; its large files have that many bytes.

@@ -4,7 +4,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // TestIdleConnections measures what a connection costs the server. The client's

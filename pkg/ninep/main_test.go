@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"go.uber.org/goleak"
 )
 

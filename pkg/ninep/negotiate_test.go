@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // TestNextDialect: however a server refuses a dialect, the next is tried, on another

@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // attacherVariable makes this test program a client that attaches by hand, as

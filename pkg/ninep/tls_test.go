@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/certs"
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // A pki is a CA and where the files are that it makes.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // TestTranscripts plays the conversations in testdata: what follows "->" is sent,

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // TestConformance runs the suite for trees over a process that does nothing

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"github.com/aggrfs/aggrfs/test/cluster"
 )
 

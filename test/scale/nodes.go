@@ -11,8 +11,8 @@ import (
 	"os/exec"
 	"strings"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
-	"github.com/aggrfs/aggrfs/internal/procsim"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
+	"github.com/aggrfs/aggrfs/test/procsim"
 )
 
 // serveNodes is the second process: it serves simulated nodes until its standard input

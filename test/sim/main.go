@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
-	"github.com/aggrfs/aggrfs/internal/procsim"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
+	"github.com/aggrfs/aggrfs/test/procsim"
 )
 
 func main() {

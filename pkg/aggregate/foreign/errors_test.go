@@ -6,8 +6,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 // sickTree is a tree in which what is at these paths gives these errors: a directory

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 func FuzzParse(f *testing.F) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 func parse(t *testing.T, text string) nodeset.Set {

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // script says for each nodeset, given and answered in JSON, one a line, what

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // TestLists puts random names behind each other with whatever may stand between

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // TestFolded folds random nodesets beside nodeset(1).
