@@ -1,4 +1,5 @@
 # make test     install what is missing, build, check, run all tests
+# make quick    unit tests that need neither root nor other programs, under a minute
 # make test-vm  the part of make test that takes a VM: Linux's own 9P client on the tree
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
@@ -43,7 +44,7 @@ PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-run prepare-bench prepare-vm check
+.PHONY: test quick test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-run prepare-bench prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -54,6 +55,15 @@ test: prepare build check
 	$(call phase,fuzzing for $(BRIEFLY) each)
 	@.ci/fuzz $(BRIEFLY)
 	$(call phase,all is well)
+
+# Packages whose tests make no namespaces, mounts or processes of other users.
+QUICK := ./internal/cgroup ./internal/config/... ./internal/plaintext ./internal/procpath ./internal/rules \
+	./internal/spelling ./internal/userdb ./pkg/aggregate/paged ./pkg/aggregate/rewrite ./pkg/aggregate/sums \
+	./pkg/cachepolicy ./pkg/nodeset ./pkg/snapshot ./pkg/vfs
+
+quick:
+	$(call phase,unit tests)
+	@go test $(QUICK)
 
 test-vm: prepare-vm
 	$(call phase,tests in a VM with the 9P client of Linux)
