@@ -58,10 +58,9 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	case src.strict && !g.none():
 		return notWhole()
+	case len(rows) == 0 && o.mayBeMissing(g):
+		return errNothingKnown("whether there is such a process", g)
 	case len(rows) == 0 && len(o.users)+len(o.pids) > 0: // ps fails, too
-		if o.mayBeMissing(g) {
-			return errNothingKnown("whether there is such a process", g)
-		}
 		return absent("no such process")
 	}
 	return nil

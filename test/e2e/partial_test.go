@@ -73,6 +73,7 @@ func TestPartialAnswers(t *testing.T) {
 		{3, missing, []string{"ps", "--strict", "-u", "1002"}},
 		{3, "not known whether there is such a process: no answer from n2", []string{"ps", "-u", "4242"}},
 		{3, "not known", []string{"ps", "-p", "n2:1"}},
+		{3, "not known", []string{"ps", "--nodes", "n2"}},
 		{1, "no such process", []string{"ps", "-p", "n1:999999"}},
 		{3, "not known where n2:1 is", []string{"where", "n2:1"}},
 		{3, "not known where 20000001 is", []string{"where", "20000001"}},
