@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -69,6 +70,12 @@ func (o order) run() error {
 // process was started with, and no signal that is ignored.
 func inheritNothing() error {
 	signal.Notify(make(chan os.Signal, 1)) // execve(2) makes the default of what is caught
+	for _, s := range internalSignals {
+		var byDefault [8]uint64 // a struct sigaction that is zero, and longer than any
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, s, uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0); errno != 0 {
+			return fmt.Errorf("rt_sigaction %d: %w", s, errno)
+		}
+	}
 	open, err := os.ReadDir("/proc/self/fd")
 	for _, e := range open {
 		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
@@ -77,6 +84,9 @@ func inheritNothing() error {
 	}
 	return err
 }
+
+// internalSignals are those that os/signal leaves to the C library.
+var internalSignals = [...]uintptr{32, 33, 34}
 
 // isNow makes sure that this thread has become who.
 func isNow(who User) error {
