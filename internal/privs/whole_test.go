@@ -56,7 +56,7 @@ func (c *comparison) compareBelow(rel string) {
 	err := filepath.WalkDir(filepath.Join("/proc", rel), func(p string, e fs.DirEntry, err error) error {
 		at := strings.TrimPrefix(strings.TrimPrefix(p, "/proc"), "/")
 		switch {
-		case at == "":
+		case at == "", e == nil: // in a pid namespace there is no process of the kernel's
 			return nil
 		case slices.ContainsFunc(withheld, func(pattern string) bool { ok, _ := path.Match(pattern, at); return ok }),
 			rel == "" && isPID(at), isMount(p),

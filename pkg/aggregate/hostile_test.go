@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -134,7 +135,9 @@ func count(all []string, what string) (n int) {
 // A node may have as many processes as is configured, and lists no more.
 func TestMaxProcs(t *testing.T) {
 	head, n1, n2 := goodLeaf("head", 1), goodLeaf("n1", 20), goodLeaf("n2", 21)
-	c := fakeCluster(t, Config{MaxProcs: 20}, head, n1, n2)
+	c := fakeCluster(t, Config{
+		MaxProcs: 20, Policy: cachepolicy.Sweep(time.Hour), Timeouts: Timeouts{Read: time.Minute, Sweep: time.Minute},
+	}, head, n1, n2)
 	root := rootOf(t, c, vfs.Root, "")
 	if rows, _, _ := rowsOf(t, root, 3); !slices.Equal(rows, []int{1, 20, 0}) {
 		t.Errorf("rows of the nodes: %v", rows)

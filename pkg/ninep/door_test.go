@@ -130,9 +130,7 @@ func TestHalfHandshakes(t *testing.T) {
 	for range 5 {
 		rootOf(t, r.client(front.dial(r, addr, "n1"), ClientConfig{}))
 	}
-	if n := r.conns.Load(); n > 2*60 {
-		t.Errorf("%d connections are there", n)
-	}
+	eventually(t, "those that were put out are gone", func() bool { return r.conns.Load() <= 2*60 })
 	cancel()
 	for range nets {
 		<-ended
@@ -221,9 +219,7 @@ func TestStrangersOverTCP(t *testing.T) {
 	k.read()
 	k.write(appendCall(nil, &call{typ: tAttach, tag: 1, fid: 0}))
 	k.ended()
-	if log := strings.Join(r.lines(), "\n"); !strings.Contains(log, "127.0.0.0/24") {
-		t.Errorf("logged: %s", log)
-	}
+	eventually(t, "the network is named in the log", func() bool { return strings.Contains(strings.Join(r.lines(), "\n"), "127.0.0.0/24") })
 }
 
 // TestLimitsOfDescriptors: all connections fit the descriptors that there are.
