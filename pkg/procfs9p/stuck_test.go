@@ -133,6 +133,7 @@ func TestSweepOverStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin(t, cmd)
+	t.Cleanup(s.drain) // before its end is waited for, which does not come otherwise
 	if n, _ := out.Read(make([]byte, 1)); n > 0 || strings.ContainsAny(threadState(cmd.Process.Pid), "ZX") {
 		t.Fatal("it does not lie in the swamp")
 	}
@@ -149,7 +150,7 @@ func TestSweepOverStuck(t *testing.T) {
 			t.Fatal(err)
 		}
 		i, ok := table.Find(int32(sick))
-		if !ok || table.Skipped() != 0 || table.Len() < 10 {
+		if !ok || table.Skipped() != 0 || table.Len() < 3 {
 			t.Fatalf("%d processes, %d skipped, the stuck one is there: %v", table.Len(), table.Skipped(), ok)
 		}
 		for k, name := range files[:3] {
