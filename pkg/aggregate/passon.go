@@ -27,7 +27,7 @@ func (v *view) attachNode(name NodeName, snapshots bool) (vfs.Node, error) {
 	case n == nil || n.cluster:
 		return nil, syscall.ENOENT
 	case !snapshots:
-		return &passedRoot{newNodeRoot(n, v, bareRoot)}, nil
+		return &passedRoot{newNodeRoot(n, v, bareRoot), v.weight()}, nil
 	case !n.reads(v.who):
 		return nil, syscall.EACCES
 	}
@@ -36,7 +36,13 @@ func (v *view) attachNode(name NodeName, snapshots bool) (vfs.Node, error) {
 
 // passedRoot is the root of a node's tree, for a front end that takes its attributes
 // for a sign of life.
-type passedRoot struct{ *nodeRoot }
+type passedRoot struct {
+	*nodeRoot
+	weight int64 // of the view, which is its own
+}
+
+// Weight implements vfs.Weighty.
+func (r *passedRoot) Weight() int64 { return r.weight }
 
 // Attr implements vfs.Node: EHOSTDOWN where the node does not answer.
 func (r *passedRoot) Attr(ctx context.Context) (vfs.Attr, error) {

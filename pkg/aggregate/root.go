@@ -27,13 +27,11 @@ func (r *root) Vacant() bool { return len(r.v.nodes()) == 0 }
 // perNode is about what a node takes in a set of nodes, in bytes.
 const perNode = 64
 
-// Weight implements vfs.Weighty: a part of a view has sets of its nodes of its own.
-func (r *root) Weight() int64 {
-	if r.v.deep == 0 {
-		return 0
-	}
-	return perNode * int64(len(r.v.part)+len(r.v.reach().in))
-}
+// Weight implements vfs.Weighty.
+func (r *root) Weight() int64 { return r.v.weight() }
+
+// weight is what the sets of nodes take that a view has, where it has not all.
+func (v *view) weight() int64 { return perNode * int64(len(v.part)+len(v.reach().in)) }
 
 // Attr implements vfs.Node.
 func (r *root) Attr(context.Context) (vfs.Attr, error) {

@@ -25,6 +25,9 @@ type snapshotRoot struct {
 	v *view
 }
 
+// Weight implements vfs.Weighty, as root does.
+func (r *snapshotRoot) Weight() int64 { return r.v.weight() }
+
 // Vacant implements vfs.Vacant, as root does.
 func (r *snapshotRoot) Vacant() bool { return len(r.v.nodes()) == 0 }
 

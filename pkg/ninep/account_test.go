@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/vfstest"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -289,6 +290,56 @@ func TestUnreadAnswersOfAnIdentity(t *testing.T) {
 			r.atRest(0)
 		})
 	}
+}
+
+// TestHalfFrames: who sends long frames and does not end them holds no more than may
+// pass either.
+func TestHalfFrames(t *testing.T) {
+	const limit, conns = 8 << 20, 40
+	r := newRig(t, &wideTree{}, func(cfg *ServerConfig) {
+		cfg.Identify, cfg.Limits.IdentityPassing = ByCredentials, limit
+	})
+	half := binary.LittleEndian.AppendUint32(nil, MaxMsize)
+	half = append(half, tWrite, 5, 0)
+	half = append(half, make([]byte, MaxMsize-100)...)
+	before := heap()
+	var all []*talk
+	for range conns {
+		k := r.talk(r.dial()).attachAs(0, MaxMsize)
+		k.conn.Write(half) // an error is that it has been closed
+		all = append(all, k)
+	}
+	eventually(t, "some are closed", func() bool { return r.conns.Load() < conns/2 })
+	grown := heap() - before
+	t.Logf("%d connections, %d bytes in the heap", r.conns.Load(), grown)
+	if grown > limit+4<<20 {
+		t.Errorf("%d bytes are held, and %d may be", grown, limit)
+	}
+	for _, k := range all {
+		k.conn.Close()
+	}
+	r.atRest(0)
+}
+
+// TestManyFlushes: no more Tflush wait than there are tags.
+func TestManyFlushes(t *testing.T) {
+	tree, free := vfstest.NewTree(), make(chan struct{})
+	tree.Put("deaf", vfstest.File{Read: func(context.Context, vfs.Identity) ([]byte, error) {
+		<-free
+		return nil, nil
+	}})
+	r := newRig(t, tree, nil)
+	defer close(free)
+	k := r.talk(r.dial()).hello(8192)
+	k.send(walk(1, 0, 1, "deaf"), on(tLopen, 2, 1))
+	k.expect(tWalk+1, 1)
+	var b []byte
+	for i := range maxTags + 10 {
+		f := flush(uint16(10+i%1000), 2)
+		b = appendCall(b, &f)
+	}
+	k.conn.Write(b) // an error is that it has been closed
+	k.ended()
 }
 
 // TestPayers: whose account it is.

@@ -25,14 +25,20 @@ var spare buffers
 
 // get lends a buffer of at least n bytes, which is at most maxBuffer.
 func (p *buffers) get(n int) *buffer {
-	size := 0
-	for bufferSizes[size] < n {
-		size++
-	}
+	size := sizeFor(n)
 	if b, ok := p.free[size].Get().(*buffer); ok {
 		return b
 	}
 	return &buffer{b: make([]byte, bufferSizes[size]), size: size}
+}
+
+// sizeFor is the index of the smallest size for n bytes.
+func sizeFor(n int) int {
+	size := 0
+	for bufferSizes[size] < n {
+		size++
+	}
+	return size
 }
 
 // put takes a buffer back; nil is nothing.

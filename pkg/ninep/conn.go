@@ -60,6 +60,7 @@ type conn struct {
 	fids     map[uint32]*fid
 	inflight int   // jobs that have not ended
 	queued   int   // bytes that they have to write
+	flushes  int   // Tflush that wait for them
 	cause    error // the first reason to end
 }
 
@@ -83,7 +84,7 @@ func (s *Server) newConn(nc net.Conn, peer Peer, place *arrival, payer *account)
 	c.sweeper.ring = c.sweep
 	c.lingerer.ring = c.lookAround
 	c.idler.ring = c.endIdle
-	c.in.pollers = &s.pollers
+	c.in.pollers, c.in.payer = &s.pollers, payer
 	return c
 }
 

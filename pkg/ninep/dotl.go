@@ -42,7 +42,9 @@ const (
 
 const (
 	noTag = 1<<16 - 1 // the tag of Tversion
-	noFID = 1<<32 - 1 // "no fid", for afid
+	// maxTags is how many tags there are.
+	maxTags = 1 << 16
+	noFID   = 1<<32 - 1 // "no fid", for afid
 )
 
 // dotL is 9P2000.L.

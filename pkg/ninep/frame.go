@@ -35,6 +35,8 @@ type frameReader struct {
 	// means no buffer.
 	buf        *buffer
 	start, end int
+	payer      *account // counts a buffer that is larger than the smallest; nil is nobody
+	owed       int64    // bytes that it has counted
 	first      [headerSize]byte
 
 	// A socket is read by raw, which waits until it is readable before a buffer
@@ -105,8 +107,8 @@ func (f *frameReader) next() ([]byte, error) {
 func (f *frameReader) fill(want int) error {
 	if f.start == f.end {
 		f.release()
-	} else {
-		f.makeRoom(want)
+	} else if err := f.makeRoom(want); err != nil {
+		return err
 	}
 	if f.raw == nil {
 		if f.buf == nil {
@@ -166,13 +168,17 @@ func (f *frameReader) readNow(fd uintptr) bool {
 }
 
 // makeRoom makes sure that there is room behind end: the begun frame moves to
-// the front, and to a larger buffer once it fills this one.
-func (f *frameReader) makeRoom(want int) {
+// the front, and to a larger buffer once it fills this one. ENFILE: there is no room on
+// the account for that.
+func (f *frameReader) makeRoom(want int) error {
 	if f.end < len(f.buf.b) && f.start+want <= len(f.buf.b) {
-		return
+		return nil
 	}
 	b := f.buf
 	if f.start == 0 && f.end == len(b.b) {
+		if err := f.owe(int64(bufferSizes[sizeFor(want)])); err != nil {
+			return fmt.Errorf("a long frame has not come to its end, and there is no room for more of it: %w", err)
+		}
 		b = f.pool.get(want)
 	}
 	n := copy(b.b, f.buf.b[f.start:f.end])
@@ -184,6 +190,19 @@ func (f *frameReader) makeRoom(want int) {
 		clear(b.b[n:max(n, f.end)])
 	}
 	f.start, f.end = 0, n
+	return nil
+}
+
+// owe has n bytes counted for the buffer.
+func (f *frameReader) owe(n int64) error {
+	if f.payer == nil || n == f.owed {
+		return nil
+	}
+	if err := f.payer.pass(n - f.owed); err != nil {
+		return err
+	}
+	f.owed = n
+	return nil
 }
 
 // release gives the buffer back. What next returned is no longer good.
@@ -193,4 +212,5 @@ func (f *frameReader) release() {
 	}
 	f.pool.put(f.buf)
 	f.buf, f.start, f.end = nil, 0, 0
+	_ = f.owe(0) // which is less
 }

@@ -141,9 +141,9 @@ func (c *conn) finish(j *job, err error) (next *job) {
 	if full {
 		c.out.flush()
 	}
-	queued := len(j.req.data)
+	queued, flushes := len(j.req.data), len(j.flushes)
 	c.recycle(j)
-	c.ended(queued)
+	c.ended(queued, flushes)
 	return next
 }
 
@@ -212,12 +212,13 @@ func (c *conn) undoLocked(j *job) (undo closer) {
 	return undo
 }
 
-// ended counts a job out, with the bytes it had to write, and wakes the reader
-// if it waits for that.
-func (c *conn) ended(queued int) {
+// ended counts a job out, with the bytes it had to write and the Tflush that have
+// waited for it, and wakes the reader if it waits for that.
+func (c *conn) ended(queued, flushes int) {
 	c.mu.Lock()
 	c.inflight--
 	c.queued -= queued
+	c.flushes -= flushes
 	c.room.Broadcast()
 	c.mu.Unlock()
 }

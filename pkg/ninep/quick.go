@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 )
 
@@ -36,6 +37,10 @@ func (c *conn) atOnceLocked(j *job) (done bool, err error) {
 		}
 		c.release(f.hold)
 	case opFlush:
+		if c.flushes >= maxTags { // each with a tag that waits for its answer
+			c.mu.Unlock()
+			return true, fmt.Errorf("more than %d Tflush wait, so that their tags are used twice", maxTags)
+		}
 		if c.flushLocked(r) {
 			return true, nil
 		}
@@ -141,6 +146,7 @@ func (c *conn) flushLocked(r *request) (waits bool) {
 		return false
 	}
 	j.flushes = append(j.flushes, r.tag)
+	c.flushes++
 	cancel := c.cancelLocked(j, context.Canceled)
 	c.mu.Unlock()
 	if cancel != nil {
