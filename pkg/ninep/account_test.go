@@ -22,7 +22,7 @@ type wideTree struct{ size, entries int }
 type wideNode struct {
 	t    *wideTree
 	path []string
-	_    [200]byte
+	_    [200]byte // what those of the aggregate have beside
 }
 
 type wideDir struct{ wideNode }
