@@ -17,6 +17,7 @@ import (
 //
 //	nodes     a row a node
 //	ps        a row a process, see psFile
+//	ps-of/USER  the same of one user's processes alone; can be walked, is not listed
 //	jobs      which process is part of which job, see jobsTable
 //	whoami    who the reader is, and what they may see
 //	policy    what is held by which rule of the cache policy, for who sees everything
@@ -43,6 +44,8 @@ func newClusterDir(v *view, id uint64) vfs.Node {
 			return nodes(), nil
 		case "where":
 			return where(), nil
+		case "ps-of":
+			return v.psOfDir(childID(id, name)), nil
 		case "ps":
 			return &psFile{made: v.c.made, v: v, id: childID(id, name)}, nil
 		case "jobs":
@@ -92,7 +95,7 @@ func (v *view) forAdmins(id uint64, name string) vfs.Node {
 
 // nodesTable is cluster/nodes: name, index, state, seconds since the last answer,
 // latency of it in milliseconds, processes of the view as a listing would find them now,
-// how many answers had to do without the node (see Cluster.Missed), when it was booted,
+// how many answers had to do without the node or with old values (see Cluster.Missed), when it was booted,
 // version of the leaf, how old the rows are that are shown, or how long ago another old
 // value was, since the node did not answer, its address, and what is wrong. "-" is not
 // known, or never.
@@ -172,7 +175,7 @@ func (v *view) whereFile(ctx context.Context, id uint64, name string) (vfs.Node,
 	}
 	p, a, err := v.process(ctx, n, pid)
 	if err != nil {
-		return nil, err
+		return nil, n.shortage(err)
 	}
 	return &madeFile{made: v.c.made, id: id, content: func(ctx context.Context) ([]byte, error) {
 		return plaintext.Table([][]string{

@@ -72,6 +72,7 @@ func (n *node) enterLocked(s state, err error) {
 	n.health.state, n.health.since = s, n.now()
 	if s == stateUp && cachepolicy.Unanswered(n.health.sweep) {
 		n.health.sweep = nil // it answers again
+		n.lagging.Store(false)
 	}
 	n.failed = time.Time{} // it may have been silent, and not giant
 	if old == stateConnecting {
@@ -95,6 +96,7 @@ func (n *node) swept(t *table, err error) {
 		n.log.Warn("no snapshot", "err", err)
 	}
 	n.health.sweep = err
+	n.lagging.Store(cachepolicy.Unanswered(err))
 	if t == nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -26,10 +27,7 @@ func (v *view) jobsTable(ctx context.Context) []byte {
 	parts := eachNode(ctx, nodes, func(ctx context.Context, n *node) (p part) {
 		p.r = n.roster(ctx, v.who)
 		n.listed(p.r)
-		p.lines, p.lack, p.r.err = v.jobsOf(ctx, n, p.r)
-		if p.r.err != nil {
-			p.r.t = nil
-		}
+		p.lines, p.lack = v.jobsOf(ctx, n, p.r)
 		return p
 	})
 	for _, p := range parts {
@@ -42,13 +40,13 @@ func (v *view) jobsTable(ctx context.Context) []byte {
 }
 
 // jobsOf are the lines of one node's processes.
-func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l lack, err error) {
+func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l lack) {
 	if r.t == nil {
-		return nil, l, r.err
+		return nil, l
 	}
 	got, err := n.cgroups.get(ctx, n)
 	if err != nil {
-		return nil, l, err
+		return nil, lack{unread: v.count(r), why: err}
 	}
 	m := *v.c.mapping(n, r.t.Facts(), v.host)
 	m.CgroupSlice = "" // a job counts from the root of its node only
@@ -56,29 +54,38 @@ func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l l
 		if !r.has(i) || !v.sees(r.t.UID(i)) || v.denies(strconv.Itoa(int(r.t.PID(i))), "cgroup") {
 			continue
 		}
-		k, ok := got.Find(r.t.PID(i))
 		g := n.gpid(PID(r.t.PID(i)))
-		if !ok || g == 0 || got.ID(k) != r.t.ID(i) {
+		if g == 0 {
+			l.unnum++
 			continue
 		}
-		var text []byte
-		if n.reads(v.who) || n.form(r.t, i, v.who) != unknown { // it is the same for all
-			text, _ = got.File(k, 0)
-		} else {
-			p := r.t.Proc(i)
-			proc := newProcess(n, PID(p.PID), p.ID, p.UID)
-			proc.m = &m
-			text, err = vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
-			if notGone(err) != nil {
-				l.unread++
-				l.why = cmp.Or(l.why, err)
-			}
+		text, err := v.cgroupOf(ctx, n, r, i, got, &m)
+		if notGone(err) != nil {
+			l.unread++
+			l.why = cmp.Or(l.why, err)
 		}
 		if p := cgroup.Parse(text); p.Job != "" {
 			lines = fmt.Appendf(lines, "%d %s\n", g, p.Job)
 		}
 	}
-	return lines, l, nil
+	return lines, l
+}
+
+// cgroupOf is the cgroup file of row i: as it came with those of all, if the process was
+// there then and the viewer may have it, and else as the node gives it to them.
+func (v *view) cgroupOf(ctx context.Context, n *node, r roster, i int, got *snapshot.Table, m *rewrite.Map) ([]byte, error) {
+	k, ok := got.Find(r.t.PID(i))
+	if ok && got.ID(k) == r.t.ID(i) && (n.reads(v.who) || n.form(r.t, i, v.who) != unknown) { // it is the same for all
+		text, errno := got.File(k, 0)
+		if errno != 0 {
+			return nil, errno
+		}
+		return text, nil
+	}
+	p := r.t.Proc(i)
+	proc := newProcess(n, PID(p.PID), p.ID, p.UID)
+	proc.m = m
+	return vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
 }
 
 // cgroups are those of all processes of a node, as one exchange brought them. They are

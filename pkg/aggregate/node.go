@@ -57,6 +57,7 @@ type node struct {
 	stale     atomic.Int64  // when an old value was shown last, since the node did not answer, ns since 1970
 	missed    atomic.Uint64 // how many answers had to do without it, see Cluster.Missed
 	withdrawn atomic.Bool   // the last listing lacked its rows
+	lagging   atomic.Bool   // its last snapshot did not come in time, see listWait
 	late      atomic.Int32  // processes read one by one since the table expired, see renew
 	latePID   atomic.Int32  // the last of them
 

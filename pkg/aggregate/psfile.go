@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"strconv"
 	"sync"
+	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -28,10 +30,14 @@ import (
 // To open it starts a sweep, and it is made while it is read, each node's part when its
 // table has come, or its time is over (see listWait). So no more is in memory at once than the
 // part of a node for each CPU; columns are as wide as most need.
+//
+// cluster/ps-of/USER is the same table of one user's processes alone, whose USER is what the
+// server's user database calls them: who wants a user's rows needs no name to compare.
 type psFile struct {
 	made
-	v  *view
-	id uint64
+	v    *view
+	id   uint64
+	only *uint32 // only this user's processes; nil is all of the view's
 }
 
 // ID implements vfs.Node.
@@ -50,7 +56,7 @@ func (f *psFile) Attr(context.Context) (vfs.Attr, error) {
 // Open implements vfs.File.
 func (f *psFile) Open(ctx context.Context) (vfs.Handle, error) {
 	v := f.v
-	h := &psHandle{v: v, turn: make(chan struct{}, 1)}
+	h := &psHandle{v: v, only: f.only, turn: make(chan struct{}, 1)}
 	sweep := newWaits(context.WithoutCancel(ctx))
 	h.stop = sweep.end
 	for _, n := range v.nodes() {
@@ -85,6 +91,7 @@ type psPart struct {
 // psHandle is an open cluster/ps. It reads on quickly and goes back by beginning anew.
 type psHandle struct {
 	v         *view
+	only      *uint32 // only this user's processes; nil is all of the view's
 	all       []*psPart
 	stop      func() // ends the sweep
 	nameWidth int
@@ -139,7 +146,7 @@ func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (n int, err 
 func (h *psHandle) addNodes(ctx context.Context) error {
 	if h.pens == nil {
 		for range runtime.GOMAXPROCS(0) {
-			h.pens = append(h.pens, &psPen{v: h.v, nameWidth: h.nameWidth, users: make(map[uint32]string)})
+			h.pens = append(h.pens, &psPen{v: h.v, only: h.only, nameWidth: h.nameWidth, users: make(map[uint32]string)})
 		}
 	}
 	batch := h.all[h.next:min(len(h.all), h.next+len(h.pens))]
@@ -172,4 +179,16 @@ func (h *psHandle) remarks() (b []byte) {
 func (h *psHandle) Close() error {
 	h.stop()
 	return nil
+}
+
+// psOfDir is cluster/ps-of. A user who is not in the view has no table, and neither has a
+// name that the user database has not.
+func (v *view) psOfDir(id uint64) vfs.Node {
+	return &madeDir{made: v.c.made, id: id, walk: func(_ context.Context, name string) (vfs.Node, error) {
+		uid, ok := v.c.users.UID(name)
+		if !ok || !v.sees(uid) {
+			return nil, syscall.ENOENT
+		}
+		return &psFile{made: v.c.made, v: v, id: childID(id, strconv.FormatUint(uint64(uid), 10)), only: &uid}, nil
+	}, list: func(context.Context) ([]vfs.DirEntry, error) { return nil, nil }}
 }

@@ -34,7 +34,7 @@ func TestPS(t *testing.T) {
 		return nil
 	}
 	text := read(t, root, "cluster", "ps")
-	if lines := strings.Split(text, "\n"); strings.Fields(lines[0])[0] != "NODE" || len(lines) < 2*10 {
+	if lines := strings.Split(text, "\n"); strings.Fields(lines[0])[0] != "NODE" || len(lines) < 2*3 {
 		t.Errorf("%d lines, the first is %q", len(lines), lines[0])
 	}
 	for node, base := range map[string]int{"head": 0, "n1": gpidStride} {
@@ -62,6 +62,22 @@ func TestPS(t *testing.T) {
 	part := rootOf(t, c, vfs.Root, "/sets/n1")
 	if text := read(t, part, "cluster", "ps"); find(text, "head", mine) != nil || find(text, "n1", mine) == nil {
 		t.Error("a set has other nodes, or not its own")
+	}
+	// One user's alone, by number or name, for who may see them.
+	of := read(t, root, "cluster", "ps-of", "1")
+	if again := read(t, root, "cluster", "ps-of", "daemon"); find(of, "n1", mine) == nil || find(of, "n1", theirs) != nil || find(of, "head", 1) != nil || find(again, "n1", mine) == nil {
+		t.Errorf("of one user there are\n%s", of)
+	}
+	if find(of, "n1", mine)[3] == "0" {
+		t.Error("their parent is hidden from root")
+	}
+	if text := read(t, user, "cluster", "ps-of", "1"); find(text, "n1", mine) == nil {
+		t.Errorf("a user sees of their own\n%s", text)
+	}
+	for who, name := range map[vfs.Dir]string{user: "2", root: "nosuch"} {
+		if _, err := vfs.ReadFile(t.Context(), who, 1<<20, "cluster", "ps-of", name); vfs.Errno(err) != syscall.ENOENT {
+			t.Errorf("of %s: %v", name, err)
+		}
 	}
 	// In pieces, ahead, and back.
 	h, _, err := vfs.OpenPath(t.Context(), root, "cluster", "ps")

@@ -19,6 +19,7 @@ import (
 // A psPen writes lines of cluster/ps.
 type psPen struct {
 	v         *view
+	only      *uint32 // only this user's processes; nil is all of the view's
 	nameWidth int
 	text      []byte            // what was written of the last node
 	lines     []byte            // where linesOf makes them
@@ -34,14 +35,14 @@ func (w *psPen) nodeText(ctx context.Context, n *node, r roster) (text []byte, l
 	}
 	m := v.c.mapping(n, t.Facts(), v.host)
 	lines := w.linesOf(n, t, m)
-	mine, all, denies := n.reads(v.who), !v.limited(), v.reach().scope.DeniesSome()
+	mine, all, denies := n.reads(v.who), !v.limited() && w.only == nil, v.reach().scope.DeniesSome()
 	if lines != nil && mine && all && !denies && r.live == nil {
 		return lines.text, lack{unnum: lines.unnum}
 	}
 	w.text = w.text[:0]
 	for i := range t.Len() {
 		switch {
-		case !r.has(i) || !all && !v.sees(t.UID(i)):
+		case !r.has(i) || !all && !v.sees(t.UID(i)) || w.only != nil && *w.only != t.UID(i):
 		case n.gpid(PID(t.PID(i))) == 0:
 			l.unnum++
 		case lines != nil && (mine || n.form(t, i, v.who) != unknown) && !(denies && v.deniesLine(t.PID(i))):

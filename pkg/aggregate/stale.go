@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // What is shown of a node that does not answer.
@@ -73,15 +74,16 @@ func (n *node) stalled(why error) roster {
 
 // listed notes that a listing has shown those rows of the node, or has left them out.
 func (n *node) listed(r roster) {
-	if r.t == nil {
+	if r.t == nil || r.age > 0 {
 		n.missed.Add(1)
 	}
 	n.withdrawn.Store(r.t == nil)
 }
 
-// Missed is how many answers had to do without a node since the cluster began: listings
-// without its rows, and files of its processes that could not be had. Nodes that no answer
-// lacked are left out.
+// Missed is how many answers had to do without a node, or with old values of it, since the
+// cluster began: listings without its rows or with old ones, sums without it or with old
+// values, and files of its processes that could not be had. Nodes that no answer lacked are
+// left out.
 func (c *Cluster) Missed() map[NodeName]uint64 { return missed(c.nodes...) }
 
 // Missed is as that of a cluster; the only node is the daemon.
@@ -126,14 +128,25 @@ func (n *node) unanswered(ctx context.Context, up Upstream, err error) error {
 // told is the error of a request on r as its requester gets it.
 func (r *remote) told(err error) error {
 	if r.proc == nil || r.proc.m == nil { // of the node as it is, not of the merged tree
-		return err
+		return r.n.shortage(err)
 	}
 	return r.n.told(err)
+}
+
+// shortage makes an error that the node is short of something (files, memory) one that the
+// node does not answer: to a reader it would be their own shortage.
+func (n *node) shortage(err error) error {
+	switch vfs.Errno(err) {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM:
+		return fmt.Errorf("node %s: %w (%w)", n.name, syscall.EHOSTDOWN, err)
+	}
+	return err
 }
 
 // told is the error of a request for a process of the merged tree as its requester gets it:
 // of one whose rows have been withdrawn there is nothing any more.
 func (n *node) told(err error) error {
+	err = n.shortage(err)
 	if !cachepolicy.Unanswered(err) {
 		return err
 	}

@@ -147,6 +147,9 @@ func TestUnansweringNode(t *testing.T) {
 			if text := read(t, root, "cluster", "ps"); !strings.Contains(text, " "+gpid+" ") {
 				t.Error("cluster/ps lacks its row")
 			}
+			if names(t, root); c.Missed()["n1"] == 0 {
+				t.Error("answers with old rows are not counted")
+			}
 			check("while its rows are listed", func(i int) syscall.Errno { return errorsByKind[i].listed })
 
 			skew.Add(int64(2 * time.Hour))
@@ -301,6 +304,53 @@ func TestErrorsOfConnections(t *testing.T) {
 	} {
 		if err := n.unanswered(k.ctx, k.up, k.err); vfs.Errno(err) != k.want {
 			t.Errorf("%s: %v", k.name, err)
+		}
+	}
+}
+
+// A sum of no node is an error, and not that there is nothing; a node that a sum lacks is
+// counted.
+func TestSumOfNobody(t *testing.T) {
+	p := &patient{}
+	c := startCluster(t, Config{
+		Head:     NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes:    []NodeConfig{{Name: "n1", Dial: p.dial}},
+		Timeouts: Timeouts{Read: 10 * time.Second, Sweep: 5 * time.Second},
+	})
+	root, part := rootOf(t, c, vfs.Root, ""), rootOf(t, c, vfs.Root, "/sets/n1")
+	p.kill()
+	eventually(t, "n1 is down", func() bool { return stateOf(t, root, "n1") == "down" })
+	for _, name := range []string{"stat", "loadavg", "meminfo", "vmstat", "cpuinfo"} {
+		if _, err := vfs.ReadFile(t.Context(), part, 1<<20, name); vfs.Errno(err) != syscall.EHOSTDOWN {
+			t.Errorf("%s of a node that is down: %v", name, err)
+		}
+	}
+	before := c.Missed()["n1"]
+	read(t, root, "loadavg")
+	if after := c.Missed()["n1"]; after != before+1 {
+		t.Errorf("a sum without it, and %d answers missed became %d", before, after)
+	}
+}
+
+// A shortage of the node is not one of the reader.
+func TestShortageIsTheNodes(t *testing.T) {
+	p := &patient{}
+	c := startCluster(t, Config{
+		Head:     NodeConfig{Name: "head", Dial: dialLeaf},
+		Nodes:    []NodeConfig{{Name: "n1", Dial: p.dial}},
+		Policy:   shownStale(t),
+		Timeouts: Timeouts{Read: 10 * time.Second, Sweep: 5 * time.Second},
+	})
+	root := rootOf(t, c, vfs.Root, "")
+	pid := sleeper(t, 0)
+	gpid := strconv.Itoa(gpidStride + pid)
+	names(t, root)
+	p.mu.Lock()
+	p.sick = syscall.EMFILE
+	p.mu.Unlock()
+	for _, path := range [][]string{{gpid, "environ"}, {"nodes", "n1", "meminfo"}, {"cluster", "where", "n1:4194303"}} {
+		if err := openKind(t.Context(), root, path); vfs.Errno(err) != syscall.EHOSTDOWN {
+			t.Errorf("%v of a node without descriptors: %v", path, err)
 		}
 	}
 }

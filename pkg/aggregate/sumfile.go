@@ -21,7 +21,11 @@ const maxSumPart = 16 << 20
 // newSumFile makes the root file of that name out of those of the view's nodes.
 func newSumFile(v *view, name string, id uint64) vfs.Node {
 	return &madeFile{made: v.c.made, id: id, content: func(ctx context.Context) ([]byte, error) {
-		return sums.For(name)(v.gather(ctx, name), v.sumReader()), nil
+		parts := v.gather(ctx, name)
+		if len(parts) == 0 && len(v.nodes()) > 0 {
+			return nil, fmt.Errorf("no node has answered: %w", syscall.EHOSTDOWN) // and not that all is 0
+		}
+		return sums.For(name)(parts, v.sumReader()), nil
 	}}
 }
 
@@ -57,6 +61,9 @@ func (v *view) sumPart(ctx context.Context, n *node, name string) (p sums.Part) 
 			p.Text, p.Hz = c.Last(), v.host.hz
 		}
 	}
+	if !refused(err) && (err != nil || w.old) {
+		n.missed.Add(1)
+	}
 	if p.Text != nil {
 		limited, err := n.limit(ctx, v, name, p.Text)
 		if err != nil { // how many processes there are is not known
@@ -82,6 +89,7 @@ type wideText struct {
 	text []byte // nil is none
 	boot string // of the node, "" is not known
 	hz   int64  // the node's USER_HZ
+	old  bool   // it is what was held, since the node did not answer
 }
 
 // wideFile is a root file of the node as v's identity reads it, or what is held of it
@@ -133,6 +141,7 @@ func (v *view) wideFile(ctx context.Context, n *node, name string) (w wideText, 
 		return w, err
 	}
 	if held.Stale {
+		w.old = true
 		n.stale.Store(n.now().UnixNano())
 	}
 	w.text = held.Content

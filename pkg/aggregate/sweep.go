@@ -119,7 +119,9 @@ func (c *Cluster) sweep(ctx context.Context, nodes []*node) []*table {
 
 // listWait is how long a listing waits for the node's rows: for a sweep's time; for those of
 // the head, which is the reader's own machine, as long as for any exchange; and for the
-// first of all, before which nothing is known of the node, for both.
+// first of all, before which nothing is known of the node, for both. A node whose last
+// snapshot did not come in time is asked again, and waited for for an eighth of that: one that
+// is well again answers by then, and one that is not costs nobody a sweep's time each time.
 func (n *node) listWait() time.Duration {
 	t := n.timeouts()
 	select {
@@ -129,6 +131,9 @@ func (n *node) listWait() time.Duration {
 	}
 	if n.index == 0 {
 		return max(t.Read, t.sweepWait())
+	}
+	if n.lagging.Load() {
+		return t.sweepWait() / lagShare
 	}
 	return t.sweepWait()
 }
@@ -144,6 +149,9 @@ func (n *node) overdue() bool {
 	defer n.mu.Unlock()
 	return n.overdueLocked()
 }
+
+// lagShare is the part of a sweep's time that a node which has missed the last one gets.
+const lagShare = 8
 
 func (n *node) overdueLocked() bool {
 	return n.fetch != nil && n.now().Sub(n.fetch.asked) >= n.listWait()

@@ -52,13 +52,13 @@ type Map struct {
 // form of its file; what dst then holds is meaningless.
 type Func func(m *Map, dst, src []byte) (out []byte, ok bool)
 
-// pid maps one pid: 0, -1 and other values below 1 stay as they are, as they
-// mean "none" everywhere. It reports false for what no kernel would show.
+// pid maps one pid: 0 and -1 stay as they are, as they mean "none" everywhere. It
+// reports false for what no kernel would show.
 func (m *Map) pid(native int64) (int64, bool) {
-	if native <= 0 {
+	if native == 0 || native == -1 {
 		return native, true
 	}
-	if native > MaxPID {
+	if native < 0 || native > MaxPID {
 		return 0, false
 	}
 	return m.PID(native), true
