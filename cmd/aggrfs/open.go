@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 	"time"
 
@@ -127,6 +128,9 @@ func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 	var keys *ninep.TLS
 	var who vfs.Identity
 	if s.isRemote() {
+		if s.as != "" {
+			return nil, usage("--as: a server on another machine knows you by your certificate, and shows nobody else's view")
+		}
 		if keys, err = ninep.OpenTLS(s.tls, a.log); err != nil {
 			return nil, fmt.Errorf("--tls-cert, --tls-key, --tls-ca: %w", err)
 		}
@@ -139,8 +143,9 @@ func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 	if err != nil {
 		return nil, serverError(addr, err)
 	}
-	// A server elsewhere knows the certificate, and not the user of this machine.
-	client, err := ninep.NewClient(ctx, conn, ninep.ClientConfig{Log: a.log, Own: s.isRemote()})
+	// A server elsewhere knows the certificate, and not the user of this machine; and one
+	// outside of this user namespace knows the user by another number.
+	client, err := ninep.NewClient(ctx, conn, ninep.ClientConfig{Log: a.log, Own: s.isRemote() || s.as == "" && renumbered("/proc/self/uid_map", os.Geteuid())})
 	if err != nil {
 		return nil, serverError(addr, err)
 	}
@@ -198,7 +203,7 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addr n
 	defer cancel()
 	cfg := config.Default()
 	m, err := aggregate.NewMirror(aggregate.Config{
-		Head:     aggregate.NodeConfig{Name: "server", Address: addr.String(), Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log})},
+		Head:     aggregate.NodeConfig{Name: "server", Address: addr.String(), Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log, Own: s.as == "" && renumbered("/proc/self/uid_map", os.Geteuid())})},
 		Policy:   cachepolicy.Sweep(time.Second),
 		Timeouts: timeouts(cfg),
 		Proc:     base.Proc, Native: base.Native, Version: version, Log: a.log,

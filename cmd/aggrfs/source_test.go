@@ -270,3 +270,23 @@ func hostname(t *testing.T) string {
 	t.Helper()
 	return strings.Fields(strings.Split(runLine(t, "nodes", "--local").out, "\n")[1])[0]
 }
+
+// In a user namespace a user may have another number than outside, where the server is.
+func TestRenumbered(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "uid_map")
+	for text, want := range map[string]map[int]bool{
+		"         0          0 4294967295\n":      {0: false, 1001: false},
+		"         0       1001          1\n":      {0: true, 5: true},
+		"      1001       1001          1\n":      {1001: false, 0: true},
+		"0 1001 1\n1 100000 65536\n1001 1001 1\n": {1: true, 1001: true},
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for uid, is := range want {
+			if got := renumbered(path, uid); got != is {
+				t.Errorf("uid %d by %q: %v", uid, text, got)
+			}
+		}
+	}
+}
