@@ -144,7 +144,7 @@ func TestForget(t *testing.T) {
 	}
 	wg.Wait()
 	// Dropping takes a pass for each level, and spares what was used last.
-	within(t, 10*time.Second, "all forgotten", func() bool { drop(); return s.fs.inodes.size() == 1 })
+	within(t, 30*time.Second, "all forgotten", func() bool { drop(); return s.fs.inodes.size() == 1 })
 	if n := len(s.fs.inodes.byName); n != 0 {
 		t.Errorf("%d names are left", n)
 	}

@@ -83,7 +83,7 @@ func mounted(t testing.TB, tree *vfstest.Tree, cfg Config) (dir string, s *Serve
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		within(t, 5*time.Second, "all handles closed", func() bool { return tree.Handles() == 0 })
+		within(t, 30*time.Second, "all handles closed", func() bool { return tree.Handles() == 0 })
 		for _, v := range tree.Violations() {
 			t.Errorf("contract: %s", v)
 		}

@@ -104,7 +104,7 @@ func TestPrefetched(t *testing.T) {
 	tree.Put("2/stat", kept("another\n"))
 	generation.Add(1)
 	list(t, dir)
-	within(t, 5*time.Second, "the new process shows", func() bool {
+	within(t, 30*time.Second, "the new process shows", func() bool {
 		got, err := os.ReadFile(dir + "/2/stat")
 		return err == nil && string(got) == "another\n"
 	})
@@ -161,7 +161,7 @@ func TestPrefetchedByItself(t *testing.T) {
 	tree.Change("loadavg", kept("9.99\n"))
 	generation.Add(1)
 	for path, want := range map[string]string{"/1/stat": "new\n", "/loadavg": "9.99\n"} {
-		within(t, 5*time.Second, path+" is new", func() bool {
+		within(t, 30*time.Second, path+" is new", func() bool {
 			got, err := os.ReadFile(dir + path)
 			return err == nil && string(got) == want
 		})
@@ -174,7 +174,7 @@ func TestPrefetchedIdle(t *testing.T) {
 	expect(t, dir+"/1/stat", "1/stat one\n")
 	// Nobody says that it has changed: nobody is asked while the mount is idle.
 	tree.Change("1/stat", kept("later\n"))
-	within(t, 5*time.Second, "what is known is dropped", func() bool {
+	within(t, 30*time.Second, "what is known is dropped", func() bool {
 		for _, i := range s.fs.inodes.known() {
 			i.loaded.mu.Lock()
 			there := i.loaded.there
@@ -191,7 +191,7 @@ func TestPrefetchedIdle(t *testing.T) {
 		time.Sleep(5 * idle)
 		return tree.Calls() == calls
 	})
-	within(t, 5*time.Second, "it is new", func() bool {
+	within(t, 30*time.Second, "it is new", func() bool {
 		got, err := os.ReadFile(dir + "/1/stat")
 		return err == nil && string(got) == "later\n"
 	})

@@ -73,7 +73,7 @@ func TestPrune(t *testing.T) {
 					tree.Remove(fmt.Sprint(1000 + round*each + i))
 				}
 				readAll(t, dir)
-				within(t, 5*time.Second, "what is gone is forgotten", func() bool {
+				within(t, 30*time.Second, "what is gone is forgotten", func() bool {
 					if s.fs.inodes.size() <= 1+stay*inodes {
 						return true
 					}
@@ -119,7 +119,7 @@ func TestPruneReturn(t *testing.T) {
 			time.Sleep(3 * time.Millisecond) // the name is dropped before the file is closed
 		}
 		f.Close()
-		within(t, 2*time.Second, "2 is forgotten", func() bool { return s.fs.inodes.size() == 4 })
+		within(t, 30*time.Second, "2 is forgotten", func() bool { return s.fs.inodes.size() == 4 })
 		if _, err := os.Stat(dir + "/2"); !os.IsNotExist(err) {
 			t.Errorf("what is gone: %v", err)
 		}

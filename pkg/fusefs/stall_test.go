@@ -153,5 +153,5 @@ func TestCloseDeaf(t *testing.T) {
 		t.Error("a read that never came succeeded")
 	}
 	close(end)
-	within(t, 5*time.Second, "call over and its file closed", func() bool { return tree.Handles() == 0 && s.requests.running() == 0 })
+	within(t, 30*time.Second, "call over and its file closed", func() bool { return tree.Handles() == 0 && s.requests.running() == 0 })
 }
