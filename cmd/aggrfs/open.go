@@ -32,6 +32,8 @@ type tree struct {
 	patience time.Duration
 	// remarks: its tables of processes say what they lack.
 	remarks bool
+	// remote: its server is on another machine, and so its users are not those of this one.
+	remote bool
 	// singly: a server has more processes than it can tell at once.
 	singly bool
 
@@ -149,7 +151,7 @@ func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 	if err != nil {
 		return nil, serverError(addr, err)
 	}
-	t := &tree{Tree: client, Closer: client, who: who, meaning: func(err error) error { return serverError(addr, err) }}
+	t := &tree{Tree: client, Closer: client, who: who, remote: s.isRemote(), meaning: func(err error) error { return serverError(addr, err) }}
 	if err := s.settle(ctx, a, t); err != nil {
 		client.Close()
 		return nil, serverError(addr, err)

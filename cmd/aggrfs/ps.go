@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +23,7 @@ type psOptions struct {
 	columns                          string
 	sort                             string
 	users                            []string
+	owners                           []string // of the rows, by the column USER; none is all
 	pids                             []string
 	wanted                           []aggregate.ID // pids, parsed
 }
@@ -94,15 +98,21 @@ server, no row while a node is missing, or with --strict any node missing or lat
 	return a.withLogLevel(cmd, "error")
 }
 
-// openPS opens cluster/ps.
-func openPS(ctx context.Context, t *tree) (vfs.Handle, error) {
+// errNoPart is that cluster/ has no such table of processes.
+var errNoPart = errors.New("no such table of processes")
+
+// openPS opens a table of processes in cluster/.
+func openPS(ctx context.Context, t *tree, names ...string) (vfs.Handle, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.wait())
 	defer cancel()
 	root, err := t.root(ctx)
 	if err != nil {
 		return nil, t.explain(err)
 	}
-	h, _, err := vfs.OpenPath(ctx, root, "cluster", "ps")
+	h, _, err := vfs.OpenPath(ctx, root, append([]string{"cluster"}, names...)...)
+	if errors.Is(err, syscall.ENOENT) {
+		return nil, fmt.Errorf("%w: %w", errNoPart, t.explain(err))
+	}
 	return h, t.explain(err)
 }
 

@@ -23,10 +23,10 @@ func TestPSOutput(t *testing.T) {
 		{psOptions{columns: "node,pid,args"}, "NODE      PID COMMAND\nn1   10000001 /sbin/init splash\nn1   10000070 ./solver  --steps 10\nn2   20000070 [kthread]\n"},
 		{psOptions{columns: "pid,time", sort: "-time", noHeaders: true}, "10000070 100.25\n20000070   9.00\n10000001   1.50\n"},
 		{psOptions{columns: "pid,rss", sort: "user,-rss", noHeaders: true}, "10000070 99999\n20000070   100\n10000001  2048\n"},
-		{psOptions{columns: "npid,node", users: []string{"ann"}, noHeaders: true}, "70 n1\n70 n2\n"},
+		{psOptions{columns: "npid,node", owners: []string{"ann"}, noHeaders: true}, "70 n1\n70 n2\n"},
 		{psOptions{columns: "cmd", pids: []string{"20000070"}, noHeaders: true}, "[kthread]\n"},
 		{psOptions{columns: "pid,args", pids: []string{"n1:70", "10000001"}, noHeaders: true}, "10000001 /sbin/init splash\n10000070 ./solver  --steps 10\n"},
-		{psOptions{columns: "pid,stat", users: []string{"nobody"}}, "PID S\n"},
+		{psOptions{columns: "pid,stat", owners: []string{"nobody"}}, "PID S\n"},
 	} {
 		columns, err := tc.o.shown()
 		if err != nil {

@@ -9,11 +9,9 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // ps prints the table.
@@ -34,11 +32,12 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	defer tree.Close()
-	if err := a.namesOfUsers(ctx, src, tree, o); err != nil {
+	users, err := a.usersAsked(ctx, src, o)
+	if err != nil {
 		return err
 	}
 	at := time.Now()
-	rows, g, err := a.sweepPS(ctx, tree, o, wantsJob(columns, keys))
+	rows, g, err := a.sweepPS(ctx, tree, o, users, wantsJob(columns, keys))
 	if err != nil {
 		return err
 	}
@@ -67,22 +66,32 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 }
 
 // sweepPS reads the rows that are wanted and what they lack.
-func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, jobs bool) (rows [][]string, g gaps, err error) {
-	h, err := openPS(ctx, t)
+func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, users []psUser, jobs bool) (rows [][]string, g gaps, err error) {
+	progress := showProgress()
+	defer progress.end()
+	if len(users) > 0 && t.remarks {
+		rows, g, err = readUsers(ctx, t, o, users, progress)
+	} else {
+		if o.owners, err = a.ownersOf(ctx, t, users); err != nil {
+			return nil, g, err
+		}
+		rows, g, err = readPart(ctx, t, o, progress, "ps")
+	}
+	if err == nil && jobs {
+		err = addJobs(ctx, t, rows, &g)
+	}
+	return rows, g, err
+}
+
+// readPart reads the rows that are wanted of a table of processes in cluster/.
+func readPart(ctx context.Context, t *tree, o *psOptions, p *progress, names ...string) (rows [][]string, g gaps, err error) {
+	h, err := openPS(ctx, t, names...)
 	if err != nil {
 		return nil, g, err
 	}
 	defer h.Close()
-	progress := showProgress()
-	defer progress.end()
-	rows, g, err = readPS(&handleReader{ctx: ctx, h: h, wait: t.wait()}, o, progress)
-	if err != nil {
-		return nil, g, t.explain(err)
-	}
-	if jobs {
-		err = addJobs(ctx, t, rows, &g)
-	}
-	return rows, g, err
+	rows, g, err = readPS(&handleReader{ctx: ctx, h: h, wait: t.wait()}, o, p)
+	return rows, g, t.explain(err)
 }
 
 // fillIn asks for what rows and the remarks behind them do not tell: how many nodes there
@@ -119,44 +128,6 @@ func (o *psOptions) mayBeMissing(g gaps) bool {
 	return slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool {
 		return id.Node == "" && missing.Len() > 0 || missing.Contains(string(id.Node))
 	})
-}
-
-// namesOfUsers makes the users that were asked for those that cluster/ps has: names
-// where the server's machine has any.
-func (a *app) namesOfUsers(ctx context.Context, src *source, t *tree, o *psOptions) (err error) {
-	for i, user := range o.users {
-		if src.isRemote() {
-			o.users[i], err = userThere(ctx, t, user)
-		} else {
-			var who vfs.Identity
-			if who, err = a.users.Identity(ctx, user); err != nil {
-				err = a.badUser("-u", err)
-			}
-			o.users[i] = a.users.UserName(who.UID)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// userThere is what a server on another machine calls a user: its user database is not
-// this machine's. The root of a user's processes tells whose they are, "bob (1002)".
-func userThere(ctx context.Context, t *tree, user string) (string, error) {
-	text, err := readTable(ctx, t, "users", user, "cluster", "whoami")
-	if errors.Is(err, syscall.ENOENT) {
-		return "", usage("-u: the server knows no user %q, or your view has no processes of theirs (see aggrfs whoami)", user)
-	}
-	if err != nil {
-		return "", err
-	}
-	for line := range bytes.Lines(text) {
-		if f := strings.Fields(string(line)); len(f) > 1 && f[0] == "processes" {
-			return f[1], nil
-		}
-	}
-	return "", fmt.Errorf("-u: the server does not tell who %q is", user)
 }
 
 // wantsJob reports whether the jobs are needed.
@@ -224,7 +195,7 @@ func readPS(table io.Reader, o *psOptions, p *progress) (rows [][]string, g gaps
 			row = append(row, given[place])
 		}
 		p.saw(row[nodeColumn])
-		if (len(o.users) == 0 || slices.Contains(o.users, row[userColumn])) && o.wants(row) {
+		if (len(o.owners) == 0 || slices.Contains(o.owners, row[userColumn])) && o.wants(row) {
 			rows = append(rows, row)
 		}
 	}

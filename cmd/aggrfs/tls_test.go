@@ -272,7 +272,7 @@ nodes:
 		}
 	}
 	for _, user := range []string{"nobody-has-this-name", "root"} { // who has no process in the view
-		if r := ask("ann", "ps", "-u", user); r.status != statusUsage || !strings.Contains(r.stderr, "the server knows no user") {
+		if r := ask("ann", "ps", "-u", user); r.status != statusUnknown || !strings.Contains(r.stderr, "the server knows no user") {
 			t.Errorf("ps -u %s: %+v", user, r)
 		}
 	}
