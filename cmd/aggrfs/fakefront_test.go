@@ -46,4 +46,3 @@ var psHead = psTable[:strings.IndexByte(psTable, '\n')+1]
 func psRow(node, pid, gpid, user string) string {
 	return strings.Join([]string{node, pid, gpid, "0", user, "S", "1.00", "100", "2026-11-25T08:00:00Z", "x\n"}, " ")
 }
-

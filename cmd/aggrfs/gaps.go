@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -85,6 +86,27 @@ func (g *gaps) join(other gaps) {
 // none reports whether the answer is whole, and of now.
 func (g *gaps) none() bool { return len(g.missing)+len(g.lacking)+len(g.stale) == 0 && !g.blind }
 
+// of are the gaps of some of the nodes.
+func (g *gaps) of(wanted func(node string) bool) gaps {
+	some := gaps{blind: g.blind}
+	for _, m := range g.missing {
+		if wanted(m.Node) {
+			some.missing = append(some.missing, m)
+		}
+	}
+	for _, l := range g.lacking {
+		if wanted(l.Node) {
+			some.lacking = append(some.lacking, l)
+		}
+	}
+	for _, s := range g.stale {
+		if wanted(s.Node) {
+			some.stale = append(some.stale, s)
+		}
+	}
+	return some
+}
+
 // missingSet are the nodes none of whose processes are among the rows.
 func (g *gaps) missingSet() nodeset.Set { return setOf(g.missing) }
 
@@ -138,7 +160,7 @@ func reasonOf(state, err string) string {
 // lines say to a person what is lacking, of that many nodes; 0 is not known.
 func (g *gaps) lines(total int) (all []string) {
 	if g.blind {
-		all = append(all, "you see no nodes: no view is yours, or its allocation has none now (see aggrfs whoami)")
+		all = append(all, noNodes)
 	}
 	if set := g.missingSet(); set.Len() > 0 {
 		of := ""
@@ -151,17 +173,29 @@ func (g *gaps) lines(total int) (all []string) {
 		}
 		all = append(all, fmt.Sprintf("no answer from %d%s %s, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), of, nodes, set))
 	}
-	if len(g.lacking) == 1 {
-		all = append(all, fmt.Sprintf("not all processes of %s are shown: %s", g.lacking[0].Node, g.lacking[0].Reason))
-	} else if len(g.lacking) > 1 {
-		all = append(all, fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", setOf(g.lacking)))
+	if len(g.lacking) > 0 {
+		all = append(all, g.lackingText())
 	}
-	if len(g.stale) == 1 {
-		all = append(all, fmt.Sprintf("%s did not answer in time: its rows are %s old", g.stale[0].Node, ageText(g.stale[0].Age)))
-	} else if len(g.stale) > 1 {
-		all = append(all, fmt.Sprintf("%s did not answer in time: their rows are up to %s old", g.staleSet(), ageText(g.oldest())))
+	if len(g.stale) > 0 {
+		all = append(all, g.staleText())
 	}
 	return all
+}
+
+// lackingText says of which nodes some processes are not shown. There are any.
+func (g *gaps) lackingText() string {
+	if len(g.lacking) == 1 {
+		return fmt.Sprintf("not all processes of %s are shown: %s", g.lacking[0].Node, g.lacking[0].Reason)
+	}
+	return fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", short(setOf(g.lacking)))
+}
+
+// staleText says which nodes' rows are old. There are any.
+func (g *gaps) staleText() string {
+	if len(g.stale) == 1 {
+		return fmt.Sprintf("%s did not answer in time: its rows are %s old", g.stale[0].Node, ageText(g.stale[0].Age))
+	}
+	return fmt.Sprintf("%s did not answer in time: their rows are up to %s old", short(g.staleSet()), ageText(g.oldest()))
 }
 
 func (g *gaps) oldest() (age string) {
@@ -204,10 +238,21 @@ func (a *app) tellNow(ctx context.Context, t *tree) (gaps, table, error) {
 // errNothingKnown is in place of "there is none" where that is not known.
 func errNothingKnown(what string, g gaps) error {
 	why := "its node did not answer"
-	if set := g.missingSet(); set.Len() > 0 {
-		why = "no answer from " + short(set)
-	} else if g.blind {
-		why = "you see no nodes"
+	switch {
+	case g.blind:
+		return errNoNodes()
+	case len(g.missing) > 0:
+		why = "no answer from " + short(g.missingSet())
+	case len(g.lacking) > 0:
+		why = g.lackingText()
+	case len(g.stale) > 0:
+		why = g.staleText()
 	}
 	return notKnown(fmt.Errorf("it is not known %s: %s", what, why))
 }
+
+// noNodes says to whom a view has none why nothing is shown.
+const noNodes = "you see no nodes: no view is yours, or its allocation has none now (see aggrfs whoami)"
+
+// errNoNodes is the answer to whom a view has no nodes: nothing is known of any.
+func errNoNodes() error { return notKnown(errors.New(noNodes)) }

@@ -65,24 +65,34 @@ func TestGapLines(t *testing.T) {
 	}
 }
 
-// No row is no "no" while the process may be one that is missing.
-func TestMayBeMissing(t *testing.T) {
+// No row is no "no" while the process may be one that is missing, or has begun since the
+// rows are of.
+func TestHiding(t *testing.T) {
 	var g gaps
 	g.add("# missing n2 silent")
+	g.add("# stale n3 3.1s")
+	g.add("# lacking n4 no memory")
 	for _, tc := range []struct {
 		pids string
 		g    gaps
-		want bool
+		want string // that is not known; "" is that it is known
 	}{
-		{"", g, true}, {"20000001", g, true}, {"n2:7", g, true}, {"n1:7", g, false}, {"n1:7 n2:7", g, true},
-		{"", gaps{}, false}, {"20000001", gaps{}, false}, {"n1:7", gaps{blind: true}, true},
+		{"", g, "no answer from n2"}, {"20000001", g, "no answer from n2"}, {"n2:7", g, "no answer from n2"}, {"n1:7", g, ""}, {"n1:7 n2:7", g, "no answer from n2"},
+		{"n3:7", g, "n3 did not answer in time: its rows are 3.1 s old"}, {"n4:7 n1:7", g, "not all processes of n4 are shown: no memory"},
+		{"", gaps{}, ""}, {"20000001", gaps{}, ""}, {"n1:7", gaps{blind: true}, "you see no nodes"},
+		{"", gaps{stale: g.stale}, "its rows are 3.1 s old"}, {"30000007", gaps{stale: g.stale}, "its rows are 3.1 s old"},
 	} {
 		wanted, err := parsePIDs(strings.Fields(tc.pids))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (&psOptions{wanted: wanted}).mayBeMissing(tc.g); got != tc.want {
-			t.Errorf("%q with %+v: %v", tc.pids, tc.g, got)
+		hiding := (&psOptions{wanted: wanted}).hiding(tc.g)
+		got := ""
+		if !hiding.none() {
+			got = errNothingKnown("x", hiding).Error()
+		}
+		if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
+			t.Errorf("%q with %+v: %q", tc.pids, tc.g, got)
 		}
 	}
 }

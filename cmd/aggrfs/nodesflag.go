@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
@@ -79,6 +80,32 @@ func (s *source) unknownNodes(ctx context.Context, names nodesNamer) error {
 		return nil
 	}
 	return usage("--nodes: %s", notThere(strange, known))
+}
+
+// checkIDs refuses processes of nodes that are not there: what has no node is not known
+// to have ended. nodes is cluster/nodes of t, and what asked for them is a flag or text.
+func (s *source) checkIDs(ctx context.Context, t *tree, what string, ids []aggregate.ID, nodes table) error {
+	var wanted []string
+	for _, id := range ids {
+		if id.Node != "" {
+			wanted = append(wanted, string(id.Node))
+		}
+	}
+	names := nodes.names()
+	strange := nodeset.Of(wanted...).Minus(nodeset.Of(names...))
+	if strange.Len() == 0 || len(names) == 0 {
+		return nil
+	}
+	if len(s.nodes)+len(s.exclude) > 0 {
+		all, err := namesOf(ctx, t.whole())
+		if err != nil {
+			return err
+		}
+		if names = all; strange.Minus(nodeset.Of(all...)).Len() == 0 {
+			return usage("%s: %s is left out by --nodes or --exclude", what, short(strange))
+		}
+	}
+	return usage("%s: %s", what, notThere(strange.Minus(nodeset.Of(names...)), names))
 }
 
 // longSet is how long a nodeset may be in a message, in bytes.

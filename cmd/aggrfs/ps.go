@@ -68,7 +68,8 @@ Torque or LSF, by the process's cgroup; it takes as long again).
 A node that did not answer is named on standard error, and under "missing" with
 --json. The exit status is 0, or 1 where -u or -p were given and there is known to be
 no such process, 2 for a wrong command line, and 3 where the answer is not known: no
-server, no row while a node is missing, or with --strict any node missing or late.`,
+server, no row while a node is missing or late, no nodes that you see, or with --strict
+any node missing or late.`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

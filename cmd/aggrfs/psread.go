@@ -36,6 +36,15 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	if err != nil {
 		return err
 	}
+	if slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool { return id.Node != "" }) {
+		nodes, err := nodesTable(ctx, tree)
+		if err != nil {
+			return err
+		}
+		if err := src.checkIDs(ctx, tree, "-p", o.wanted, nodes); err != nil {
+			return err
+		}
+	}
 	at := time.Now()
 	rows, g, err := a.sweepPS(ctx, tree, o, users, wantsJob(columns, keys))
 	if err != nil {
@@ -51,14 +60,18 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	} else {
 		err = writePS(out, rows, columns, !o.noHeaders)
 	}
+	if err == nil && g.blind {
+		return errNoNodes()
+	}
 	a.tellGaps(g, total)
+	hiding := o.hiding(g)
 	switch {
 	case err != nil:
 		return err
 	case src.strict && !g.none():
 		return notWhole()
-	case len(rows) == 0 && o.mayBeMissing(g):
-		return errNothingKnown("whether there is such a process", g)
+	case len(rows) == 0 && !hiding.none():
+		return errNothingKnown("whether there is such a process", hiding)
 	case len(rows) == 0 && len(o.users)+len(o.pids) > 0: // ps fails, too
 		return absent("no such process")
 	}
@@ -115,18 +128,14 @@ func fillIn(ctx context.Context, t *tree, g *gaps, rows int) (total int, err err
 	return 0, err
 }
 
-// mayBeMissing reports whether a process that was asked for may be one that is not
-// among the rows.
-func (o *psOptions) mayBeMissing(g gaps) bool {
-	if g.blind {
-		return true
+// hiding are the gaps that a process which was asked for may be in, where it is not among
+// the rows. Old rows are one, too: it may have begun since.
+func (o *psOptions) hiding(g gaps) gaps {
+	if len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool { return id.Node == "" }) {
+		return g
 	}
-	missing := g.missingSet().Union(setOf(g.lacking))
-	if len(o.wanted) == 0 {
-		return missing.Len() > 0
-	}
-	return slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool {
-		return id.Node == "" && missing.Len() > 0 || missing.Contains(string(id.Node))
+	return g.of(func(node string) bool {
+		return slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool { return string(id.Node) == node })
 	})
 }
 

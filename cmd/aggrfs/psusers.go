@@ -51,6 +51,9 @@ func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *pr
 	for _, u := range users {
 		theirs, lacking, err := readPart(ctx, t, o, p, "ps-of", u.name)
 		if errors.Is(err, errNoPart) {
+			if nodes, err := nodesTable(ctx, t); err == nil && len(nodes.rows) == 0 {
+				return nil, gaps{blind: true}, nil
+			}
 			return nil, g, notShown(t, u)
 		}
 		if err != nil {

@@ -24,7 +24,8 @@ func (a *app) nodesCommand() *cobra.Command {
 		Use:   "nodes",
 		Short: "Show the nodes and how they are",
 		Long: `Show a line a node: the table that is cluster/nodes in the tree. With --strict the
-exit status is 3 unless the processes of all of them are there, as they are now.`,
+exit status is 3 unless the processes of all of them are there, as they are now. It is 3
+as well where you see no nodes at all.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return notKnown(a.nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
@@ -56,13 +57,15 @@ func (a *app) nodes(ctx context.Context, src *source, out io.Writer, asJSON bool
 	} else {
 		_, err = out.Write(text)
 	}
-	if g.blind {
-		a.tellGaps(g, 0) // the others are in the table
+	switch {
+	case err != nil:
+		return err
+	case g.blind:
+		return errNoNodes()
+	case src.strict && !g.none():
+		return notWhole() // which nodes is in the table
 	}
-	if err == nil && src.strict && !g.none() {
-		err = notWhole()
-	}
-	return err
+	return nil
 }
 
 func (a *app) whereCommand() *cobra.Command {
@@ -72,8 +75,8 @@ func (a *app) whereCommand() *cobra.Command {
 		Use:   "where GPID|NODE:PID",
 		Short: "Show on which node a process is, and its pid there",
 		Long: `Show on which node a process is, and its pid there. The exit status is 1 where there
-is known to be no such process, and 3 where it is not known: no server, or its node
-does not answer.`,
+is known to be no such process, 2 where there is no such node, and 3 where it is not
+known: no server, or its node does not answer, or not in time.`,
 		Example: "  aggrfs where 120003456\n  aggrfs where n12:3456",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,11 +108,14 @@ func (a *app) where(ctx context.Context, src *source, out io.Writer, name string
 	case err == nil:
 		found = parseTable(text)
 	case isNoSuch(err) || errors.Is(err, syscall.EHOSTDOWN):
-		var lost error
-		if g, lost = gapsNow(ctx, tree); lost != nil {
+		nodes, lost := nodesTable(ctx, tree)
+		if lost != nil {
 			return lost
 		}
-		err = a.notFound(name, id, g, err)
+		g = nodesGaps(nodes)
+		if err = a.notFound(ctx, src, tree, name, id, nodes, err); statusOf(err) == statusUsage {
+			return err
+		}
 	default:
 		return err
 	}
@@ -126,17 +132,15 @@ func isNoSuch(err error) bool {
 	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH)
 }
 
-// gapsNow is what the tree lacks now.
-func gapsNow(ctx context.Context, t *tree) (gaps, error) {
-	nodes, err := nodesTable(ctx, t)
-	return nodesGaps(nodes), err
-}
-
-// notFound says why a process is not shown: it is not there, or nobody knows.
-func (a *app) notFound(name string, id aggregate.ID, g gaps, err error) error {
+// notFound says why a process is not shown: it is not there, nobody knows, or there is no
+// such node. nodes is cluster/nodes.
+func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, id aggregate.ID, nodes table, err error) error {
 	asked := psOptions{wanted: []aggregate.ID{id}}
-	if errors.Is(err, syscall.EHOSTDOWN) || asked.mayBeMissing(g) {
-		return errNothingKnown("where "+name+" is", g)
+	if hiding := asked.hiding(nodesGaps(nodes)); errors.Is(err, syscall.EHOSTDOWN) || !hiding.none() {
+		return errNothingKnown("where "+name+" is", hiding)
+	}
+	if err := src.checkIDs(ctx, t, name, asked.wanted, nodes); err != nil {
+		return err
 	}
 	return absent("no process %s: it has ended, or its node is not in the cluster or not in your view (see aggrfs nodes)", name)
 }

@@ -87,15 +87,20 @@ func nodesTable(ctx context.Context, t *tree) (table, error) {
 	return parseTable(text), err
 }
 
+// names are the nodes of cluster/nodes.
+func (t *table) names() []string {
+	names := make([]string, 0, len(t.rows))
+	for _, row := range t.rows {
+		names = append(names, t.cell(row, "NODE"))
+	}
+	return names
+}
+
 // namesOf are the nodes of the tree.
 func namesOf(ctx context.Context, t *tree) ([]string, error) {
 	nodes, err := nodesTable(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for _, row := range nodes.rows {
-		names = append(names, nodes.cell(row, "NODE"))
-	}
-	return names, nil
+	return nodes.names(), nil
 }
