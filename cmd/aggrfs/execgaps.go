@@ -18,7 +18,7 @@ import (
 type look struct {
 	gaps   gaps
 	nodes  nodeset.Set
-	missed map[string]uint64 // answers so far that lacked a node's processes, as cluster/nodes has it
+	missed map[string]uint64 // answers so far that lacked a node or showed old values of it, as cluster/nodes has it
 	gone   uint64            // answers so far that the server did not give at all
 }
 
@@ -54,7 +54,7 @@ func goneCount(t *tree) (sum uint64) {
 }
 
 // since is what a tree lacked between two looks and was not told at the first: nodes
-// that were missing at some time, those that have left the view, and whether the server
+// that were missing or old at some time, those that have left the view, and whether the server
 // was gone or is another.
 func (l *look) since(before look) (missing, left nodeset.Set, gone bool) {
 	told := before.gaps.missingSet()
@@ -87,13 +87,16 @@ func (a *app) tellSince(ctx context.Context, t *tree, before look, command strin
 		what = append(what, "the server did not answer for a time, so that no process was shown")
 	}
 	if missing.Len() > 0 {
-		what = append(what, "the processes of "+missing.String()+" were missing for a time (see aggrfs nodes)")
+		what = append(what, "the processes of "+short(missing)+" were missing or old for a time (see aggrfs nodes)")
+	}
+	if fewer := setOf(after.gaps.lacking).Minus(setOf(before.gaps.lacking)).Minus(missing); fewer.Len() > 0 {
+		what = append(what, "not all processes of "+short(fewer)+" were shown (see aggrfs nodes)")
 	}
 	if late := after.gaps.staleSet().Minus(before.gaps.staleSet()).Minus(missing); late.Len() > 0 {
-		what = append(what, late.String()+" did not answer in time, so that old rows were shown")
+		what = append(what, short(late)+" did not answer in time, so that old rows were shown")
 	}
 	if left.Len() > 0 {
-		what = append(what, left.String()+" left your view (see aggrfs whoami)")
+		what = append(what, short(left)+" left your view (see aggrfs whoami)")
 	}
 	if len(what) > 0 {
 		a.tell("while %s ran %s", command, strings.Join(what, ", and "))

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
 const nodesHead = "NODE INDEX STATE STALE PROCS MISSED ERROR\n"
@@ -137,6 +139,35 @@ func TestSince(t *testing.T) {
 		missing, left, gone := after.since(before)
 		if missing.String() != tc.missing || left.String() != tc.left || gone != tc.wasGone {
 			t.Errorf("%s: %v, %v, %v", tc.name, missing, left, gone)
+		}
+	}
+}
+
+// What exec says after its command is all that has been added since before it.
+func TestTellSince(t *testing.T) {
+	const before = "n1 1 up - 5 2 -\nn2 2 up - 5 0 short of descriptors\n"
+	for _, tc := range []struct{ after, want string }{
+		{before, ""},
+		{"n1 1 up - 5 2 2 processes could not be read\nn2 2 up - 5 0 short of memory\n", "while sh ran not all processes of n1 were shown (see aggrfs nodes)\n"},
+		{"n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", "while sh ran the processes of n1 were missing or old for a time (see aggrfs nodes)\n"},
+		{"n1 1 up 1.5s 5 2 -\n", "while sh ran n1 did not answer in time, so that old rows were shown, and n2 left your view (see aggrfs whoami)\n"},
+	} {
+		front := fakeFront(t, map[string]string{"nodes": nodesHead + before})
+		var told strings.Builder
+		a := &app{stderr: &told, log: slog.New(slog.DiscardHandler)}
+		tree, err := (&source{}).connect(t.Context(), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tree.Close()
+		nodes, err := nodesTable(t.Context(), tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := lookOf(tree, nodesGaps(nodes), nodes)
+		front.Change("cluster/nodes", vfstest.File{Data: []byte(nodesHead + tc.after)})
+		if whole := a.tellSince(t.Context(), tree, first, "sh"); whole != (tc.want == "") || strings.TrimPrefix(told.String(), "aggrfs: ") != tc.want {
+			t.Errorf("%v, %q, want %q", whole, told.String(), tc.want)
 		}
 	}
 }
