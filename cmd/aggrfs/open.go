@@ -93,11 +93,15 @@ func (s *source) open(ctx context.Context, a *app, native string) (*tree, error)
 	if s.isRemote() {
 		return nil, usage("--server %s: only nodes, ps, where and whoami ask a server on another machine; run this there", s.server)
 	}
+	from, err := s.from(a)
+	if err != nil {
+		return nil, err
+	}
 	proc, err := nsexec.Native("")
 	if err != nil {
 		return nil, err
 	}
-	switch s.origin(a) {
+	switch from {
 	case ofServer:
 		return s.mirror(ctx, a, proc, native)
 	case ofNodes:
@@ -115,7 +119,11 @@ func (s *source) open(ctx context.Context, a *app, native string) (*tree, error)
 // openTable is open for a command that shows a table. Of a running server that takes a
 // connection, and no mirror.
 func (s *source) openTable(ctx context.Context, a *app) (*tree, error) {
-	if s.origin(a) == ofServer {
+	from, err := s.from(a)
+	if err != nil {
+		return nil, err
+	}
+	if from == ofServer {
 		return s.connect(ctx, a)
 	}
 	return s.open(ctx, a, "/proc")

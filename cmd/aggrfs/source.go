@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -25,7 +26,7 @@ var (
 	installedConfig = "/etc/aggrfs/aggrfs.yaml"
 )
 
-// A source says where a command gets the merged tree from, see origin, and which
+// A source says where a command gets the merged tree from, see from, and which
 // part of it.
 type source struct {
 	server  string
@@ -76,35 +77,53 @@ const (
 	ofThisHost               // this machine alone
 )
 
-// origin decides where the tree comes from, by what was asked for and what is
+// from decides where the tree comes from, by what was asked for and what is
 // installed. It is never decided by who answers: where there is a cluster, a server
 // that does not answer is an error, for this machine's processes alone would be
-// taken for all of them.
-func (s *source) origin(a *app) origin {
+// taken for all of them. So they would by who asks for a whole answer (--strict) on a
+// machine on which nothing is installed.
+func (s *source) from(a *app) (origin, error) {
 	switch {
 	case s.local:
-		return ofThisHost
+		return ofThisHost, nil
 	case s.config != "":
-		return ofNodes
+		return ofNodes, nil
 	case s.server != "" || hasCluster():
-		return ofServer
+		return ofServer, nil
+	case s.strict:
+		return ofThisHost, notKnown(fmt.Errorf("--strict: there is neither a server (%s) nor a configuration (%s) on this machine: name one with --server or --config, or ask for this machine alone with --local", defaultServer, installedConfig))
 	}
 	if !s.told {
 		a.tell("no server and no configuration: this machine alone")
 		s.told = true
 	}
-	return ofThisHost
+	return ofThisHost, nil
 }
 
 // hasCluster reports whether this machine has a cluster's front end, running or not:
-// its configuration or its socket. What cannot be looked at is there.
+// its configuration or its socket. What cannot be looked at is there, and so is what a
+// link to nothing stands for, as on a file system that is not mounted.
 func hasCluster() bool {
 	return exists(installedConfig) || exists(strings.TrimPrefix(defaultServer, "unix:"))
 }
 
+// exists reports whether there is anything at path, or any link to nothing on the way.
 func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+	for name := path; ; name = filepath.Dir(name) {
+		info, err := os.Lstat(name)
+		switch {
+		case !errors.Is(err, fs.ErrNotExist):
+			return name == path || err != nil || info.Mode()&fs.ModeSymlink != 0 && !isDir(name)
+		case name == filepath.Dir(name):
+			return false
+		}
+	}
+}
+
+// isDir reports whether there is a directory at path, through links.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // address is where the server is.
