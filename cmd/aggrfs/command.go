@@ -96,6 +96,9 @@ func (a *app) checkFlags(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		a.checkFlags(sub)
 	}
+	if cmd.PreRunE == nil { // cobra's own check, which says less, comes behind it
+		cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return exclusiveFlags(cmd) }
+	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if err := emptyFlag(cmd); err != nil {

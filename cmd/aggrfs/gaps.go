@@ -162,16 +162,8 @@ func (g *gaps) lines(total int) (all []string) {
 	if g.blind {
 		all = append(all, noNodes)
 	}
-	if set := g.missingSet(); set.Len() > 0 {
-		of := ""
-		if total > 0 {
-			of = fmt.Sprintf(" of %d", total)
-		}
-		nodes := "nodes"
-		if total == 1 || total == 0 && set.Len() == 1 {
-			nodes = "node"
-		}
-		all = append(all, fmt.Sprintf("no answer from %d%s %s, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), of, nodes, set))
+	if len(g.missing) > 0 {
+		all = append(all, missingText(g.missingSet(), total))
 	}
 	if len(g.lacking) > 0 {
 		all = append(all, g.lackingText())
@@ -180,6 +172,17 @@ func (g *gaps) lines(total int) (all []string) {
 		all = append(all, g.staleText())
 	}
 	return all
+}
+
+// missingText says which of that many nodes, 0 is not known, are missing.
+func missingText(set nodeset.Set, total int) string {
+	switch {
+	case set.Len() == 1 && total <= 1:
+		return set.String() + " does not answer: its processes are not shown (see aggrfs nodes)"
+	case total > 0:
+		return fmt.Sprintf("no answer from %d of %d nodes, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), total, short(set))
+	}
+	return fmt.Sprintf("no answer from %d nodes, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), short(set))
 }
 
 // lackingText says of which nodes some processes are not shown. There are any.

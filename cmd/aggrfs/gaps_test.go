@@ -65,6 +65,16 @@ func TestGapLines(t *testing.T) {
 	if got := g.lines(0); !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
+	one := gaps{missing: g.missing[:1]}
+	for total, want := range map[int]string{
+		0: "n2 does not answer: its processes are not shown (see aggrfs nodes)",
+		1: "n2 does not answer: its processes are not shown (see aggrfs nodes)",
+		2: "no answer from 1 of 2 nodes, whose processes are not shown: n2 (see aggrfs nodes)",
+	} {
+		if got := one.lines(total); !reflect.DeepEqual(got, []string{want}) {
+			t.Errorf("%q", got)
+		}
+	}
 }
 
 // No row is no "no" while the process may be one that is missing, or has begun since the

@@ -29,7 +29,7 @@ running server and for root only. The command then serves nothing, but stays as 
 until the mount is taken away, a signal makes it do that, or the server ends, which
 is an error.`,
 		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  aggrfs mount --type 9p --allow-other /global\n  umount /global",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("one directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if shared && prefetched {
 				return usage("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")

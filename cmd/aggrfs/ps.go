@@ -71,7 +71,12 @@ no such process, 2 for a wrong command line, and 3 where the answer is not known
 server, no row while a node is missing or late, no nodes that you see, or with --strict
 any node missing or late.`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
-		Args:    cobra.MaximumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("ps takes one argument, such as aux, and there are %d: %s", len(args), strings.Join(args, " "))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if args[0] == "" || strings.Trim(args[0], "auxwef") != "" {

@@ -26,7 +26,7 @@ func (a *app) nodesCommand() *cobra.Command {
 		Long: `Show a line a node: the table that is cluster/nodes in the tree. With --strict the
 exit status is 3 unless the processes of all of them are there, as they are now. It is 3
 as well where you see no nodes at all.`,
-		Args: cobra.NoArgs,
+		Args: noArguments("--nodes"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return notKnown(a.nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
 		},
@@ -78,7 +78,7 @@ func (a *app) whereCommand() *cobra.Command {
 is known to be no such process, 2 where there is no such node, and 3 where it is not
 known: no server, or its node does not answer, or not in time.`,
 		Example: "  aggrfs where 120003456\n  aggrfs where n12:3456",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("one process: a GPID or NODE:PID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := aggregate.ParseID(args[0])
 			if err != nil {

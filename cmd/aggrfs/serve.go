@@ -20,7 +20,7 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Connect to the nodes and serve the merged tree over 9P",
 		Long: `Connect to all nodes of the configuration and serve the merged tree. Without
 --config it is the head node alone, on ` + defaultServer + `.`,
-		Args: cobra.NoArgs,
+		Args: noArguments("--config"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := config.Default()
 			if path != "" {

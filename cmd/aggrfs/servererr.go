@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -16,6 +17,10 @@ import (
 
 // errNotOurs is a 9P server that is no aggrfs serve.
 var errNotOurs = errors.New("it has no cluster/hints")
+
+// errFirstMessage is what a client that tries dialects takes for another dialect: here it
+// is not.
+var errFirstMessage = errors.New("it closed the connection at the first message")
 
 // serverError says what an error of the server at that address means, and the remedy.
 // No answer of a server is ever an empty cluster: it leaves everything unknown.
@@ -33,7 +38,7 @@ func meaning(addr ninep.Addr, err error) error {
 	errors.As(err, &errno)
 	switch {
 	case isSilence(err, errno):
-		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs or has more to do than it can: %s", addr, openTimeout, remedy(addr, "restart"))
+		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs, has more to do than it can, or has no file descriptors left (see its log): %s", addr, openTimeout, remedy(addr, "restart"))
 	case dialing && addr.Network == "unix":
 		return dialMeaning(addr, op.Err, errno)
 	case dialing:
@@ -41,7 +46,11 @@ func meaning(addr ninep.Addr, err error) error {
 	case errors.Is(err, errNotOurs):
 		return fmt.Errorf("what answers at %s speaks 9P, but is no aggrfs serve (%w): is it a procsrv? Name another with --server", addr, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
-		return fmt.Errorf("the server at %s hung up (%w): it has just ended or takes no more connections, or it is some other program's socket: %s", addr, err, remedy(addr, "start"))
+		how := err
+		if errors.Is(err, ninep.ErrDialect) {
+			how = errFirstMessage
+		}
+		return fmt.Errorf("the server at %s hung up (%w): it has just ended or takes no more connections, or it is some other program's socket: %s", addr, how, remedy(addr, "start"))
 	case errors.As(err, new(*ninep.ConnError)):
 		return fmt.Errorf("what answers at %s does not speak as an aggrfs serve does (%w): is it some other program's socket? Name another with --server", addr, err)
 	case errno == syscall.EACCES || errno == syscall.EPERM:
@@ -65,7 +74,8 @@ func dialMeaning(addr ninep.Addr, err error, errno syscall.Errno) error {
 	case errno == syscall.EACCES || errno == syscall.EPERM:
 		return fmt.Errorf("you may not connect to %s (%w): the server makes it open to all, so look at the modes of the directories to it. Name another with --server, or ask for this machine alone with --local", addr, errno)
 	case statErr == nil && st.Mode()&fs.ModeSocket == 0:
-		return fmt.Errorf("%s is no socket (%s): %s", addr, kindOf(st.Mode()), remedy(addr, "start"))
+		kind := kindOf(st.Mode())
+		return fmt.Errorf("%s is no socket (%s): remove that %s and start the server%s%s", addr, kind, strings.TrimPrefix(kind, "a "), commandOf(addr, "start"), otherwise)
 	case errno == syscall.EPROTOTYPE:
 		return fmt.Errorf("%s is a socket of another kind (%w), so some other program's. Name another with --server", addr, errno)
 	case errno == syscall.ENOENT && addr.String() == defaultServer && exists(installedConfig):
@@ -91,12 +101,19 @@ func kindOf(mode fs.FileMode) string {
 
 // remedy is what to do where a server does not serve. verb is what systemctl would.
 func remedy(addr ninep.Addr, verb string) string {
-	how := verb + " it there"
+	return verb + " it" + commandOf(addr, verb) + otherwise
+}
+
+// otherwise is what else to do.
+const otherwise = ", name another with --server, or ask for this machine alone with --local"
+
+// commandOf is where, or by which command, that is done.
+func commandOf(addr ninep.Addr, verb string) string {
 	switch {
 	case addr.String() == defaultServer:
-		how = verb + " it (systemctl " + verb + " aggrfs)"
+		return " (systemctl " + verb + " aggrfs)"
 	case addr.Network == "unix":
-		how = verb + " it (aggrfs serve)"
+		return " (aggrfs serve)"
 	}
-	return how + ", name another with --server, or ask for this machine alone with --local"
+	return " there"
 }

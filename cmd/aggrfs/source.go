@@ -50,7 +50,7 @@ func (s *source) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&s.local, "local", false, "this machine alone, without a server")
 	f.StringVar(&s.as, "as", "", "see what this `USER` sees (for root)")
 	s.addNodesFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("server", "config", "local")
+	cmd.MarkFlagsMutuallyExclusive("server", "config", "local") // as exclusive has it
 }
 
 // addStrictFlag adds --strict.

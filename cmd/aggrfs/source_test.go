@@ -86,12 +86,12 @@ func TestNoServerIsNoAnswer(t *testing.T) {
 			if err := os.WriteFile(socket, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "is no socket (a file)"},
+		}, "is no socket (a file): remove that file and start the server (systemctl start aggrfs), "},
 		"a directory in place of the socket": {func(t *testing.T) {
 			if err := os.Mkdir(socket, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "is no socket (a directory)"},
+		}, "is no socket (a directory): remove that directory and start the server"},
 		"a link to nothing": {func(t *testing.T) {
 			if err := os.Symlink("nothing", socket); err != nil {
 				t.Fatal(err)
@@ -168,7 +168,7 @@ func TestOtherServers(t *testing.T) {
 		says  string
 	}{
 		"another protocol": {func(c net.Conn) { io.WriteString(c, "SSH-2.0-OpenSSH_9.2\r\n"); io.Copy(io.Discard, c) }, "does not speak as an aggrfs serve does"},
-		"a hang-up":        {func(net.Conn) {}, "hung up"},
+		"a hang-up":        {func(net.Conn) {}, "hung up (it closed the connection at the first message)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			serving(t, socket, what.serve)
@@ -207,7 +207,7 @@ func TestOtherServers(t *testing.T) {
 		}
 		defer l.Close()
 		for _, line := range [][]string{{"ps", "-u", "root"}, {"exec", "--", "true"}} { // each at its deadline
-			if r := runLine(t, line...); r.status == 0 || r.status == statusFailed || r.out != "" || !strings.Contains(r.stderr, "does not answer") || !strings.Contains(r.stderr, "systemctl restart aggrfs") {
+			if r := runLine(t, line...); r.status == 0 || r.status == statusFailed || r.out != "" || !strings.Contains(r.stderr, "does not answer") || !strings.Contains(r.stderr, "no file descriptors left (see its log)") || !strings.Contains(r.stderr, "systemctl restart aggrfs") {
 				t.Errorf("%v: %+v", line, r)
 			}
 		}

@@ -19,7 +19,7 @@ func (a *app) whoamiCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who you are to the cluster, what you may see, and which rule says so",
-		Args:  cobra.NoArgs,
+		Args:  noArguments("--as"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return notKnown(a.whoami(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
 		},

@@ -103,7 +103,7 @@ func (c *Client) hello() error {
 // sent.
 func refusal(err error) error {
 	if isHangUp(err) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: the server hangs up on Tversion: %w", ErrDialect, err)
+		return fmt.Errorf("%w: it closed the connection at the first message: %w", ErrDialect, err)
 	}
 	return err
 }

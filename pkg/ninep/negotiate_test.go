@@ -33,8 +33,8 @@ func TestNextDialect(t *testing.T) {
 		"Rerror":       {refusal(plain{}), "i/o error"},
 		"unknown":      {version("unknown"), `speaks "unknown"`},
 		"another":      {version("9P1999"), `speaks "9P1999"`},
-		"a hang-up":    {func(c net.Conn) { c.Close() }, "hangs up"},
-		"half a frame": {func(c net.Conn) { c.Write([]byte{19, 0, 0}); c.Close() }, "hangs up"},
+		"a hang-up":    {func(c net.Conn) { c.Close() }, "closed the connection at the first message"},
+		"half a frame": {func(c net.Conn) { c.Write([]byte{19, 0, 0}); c.Close() }, "closed the connection at the first message"},
 		"silence":      {func(c net.Conn) { io.Copy(io.Discard, c) }, "deadline"},
 	} {
 		for _, speaks := range []string{"9P2000.L", ""} {
