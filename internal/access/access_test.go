@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,12 +37,9 @@ func (b book) find(m map[string]uint32, name string) (string, uint32, error) {
 	return "", 0, userdb.ErrUnknown
 }
 
-func (b book) UID(name string) (uint32, bool) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), true
-	}
+func (b book) Requested(_ context.Context, _ uint32, name string) (uint32, error) {
 	_, id, err := b.find(b.users, name)
-	return id, err == nil
+	return id, err
 }
 
 func (b book) UserName(uid uint32) string {

@@ -14,10 +14,10 @@ import (
 // concurrently and answer soon. Errors are as there: only userdb.ErrUnknown says that
 // there is nobody.
 type Names interface {
-	// UID is the number of a user by name; false if there is none. A number stands for
-	// itself.
-	UID(name string) (uint32, bool)
-	// UserName is the name of a user by number, or the number.
+	// Requested is the number of a user whose name the client of a user, account, chose;
+	// userdb.ErrBusy while too many are asked for. A number stands for itself.
+	Requested(ctx context.Context, account uint32, name string) (uint32, error)
+	// UserName is the name of a user by number, to show it, or the number.
 	UserName(uid uint32) string
 	// User is a user by name or number.
 	User(ctx context.Context, nameOrNumber string) (userdb.User, error)
@@ -78,11 +78,17 @@ func newRequester(ctx context.Context, who vfs.Identity, names Names) *requester
 		return r
 	}
 	// Who acts as a subordinate id can be another user than the one who has the number,
-	// if anybody has.
-	if owner, is := names.Subordinate(who.UID); is && owner != number(who.UID) && (r.named() != yes || r.user.Name != owner) {
+	// if anybody has. The owner is asked for, not the number: there are 65536 of them.
+	if owner, is := names.Subordinate(who.UID); is && owner != number(who.UID) && !r.is(owner) {
 		r.nobody = "uid " + number(who.UID) + " is a subordinate id of " + owner + " (/etc/subuid), which stands for nobody"
 	}
 	return r
+}
+
+// is reports whether the requester has the number of the user of that name.
+func (r *requester) is(name string) bool {
+	uid, a := r.userID(name)
+	return a == yes && uid == r.who.UID
 }
 
 // named reports whether the requester has a name in the user database.

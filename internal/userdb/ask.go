@@ -45,8 +45,9 @@ type answer struct {
 // kept is how a question was answered.
 type kept struct {
 	answer
-	err     error
-	expires time.Time
+	err      error
+	expires  time.Time // the question is asked again from then on
+	lastGood time.Time // an answer is no good from then on, whatever comes of that
 }
 
 // A call is a question that is being asked.
@@ -56,27 +57,27 @@ type call struct {
 	abandoned bool // whoever asked went away: there is no answer
 }
 
-// ask answers from what is kept, else from a call that is under way, else by
-// asking. The one who asks does so on their own goroutine and for as long as
-// their context allows; if that ends first, one of those who wait asks again.
-func (d *DB) ask(ctx context.Context, q question) (answer, error) {
+// ask answers from what is kept, else from a call that is under way in the lane, else
+// by asking, on account of a user. The one who asks does so on their own goroutine and
+// for as long as their context allows; if that ends first, one of those who wait asks
+// again.
+func (d *DB) ask(ctx context.Context, l *lane, account uint32, q question) (answer, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return answer{}, err
 		}
-		d.mu.Lock()
-		if k, ok := d.kept.Get(q); ok && d.cfg.Now().Before(k.expires) {
-			d.mu.Unlock()
+		if k, ok := d.known(l, q); ok {
 			return k.answer, k.err
 		}
-		c, underWay := d.running[q]
-		if !underWay {
-			c = &call{done: make(chan struct{}), abandoned: true}
-			d.running[q] = c
+		c, lead, err := l.call(q, account, d.cfg.Now())
+		if err != nil {
+			if k, ok := d.stale(l, q); ok {
+				return k.answer, nil
+			}
+			return answer{}, fmt.Errorf("%v: %w", q, err)
 		}
-		d.mu.Unlock()
-		if !underWay {
-			d.lead(ctx, q, c)
+		if lead {
+			d.lead(ctx, l, account, q, c)
 			return c.kept.answer, c.kept.err
 		}
 		select {
@@ -90,32 +91,53 @@ func (d *DB) ask(ctx context.Context, q question) (answer, error) {
 	}
 }
 
+// known is what is kept in a lane of a question. What was found out about who has which
+// rights is good for all.
+func (d *DB) known(l *lane, q question) (kept, bool) {
+	now := d.cfg.Now()
+	if k, ok := l.fresh(q, now); ok {
+		return k, true
+	}
+	if l == d.rights {
+		return kept{}, false
+	}
+	k, ok := d.rights.fresh(q, now)
+	return k, ok && k.err == nil
+}
+
+// stale is the last good answer, where one cannot be had.
+func (d *DB) stale(l *lane, q question) (kept, bool) {
+	now := d.cfg.Now()
+	if k, ok := l.stale(q, now); ok || l == d.rights {
+		return k, ok
+	}
+	return d.rights.stale(q, now)
+}
+
 // lead asks, and keeps what comes of it.
-func (d *DB) lead(ctx context.Context, q question, c *call) {
-	defer func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if !c.abandoned {
-			d.kept.Add(q, c.kept)
-		}
-		delete(d.running, q)
-		close(c.done)
-	}()
+func (d *DB) lead(ctx context.Context, l *lane, account uint32, q question, c *call) {
+	defer func() { l.end(q, account, c) }()
 	limited, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
-	a, err := d.find(limited, q)
+	a, err := d.find(limited, l, q)
 	if err != nil && ctx.Err() != nil {
 		c.kept.err = ctx.Err()
 		return
 	}
-	age := d.cfg.Age
-	if err != nil {
-		age = d.cfg.FailedAge
-		if errors.Is(err, ErrUnknown) {
-			age = d.cfg.UnknownAge
-		}
-		err = fmt.Errorf("%v: %w", q, err)
-	}
-	c.kept = kept{answer: a, err: err, expires: d.cfg.Now().Add(age)}
+	now := d.cfg.Now()
 	c.abandoned = false
+	switch {
+	case err == nil:
+		c.kept = kept{answer: a, expires: now.Add(d.cfg.Age), lastGood: now.Add(d.cfg.StaleAge)}
+		return
+	case errors.Is(err, ErrUnknown):
+		c.kept = kept{err: fmt.Errorf("%v: %w", q, err), expires: now.Add(d.cfg.UnknownAge)}
+		return
+	}
+	// That the service fails says nothing about somebody whom it had a while ago.
+	if k, ok := d.stale(l, q); ok {
+		c.kept = kept{answer: k.answer, expires: now.Add(d.cfg.FailedAge), lastGood: k.lastGood}
+		return
+	}
+	c.kept = kept{err: fmt.Errorf("%v: %w", q, err), expires: now.Add(d.cfg.FailedAge)}
 }

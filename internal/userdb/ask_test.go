@@ -48,8 +48,8 @@ func TestBounded(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if f.kept.Len() != 5 || len(f.running) != 0 {
-		t.Errorf("%d kept, %d running", f.kept.Len(), len(f.running))
+	if l := f.rights; l.failures.Len() != 5 || l.answers.Len() != 0 || len(l.running)+len(l.accounts) != 0 {
+		t.Errorf("%d failures and %d answers are kept, %d running", l.failures.Len(), l.answers.Len(), len(l.running))
 	}
 }
 
@@ -174,11 +174,11 @@ exit 2`)
 // TestNoTurn asks while as many as may are being asked for.
 func TestNoTurn(t *testing.T) {
 	f := newFake(t, Config{Processes: 1, Timeout: 50 * time.Millisecond}, directory)
-	f.slots <- struct{}{}
+	f.rights.slots <- struct{}{}
 	if _, err := f.User(t.Context(), "alice"); err == nil || !strings.Contains(err.Error(), "none was answered within 50ms") {
 		t.Error(err)
 	}
-	<-f.slots
+	<-f.rights.slots
 	f.clock.add(time.Hour)
 	f.cfg.Timeout = 30 * time.Second
 	if u, err := f.User(t.Context(), "alice"); err != nil || u != alice {

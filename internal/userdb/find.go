@@ -19,9 +19,9 @@ var osUser = local{
 }
 
 // find asks os/user and then getent.
-func (d *DB) find(ctx context.Context, q question) (answer, error) {
+func (d *DB) find(ctx context.Context, l *lane, q question) (answer, error) {
 	if q.kind == groupsOf {
-		a, err := d.getent(ctx, q)
+		a, err := d.getent(ctx, l, q)
 		if errors.Is(err, errNoGetent) {
 			return d.local.groupsOf(q.key)
 		}
@@ -31,7 +31,7 @@ func (d *DB) find(ctx context.Context, q question) (answer, error) {
 	if err == nil {
 		return a, nil
 	}
-	a, errGetent := d.getent(ctx, q)
+	a, errGetent := d.getent(ctx, l, q)
 	if errors.Is(errGetent, errNoGetent) {
 		return answer{}, err
 	}

@@ -35,10 +35,10 @@ const (
 )
 
 // getent asks getent(1) for one entry.
-func (d *DB) getent(ctx context.Context, q question) (answer, error) {
+func (d *DB) getent(ctx context.Context, l *lane, q question) (answer, error) {
 	// The key cannot be taken for an option: see validName. There is no "--"
 	// before it, as not every getent knows that.
-	out, errOut, err := d.run(ctx, databases[q.kind], q.key)
+	out, errOut, err := d.run(ctx, l, databases[q.kind], q.key)
 	var exit *exec.ExitError
 	switch {
 	case out == nil:
@@ -59,21 +59,25 @@ func (d *DB) getent(ctx context.Context, q question) (answer, error) {
 	return a, err
 }
 
-// run runs getent, unless it has been silent lately. Without an output it has not
-// answered. One that cannot be ended, since it is in a wait that the kernel does not
-// break off, is left alone, in its place among those that may run at once.
-func (d *DB) run(ctx context.Context, args ...string) (out, errOut *bounded, err error) {
+// run runs getent in a lane, unless it has been silent there lately. Without an output it
+// has not answered. One that cannot be ended, since it is in a wait that the kernel does
+// not break off, is left alone, in its place among those that may run at once.
+func (d *DB) run(ctx context.Context, l *lane, args ...string) (out, errOut *bounded, err error) {
 	if d.cfg.Getent == "" {
 		return nil, nil, errNoGetent
 	}
-	if err := d.silence.refuses(d.cfg.Now()); err != nil {
+	if l.silence.lasts(d.cfg.Now()) {
+		return nil, nil, errSilent
+	}
+	if err := d.turn(ctx, l); err != nil {
 		return nil, nil, err
 	}
-	select {
-	case d.slots <- struct{}{}:
-	case <-ctx.Done():
-		d.silence.note(true, d.cfg.Now(), d.cfg.FailedAge)
-		return nil, nil, fmt.Errorf("%d others are being asked for, and none was answered within %v", cap(d.slots), d.cfg.Timeout)
+	began := time.Now()
+	// One that had little time, since its turn came late, says nothing of the service.
+	note := func(missed bool) {
+		if !missed || time.Since(began) >= d.cfg.Timeout/2 {
+			l.silence.note(missed, d.cfg.Now(), d.cfg.FailedAge)
+		}
 	}
 	out, errOut = &bounded{max: maxOutput}, &bounded{max: maxError, cut: true}
 	cmd := exec.CommandContext(ctx, d.cfg.Getent, args...)
@@ -84,7 +88,7 @@ func (d *DB) run(ctx context.Context, args ...string) (out, errOut *bounded, err
 	cmd.WaitDelay = waitDelay
 	ended := make(chan error, 1)
 	go func() {
-		defer func() { <-d.slots }()
+		defer func() { <-l.slots }()
 		ended <- cmd.Run()
 	}()
 	over := ctx.Done()
@@ -92,18 +96,39 @@ func (d *DB) run(ctx context.Context, args ...string) (out, errOut *bounded, err
 	for {
 		select {
 		case err = <-ended:
-			late := ctx.Err() != nil
-			d.silence.note(errors.Is(ctx.Err(), context.DeadlineExceeded), d.cfg.Now(), d.cfg.FailedAge)
-			if late {
+			note(errors.Is(ctx.Err(), context.DeadlineExceeded))
+			if ctx.Err() != nil {
 				return nil, nil, d.noAnswer()
 			}
 			return out, errOut, err
 		case <-over:
 			over, giveUp = nil, time.After(2*waitDelay)
 		case <-giveUp:
-			d.silence.note(true, d.cfg.Now(), d.cfg.FailedAge)
+			note(true)
 			return nil, nil, d.noAnswer()
 		}
+	}
+}
+
+// turn waits for a place among those that may run at once. That none comes says nothing
+// of the name service. In a lane with a limit nobody waits for a while then.
+func (d *DB) turn(ctx context.Context, l *lane) error {
+	select {
+	case l.slots <- struct{}{}:
+		l.crowd.note(false, d.cfg.Now(), d.cfg.FailedAge)
+		return nil
+	default:
+	}
+	if l.most > 0 && l.crowd.lasts(d.cfg.Now()) {
+		return ErrBusy
+	}
+	select {
+	case l.slots <- struct{}{}:
+		l.crowd.note(false, d.cfg.Now(), d.cfg.FailedAge)
+		return nil
+	case <-ctx.Done():
+		l.crowd.note(errors.Is(ctx.Err(), context.DeadlineExceeded), d.cfg.Now(), d.cfg.FailedAge)
+		return fmt.Errorf("%w: %d, and none was answered within %v", ErrBusy, cap(l.slots), d.cfg.Timeout)
 	}
 }
 

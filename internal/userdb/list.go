@@ -29,7 +29,7 @@ func (d *DB) list(ctx context.Context, database, file string) []string {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.Timeout)
 	defer cancel()
 	var text string
-	if out, _, _ := d.run(ctx, database); out != nil {
+	if out, _, _ := d.run(ctx, d.rights, database); out != nil {
 		text = out.b.String() // of too many the first
 	}
 	local, _ := os.ReadFile(file) // where there is none, it has none

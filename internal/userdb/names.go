@@ -3,39 +3,38 @@ package userdb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// The methods below are for who needs an answer rather than a reason: a question
-// that fails is answered like one about somebody who does not exist.
-
-// UID is the number of a user by name; a number stands for itself.
-func (d *DB) UID(name string) (uint32, bool) {
+// Requested is the number of a user whose name a client chose, who is asked for on the
+// account of the client's user; a number stands for itself. Nothing that decides about
+// rights waits for it. While too many others are asked for it is ErrBusy.
+func (d *DB) Requested(ctx context.Context, account uint32, name string) (uint32, error) {
 	if n, ok := number(name); ok {
-		return n, true
+		return n, nil
 	}
-	u, err := d.User(context.Background(), name)
-	return u.UID, err == nil
+	if !validName(name) {
+		return 0, fmt.Errorf("user %q: %w", name, ErrUnknown)
+	}
+	a, err := d.ask(ctx, d.requested, account, question{kind: userByName, key: name})
+	return a.user.UID, err
 }
 
-// GID is the number of a group by name; a number stands for itself.
-func (d *DB) GID(name string) (uint32, bool) {
-	if n, ok := number(name); ok {
-		return n, true
-	}
-	gid, err := d.Group(context.Background(), name)
-	return gid, err == nil
-}
-
-// UserName is the name of a user by number, or the number.
+// UserName is the name of a user by number, to show it, or the number where the database
+// does not say. Nothing that decides about rights waits for it.
 func (d *DB) UserName(uid uint32) string {
-	u, err := d.ByUID(context.Background(), uid)
-	if err != nil || !vfs.ValidName(u.Name) {
-		return strconv.FormatUint(uint64(uid), 10)
+	q := question{kind: userByID, key: strconv.FormatUint(uint64(uid), 10)}
+	if _, err := id(q.key); err != nil {
+		return q.key
 	}
-	return u.Name
+	a, err := d.ask(context.Background(), d.shown, 0, q)
+	if err != nil || !vfs.ValidName(a.user.Name) {
+		return q.key
+	}
+	return a.user.Name
 }
 
 // Identity is a user, by name or number, with all groups. One who is not in the

@@ -1,6 +1,7 @@
 package userdb
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -9,17 +10,15 @@ import (
 // What the machine's own database has, in the words of who asks.
 func TestNames(t *testing.T) {
 	d := New(Config{})
-	if n, ok := d.UID("daemon"); !ok || n != 1 {
-		t.Errorf("daemon is %d, %v", n, ok)
+	for name, want := range map[string]uint32{"daemon": 1, "4711": 4711} {
+		if n, err := d.Requested(t.Context(), 1000, name); err != nil || n != want {
+			t.Errorf("%s is %d, %v", name, n, err)
+		}
 	}
-	if n, ok := d.UID("4711"); !ok || n != 4711 {
-		t.Errorf("4711 is %d, %v", n, ok)
-	}
-	if _, ok := d.UID("no-such-user"); ok {
-		t.Error("there is a user no-such-user")
-	}
-	if n, ok := d.GID("daemon"); !ok || n != 1 {
-		t.Errorf("the group daemon is %d, %v", n, ok)
+	for _, name := range []string{"no-such-user", "-x", ""} {
+		if _, err := d.Requested(t.Context(), 1000, name); !errors.Is(err, ErrUnknown) {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 	if got := d.UserName(1); got != "daemon" {
 		t.Errorf("1 is %s", got)

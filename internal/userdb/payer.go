@@ -8,8 +8,8 @@ import "context"
 // about each of 65536 ids takes long.
 func (d *DB) Payer(uid uint32) (owner uint32, named bool) {
 	if name, ok := d.Subordinate(uid); ok && uid != 0 {
-		if owner, ok := d.UID(name); ok && owner != 0 {
-			return owner, true
+		if u, err := d.User(context.Background(), name); err == nil && u.UID != 0 {
+			return u.UID, true
 		}
 	}
 	_, err := d.ByUID(context.Background(), uid)

@@ -10,37 +10,35 @@ import (
 // while. One alone can be about somebody whom it takes long to find.
 const silentAfter = 2
 
-// A silence is whether the name service answers at all. Whoever waits for one that
-// does not waits for each of their questions: a table with a hundred users would take
-// minutes.
-type silence struct {
+// A rest is for how long something is not tried that has failed several times in a row:
+// a name service that does not answer, a turn that does not come. Whoever waits for one
+// that does not waits for each of their questions: a table with a hundred users would
+// take minutes.
+type rest struct {
 	mu     sync.Mutex
-	missed int       // questions without an answer since the last one with; guarded by mu
-	until  time.Time // no question before; guarded by mu
+	missed int       // tries that failed since the last one that did not; guarded by mu
+	until  time.Time // no try before; guarded by mu
 }
 
 var errSilent = errors.New("the user database does not answer, and is asked again soon")
 
-// refuses is an error while no question is to be asked.
-func (s *silence) refuses(now time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now.Before(s.until) {
-		return errSilent
-	}
-	return nil
+// lasts reports whether nothing is to be tried yet.
+func (r *rest) lasts(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Before(r.until)
 }
 
-// note notes whether a question was missed. A question whose asker went away was
-// neither missed nor answered.
-func (s *silence) note(missed bool, now time.Time, rest time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// note notes whether a try failed. A question whose asker went away was neither missed
+// nor answered.
+func (r *rest) note(missed bool, now time.Time, length time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !missed {
-		s.missed = 0
+		r.missed = 0
 		return
 	}
-	if s.missed++; s.missed >= silentAfter {
-		s.until = now.Add(rest)
+	if r.missed++; r.missed >= silentAfter {
+		r.until = now.Add(length)
 	}
 }

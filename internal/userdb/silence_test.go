@@ -32,6 +32,11 @@ func TestSilentService(t *testing.T) {
 	if n := len(f.asked(t)) - asked; n > silentAfter {
 		t.Errorf("%d questions were asked of a service that hangs", n)
 	}
+	for i := range silentAfter {
+		if _, err := f.User(t.Context(), fmt.Sprint("nosuch", i)); err == nil || errors.Is(err, ErrUnknown) {
+			t.Errorf("while it is silent: %v", err)
+		}
+	}
 	if _, err := f.User(t.Context(), "nosuch"); !errors.Is(err, errSilent) || errors.Is(err, ErrUnknown) {
 		t.Errorf("while it is silent: %v", err)
 	}

@@ -7,10 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // ErrUnknown says that there is no such user or group.
@@ -24,9 +21,10 @@ type Config struct {
 	Timeout    time.Duration    // for one question; default 2 s
 	Age        time.Duration    // for which an answer is kept; default 1 min
 	UnknownAge time.Duration    // for which ErrUnknown is kept; default 10 s
+	StaleAge   time.Duration    // for which an answer stands in for later ones that fail; default 10 min
 	FailedAge  time.Duration    // for which a failure is kept, and a name service that does not answer is not asked; default 2 s
-	Entries    int              // how many answers are kept; default 4096
-	Processes  int              // how many getents run at once; default 4
+	Entries    int              // how many answers are kept in each lane; default 4096
+	Processes  int              // how many getents run at once for questions about rights; default 4
 	SubUID     string           // subuid(5); default /etc/subuid
 	SubGID     string           // subgid(5); default /etc/subgid
 }
@@ -50,6 +48,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Timeout, 2*time.Second)
 	setDefault(&c.Age, time.Minute)
 	setDefault(&c.UnknownAge, 10*time.Second)
+	setDefault(&c.StaleAge, 10*time.Minute)
 	setDefault(&c.FailedAge, 2*time.Second)
 	setDefault(&c.SubUID, "/etc/subuid")
 	setDefault(&c.SubGID, "/etc/subgid")
@@ -62,23 +61,31 @@ func (c *Config) setDefaults() {
 type DB struct {
 	cfg   Config
 	local local
-	slots chan struct{} // as many as getents may run
 
-	silence        silence
+	rights    *lane // on whose answers rights depend: who somebody is, whom a rule is for
+	requested *lane // about names that clients chose
+	shown     *lane // about numbers that are shown as names, of processes' users
+
 	subUID, subGID grants
-
-	mu      sync.Mutex
-	kept    *lru.Cache[question, kept] // guarded by mu
-	running map[question]*call         // guarded by mu
 }
+
+// Limits of the lanes on which no rights depend.
+const (
+	otherProcesses = 2
+	maxRequested   = 32 // at once
+	maxByAccount   = 4  // of these for one user
+	maxShown       = 64 // at once
+)
 
 // New makes a database that has nothing kept.
 func New(cfg Config) *DB {
 	cfg.setDefaults()
-	cache, _ := lru.New[question, kept](max(cfg.Entries, 1)) // fails for a size below 1 only
 	return &DB{
-		cfg: cfg, local: osUser, slots: make(chan struct{}, max(cfg.Processes, 1)),
-		kept: cache, running: map[question]*call{}, subUID: grants{path: cfg.SubUID}, subGID: grants{path: cfg.SubGID},
+		cfg: cfg, local: osUser,
+		rights:    newLane(cfg.Processes, 0, 0, cfg.Entries),
+		requested: newLane(otherProcesses, maxRequested, maxByAccount, cfg.Entries),
+		shown:     newLane(otherProcesses, maxShown, maxShown, cfg.Entries),
+		subUID:    grants{path: cfg.SubUID}, subGID: grants{path: cfg.SubGID},
 	}
 }
 
@@ -98,7 +105,7 @@ func (d *DB) User(ctx context.Context, nameOrNumber string) (User, error) {
 	if !validName(nameOrNumber) {
 		return User{}, fmt.Errorf("user %q: %w", nameOrNumber, ErrUnknown)
 	}
-	a, err := d.ask(ctx, question{kind: userByName, key: nameOrNumber})
+	a, err := d.ask(ctx, d.rights, 0, question{kind: userByName, key: nameOrNumber})
 	return a.user, err
 }
 
@@ -108,7 +115,7 @@ func (d *DB) ByUID(ctx context.Context, uid uint32) (User, error) {
 	if _, err := id(q.key); err != nil {
 		return User{}, fmt.Errorf("%v: %w", q, ErrUnknown)
 	}
-	a, err := d.ask(ctx, q)
+	a, err := d.ask(ctx, d.rights, 0, q)
 	return a.user, err
 }
 
@@ -118,7 +125,7 @@ func (d *DB) Groups(ctx context.Context, u User) ([]uint32, error) {
 	if !validName(u.Name) {
 		return nil, fmt.Errorf("user %q: %w", u.Name, ErrUnknown)
 	}
-	a, err := d.ask(ctx, question{kind: groupsOf, key: u.Name})
+	a, err := d.ask(ctx, d.rights, 0, question{kind: groupsOf, key: u.Name})
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +148,6 @@ func (d *DB) Group(ctx context.Context, nameOrNumber string) (uint32, error) {
 	} else if !validName(nameOrNumber) {
 		return 0, fmt.Errorf("group %q: %w", nameOrNumber, ErrUnknown)
 	}
-	a, err := d.ask(ctx, q)
+	a, err := d.ask(ctx, d.rights, 0, q)
 	return a.gid, err
 }

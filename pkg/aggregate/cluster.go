@@ -167,6 +167,6 @@ func bootTime() (time.Time, error) {
 // root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
 // precede, see timensName; with "snapshot" before all that, the snapshots of
 // that root. NodeTree is the tree of one node, for a front end above.
-func (c *Cluster) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
-	return c.attach(who, aname)
+func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	return c.attach(ctx, who, aname)
 }

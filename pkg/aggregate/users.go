@@ -9,8 +9,8 @@ import (
 // newUsersDir makes users/: at the top of the tree it lists the users who have
 // processes in the view; any user can be walked.
 func newUsersDir(v *view, id uint64) vfs.Node {
-	return &madeDir{made: v.c.made, id: id, walk: func(_ context.Context, name string) (vfs.Node, error) {
-		sub, err := v.ofUser(name)
+	return &madeDir{made: v.c.made, id: id, walk: func(ctx context.Context, name string) (vfs.Node, error) {
+		sub, err := v.ofUser(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -32,7 +32,9 @@ func newUsersDir(v *view, id uint64) vfs.Node {
 		}
 		all := make([]vfs.DirEntry, 0, len(seen))
 		for uid := range seen {
-			all = append(all, namedEntry(id, v.c.users.UserName(uid), vfs.TypeDir))
+			e := namedEntry(id, v.c.users.UserName(uid), vfs.TypeDir)
+			e.ID = childID(id, userKey(uid))
+			all = append(all, e)
 		}
 		return sortEntries(all), nil
 	}}

@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -141,7 +144,7 @@ const maxDeep = 4
 
 // set is the view limited to the nodes of a nodeset, all of which must be in it.
 func (v *view) set(expr string) (*view, error) {
-	if v.deep == maxDeep {
+	if v.deep == maxDeep || len(v.nodes()) == 0 {
 		return nil, syscall.ENOENT
 	}
 	// Each name must be a node; names may come twice, or be taken away.
@@ -162,21 +165,30 @@ func (v *view) set(expr string) (*view, error) {
 	return v.c.views.one(sub), nil
 }
 
-// ofUser is the view limited to the processes of one user, who must be one it
-// can show.
-func (v *view) ofUser(name string) (*view, error) {
-	uid, ok := v.c.users.UID(name)
-	if !ok || !v.sees(uid) || v.deep == maxDeep {
+// ofUser is the view limited to the processes of one user, who must be one it can show.
+// Whoever sees no node sees nobody's, and no name is looked up for them. EAGAIN is that
+// too many names are being looked up.
+func (v *view) ofUser(ctx context.Context, name string) (*view, error) {
+	if v.deep == maxDeep || len(v.nodes()) == 0 {
 		return nil, syscall.ENOENT
 	}
-	sub := v.below("users", v.c.users.UserName(uid))
-	sub.path = v.path + "/users/" + strconv.FormatUint(uint64(uid), 10) // a name may have anything in it
+	uid, err := v.c.users.Requested(ctx, v.who.UID, name)
+	switch {
+	case errors.Is(err, userdb.ErrBusy):
+		return nil, syscall.EAGAIN
+	case err != nil || !v.sees(uid):
+		return nil, syscall.ENOENT
+	}
+	sub := v.below("users", userKey(uid)) // a name may have anything in it
 	sub.user = &uid
 	return v.c.views.one(sub), nil
 }
 
+// userKey is the one spelling of a user in the paths and numbers of roots.
+func userKey(uid uint32) string { return strconv.FormatUint(uint64(uid), 10) }
+
 // at is the view of the root at that path below this one.
-func (v *view) at(path string) (*view, error) {
+func (v *view) at(ctx context.Context, path string) (*view, error) {
 	for path != "" {
 		kind, name, rest, ok := cutRoot(path)
 		if !ok {
@@ -187,7 +199,7 @@ func (v *view) at(path string) (*view, error) {
 		case "sets":
 			v, err = v.set(name)
 		case "users":
-			v, err = v.ofUser(name)
+			v, err = v.ofUser(ctx, name)
 		default:
 			err = syscall.ENOENT
 		}
@@ -219,7 +231,7 @@ const timensName = "timens"
 // maxTimens is how far ahead a clock may be: decades.
 const maxTimens = 1 << 30 * time.Second
 
-func (c *Cluster) attach(who vfs.Identity, aname string) (vfs.Node, error) {
+func (c *Cluster) attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	path, snapshots := strings.CutPrefix(aname, snapshotName)
 	if path == "/" {
 		path = ""
@@ -235,7 +247,7 @@ func (c *Cluster) attach(who vfs.Identity, aname string) (vfs.Node, error) {
 	if name, ok := strings.CutPrefix(path, NodeTree("")); ok && h == c.host {
 		return c.view(who, h).attachNode(NodeName(name), snapshots)
 	}
-	v, err := c.view(who, h).at(path)
+	v, err := c.view(who, h).at(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("attach %q: %w", aname, err)
 	}
