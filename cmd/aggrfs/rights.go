@@ -150,7 +150,7 @@ func (r *rights) doubt(ctx context.Context) {
 	ctx, r.stopDoubting = context.WithTimeout(ctx, doubtTime)
 	cfg := r.inForce
 	r.doubting.Go(func() {
-		doubts := cfg.Doubts(ctx, r.users, cachepolicy.NearestFile)
+		doubts := cfg.Doubts(ctx, r.users, cachepolicy.Unmatched)
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return
 		}

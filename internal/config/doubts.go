@@ -58,10 +58,10 @@ type Directory interface {
 // Doubts are what in the configuration is likely to be a mistake, though it means
 // something: users and groups that the user database does not have, words that are
 // nearly others. Each has its place, the line and a caret, as a fault has. What the
-// database does not say is no doubt. nearestFile finds in a pattern a name that is none
-// of /proc's, and the one that it nearly is. It takes as long as ctx allows.
-func (c *Config) Doubts(ctx context.Context, db Directory, nearestFile func(*procpath.Pattern) (name, near string)) []string {
-	d := doubter{ctx: ctx, db: db, nearestFile: nearestFile, c: c, certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
+// database does not say is no doubt. unmatched finds in a pattern what stands for no file
+// of /proc, and what was probably meant. It takes as long as ctx allows.
+func (c *Config) Doubts(ctx context.Context, db Directory, unmatched func(*procpath.Pattern) (text, near string, is bool)) []string {
+	d := doubter{ctx: ctx, db: db, unmatched: unmatched, c: c, certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
 	d.nodes = map[string]bool{c.Head: true}
 	for _, n := range c.Nodes {
 		d.nodes[n.Name] = true
@@ -75,7 +75,7 @@ func (c *Config) Doubts(ctx context.Context, db Directory, nearestFile func(*pro
 type doubter struct {
 	ctx          context.Context
 	db           Directory
-	nearestFile  func(*procpath.Pattern) (name, near string)
+	unmatched    func(*procpath.Pattern) (text, near string, is bool)
 	c            *Config
 	nodes        map[string]bool
 	certificates []string
@@ -110,8 +110,11 @@ func (d *doubter) look(m Mention) {
 	case someNodes:
 		d.keyword(m)
 	case aFile:
-		if name, near := d.nearestFile(m.file); near != "" {
-			d.all = append(d.all, m.at.At(max(0, strings.Index(m.name, name)), "no file of /proc is known here as %q, and so nothing is denied by it%s", name, meant(near)).Error())
+		switch text, near, is := d.unmatched(m.file); {
+		case is && near != "":
+			d.add(m, "%q matches no file of /proc%s", text, meant(near))
+		case is:
+			d.add(m, "%q matches no file of /proc that is known here: nothing is denied by it", text)
 		}
 	case theCommand:
 		if os.Geteuid() == 0 {

@@ -44,14 +44,14 @@ func (p people) NearestGroup(ctx context.Context, name string) string {
 func (p people) Subordinate(uid uint32) (string, bool)      { return "ann", uid == 100005 }
 func (p people) SubordinateGroup(gid uint32) (string, bool) { return "ann", gid == 100005 }
 
-// nearestFile knows environ.
-func nearestFile(p *procpath.Pattern) (name, near string) {
+// unmatched knows <pid>/environ.
+func unmatched(p *procpath.Pattern) (text, near string, is bool) {
 	for _, text := range p.Alternatives() {
-		if name = text[strings.LastIndexByte(text, '/')+1:]; name != "environ" {
-			return name, spelling.Nearest(name, []string{"environ"})
+		if text != "<pid>/environ" {
+			return text, spelling.Nearest(text, []string{"<pid>/environ"}), true
 		}
 	}
-	return "", ""
+	return "", "", false
 }
 
 // What is probably mistyped is a warning, with its place and what was probably meant;
@@ -71,7 +71,8 @@ func TestDoubts(t *testing.T) {
 		"views: [{users: ann, nodes: all, processes: [own, an]}]":                 `the user database has no user "an"; did you mean "ann"?`,
 		"views: [{users: \"100005\", nodes: all}]":                                "uid 100005 is a subordinate id of ann (/etc/subuid)",
 		"views: [{groups: \"100005\", nodes: all}]":                               "gid 100005 is a subordinate id of ann (/etc/subgid)",
-		"views: [{users: ann, nodes: all, deny: \"<pid>/enviorn\"}]":              `aggrfs.yaml:2:47: no file of /proc is known here as "enviorn", and so nothing is denied by it; did you mean "environ"?`,
+		"views: [{users: ann, nodes: all, deny: \"<pid>/enviorn\"}]":              `aggrfs.yaml:2:41: "<pid>/enviorn" matches no file of /proc; did you mean "<pid>/environ"?`,
+		"views: [{users: ann, nodes: all, deny: [\"<pid>/environ\", xyzzy]}]":     `aggrfs.yaml:2:58: "xyzzy" matches no file of /proc that is known here: nothing is denied by it`,
 		"views: [{users: nobody, nodes: all}]":                                    "stands for nobody",
 		"views: [{groups: \"65534\", nodes: all}]":                                "stands for nobody",
 		"views: [{users: ann, nodes: allocated}]":                                 "the key allocations says where from, and is missing",
@@ -93,7 +94,7 @@ func TestDoubts(t *testing.T) {
 			t.Errorf("%s:\n%v", text, err)
 			continue
 		}
-		got := c.Doubts(t.Context(), db, nearestFile)
+		got := c.Doubts(t.Context(), db, unmatched)
 		if want == "" && len(got) != 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0]+"\n", want)) {
 			t.Errorf("%s:\n%q\nwant %q", text, got, want)
 		}
@@ -102,7 +103,7 @@ func TestDoubts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Doubts(t.Context(), db, nearestFile); os.Geteuid() == 0 && (len(got) != 1 || !strings.Contains(got[0], "runs as nobody")) {
+	if got := c.Doubts(t.Context(), db, unmatched); os.Geteuid() == 0 && (len(got) != 1 || !strings.Contains(got[0], "runs as nobody")) {
 		t.Errorf("%q", got)
 	}
 	for text, want := range map[string]string{
@@ -125,7 +126,7 @@ func TestDoubtsOfViews(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := c.Doubts(t.Context(), people{"ann": 1001}, nearestFile)
+	got := c.Doubts(t.Context(), people{"ann": 1001}, unmatched)
 	if len(got) != 2 || !strings.Contains(got[0], "aggrfs.yaml:2:17: ") || !strings.Contains(got[1], "views.d/a.yaml:3:10: ") {
 		t.Errorf("%q", got)
 	}

@@ -1,6 +1,7 @@
 package cachepolicy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/procpath"
@@ -53,12 +54,17 @@ var open = []string{
 	"oom_adj", "oom_score", "oom_score_adj", "sched", "schedstat", "sessionid", "setgroups", "stat", "statm", "status", "task", "timers", "wchan",
 }
 
+// rare are files of a process that some kernels have only.
+var rare = []string{"fail-nth", "ksm_merging_pages", "make-it-fail", "timens_offsets"}
+
 // ofRoot are the names of a /proc root, see proc(5).
 var ofRoot = []string{
-	"acpi", "buddyinfo", "cgroups", "cmdline", "config.gz", "consoles", "cpuinfo", "crypto", "devices", "diskstats", "dma", "driver",
-	"execdomains", "fb", "filesystems", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms", "key-users", "keys", "loadavg", "locks",
-	"mdstat", "meminfo", "misc", "modules", "mounts", "net", "pagetypeinfo", "partitions", "pressure", "schedstat", "self", "slabinfo",
-	"softirqs", "stat", "swaps", "sys", "sysvipc", "thread-self", "timer_list", "tty", "uptime", "version", "vmallocinfo", "vmstat", "zoneinfo",
+	"acpi", "asound", "bootconfig", "buddyinfo", "bus", "cgroups", "cmdline", "config.gz", "consoles", "cpuinfo", "crypto", "device-tree", "devices",
+	"diskstats", "dma", "driver", "execdomains", "fb", "filesystems", "fs", "interrupts", "iomem", "ioports", "irq", "kallsyms", "kcore", "key-users",
+	"keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "loadavg", "locks", "lockdep", "lock_stat", "mdstat", "meminfo", "misc",
+	"modules", "mounts", "mtrr", "net", "pagetypeinfo", "partitions", "pressure", "sched_debug", "schedstat", "scsi", "self", "slabinfo", "softirqs",
+	"spl", "stat", "swaps", "sys", "sysrq-trigger", "sysvipc", "thread-self", "timer_list", "tty", "uptime", "version", "version_signature",
+	"vmallocinfo", "vmcore", "vmstat", "zoneinfo",
 }
 
 // Guarded says why the content of a file depends on who reads it: a file of a
@@ -74,7 +80,7 @@ func Guarded(rest string) string {
 func known(inProcess bool, name string) (names []string, is bool) {
 	names = ofRoot
 	if inProcess {
-		names = append([]string(nil), open...)
+		names = slices.Concat(open, rare)
 		for n := range guarded {
 			names = append(names, n)
 		}

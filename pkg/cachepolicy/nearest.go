@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
@@ -12,18 +11,8 @@ import (
 // by chance.
 const minHint = 4
 
-// NearestFile finds in a pattern the first name that is none of /proc's but nearly one,
-// and that one; "" is that there is none.
-func NearestFile(p *procpath.Pattern) (name, near string) {
-	for _, text := range p.Alternatives() {
-		if name, near = nearestFile(text); near != "" {
-			return name, near
-		}
-	}
-	return "", ""
-}
-
-// nearestFile is NearestFile for a pattern without braces.
+// nearestFile finds in a pattern without braces a name that is none of /proc's but nearly
+// one, and that one; "" is that there is none.
 func nearestFile(text string) (name, near string) {
 	name, inProcess := strings.CutPrefix(text, processDir)
 	name = strings.TrimPrefix(name, taskDir+"<tid>/")
