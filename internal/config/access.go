@@ -31,6 +31,55 @@ func (r *reader) admins(v strict.Value) {
 // mentionOf is what names of a kind of principal are mentions of.
 var mentionOf = map[access.Kind]mentioned{access.User: aUser, access.Group: aGroup, access.Certificate: aCertificate}
 
+// separated are the words of a text that commas and blanks separate; not those in
+// brackets.
+func separated(text string) (words []string) {
+	depth := 0
+	return strings.FieldsFunc(text, func(r rune) bool {
+		switch r {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		}
+		return depth <= 0 && strings.ContainsRune(", \t", r)
+	})
+}
+
+// severalNames reports whether a text is several names with commas between them.
+func severalNames(text string) bool { return strings.Contains(text, ",") && len(separated(text)) > 1 }
+
+// arguments are the words of a command as a shell has them, in quotes or not.
+func arguments(text string) (words []string) {
+	var quote rune
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool {
+		switch {
+		case quote == 0 && (r == '"' || r == '\''):
+			quote = r
+		case r == quote:
+			quote = 0
+		}
+		return quote == 0 && strings.ContainsRune(" \t\n", r)
+	}) {
+		if word = strings.NewReplacer(`"`, "", "'", "").Replace(word); word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// listOf is a list as YAML has it; a word that is more than letters, digits and what
+// paths and options are made of has quotes.
+func listOf(words []string) string {
+	texts := make([]string, len(words))
+	for i, word := range words {
+		if texts[i] = word; strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-=") != "" || strings.Trim(word, "-") == "" {
+			texts[i] = "\"" + strings.NewReplacer("\\", "\\\\", "\"", "\\\"").Replace(word) + "\""
+		}
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}
+
 // principals reads one name or a list of them.
 func principals(v strict.Value, kind access.Kind, mentions *Mentions) (all []access.Principal) {
 	v.Texts(func(v strict.Value, name string) {
@@ -39,6 +88,8 @@ func principals(v strict.Value, kind access.Kind, mentions *Mentions) (all []acc
 			v.Fail("a name is empty")
 		case name == "*" && kind == access.User:
 			all = append(all, access.Principal{Kind: access.Anyone})
+		case severalNames(name):
+			v.Fail("%q is no name; write a list: %s", name, listOf(separated(name)))
 		case strings.ContainsAny(name, "*:/ \t\n"):
 			v.Fail("%q cannot be the name of a %s", name, strings.TrimSuffix(access.Principal{Kind: kind}.String(), " "))
 		default:
@@ -77,6 +128,11 @@ func (r *reader) allocations(v strict.Value) {
 		"command": func(v strict.Value) {
 			at = v
 			v.Texts(func(_ strict.Value, word string) { s.Command = append(s.Command, word) })
+			// The program of a list of one can have a blank in its name.
+			if words := arguments(strings.Join(s.Command, " ")); len(s.Command) == 1 && len(words) > 1 && (!v.IsList() || words[1][0] == '-') {
+				v.Fail("%q is a program with arguments; write a list: %s", s.Command[0], listOf(words))
+				return
+			}
 			if len(s.Command) > 0 && !path.IsAbs(s.Command[0]) {
 				v.Fail("%q is no absolute path of a program", s.Command[0])
 			}

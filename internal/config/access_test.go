@@ -84,6 +84,15 @@ func TestBadAccess(t *testing.T) {
 		"views: [{nodes: n1}]":                                        "aggrfs.yaml:2:9: nobody is named",
 		"views: [{users: ann}]":                                       "aggrfs.yaml:2:9: nodes is missing",
 		"views: [{users: ann, nodes: \"n[1-\"}]":                      "aggrfs.yaml:2:",
+		"views: [{users: \"ann,bob\", nodes: n1}]":                    `"ann,bob" is no name; write a list: [ann, bob]`,
+		"admins: {groups: \"ops, 60\"}":                               `"ops, 60" is no name; write a list: [ops, 60]`,
+		"views: [{users: a, nodes: n1, processes: \"own,bob\"}]":      `"own,bob" is no name; write a list: [own, bob]`,
+		"views: [{users: a, nodes: \"all,n1\"}]":                      `write [all, n1]`,
+		"views: [{users: a, nodes: \"n[1,3],allocated\"}]":            `write ["n[1,3]", allocated]`,
+		"views: [{users: a, nodes: all n1}]":                          `write [all, n1]`,
+		"allocations: {command: /usr/bin/squeue --noheader}":          `write a list: [/usr/bin/squeue, --noheader]`,
+		"allocations: {command: squeue -h, user: a}":                  `write a list: [squeue, -h]`,
+		"allocations: {command: [/usr/bin/squeue -h -o \"%u %N\"]}":   `write a list: [/usr/bin/squeue, -h, -o, "%u %N"]`,
 		"views: [{users: a b, nodes: n1}]":                            `"a b" cannot be the name of a user`,
 		"views: [{users: ann, nodes: n1, processes: [all, own]}]":     "all stands alone",
 		"views: [{users: ann, nodes: n1, proceses: own}]":             `did you mean "processes"?`,
@@ -148,5 +157,13 @@ func TestPolicyKey(t *testing.T) {
 		if _, err := config.Parse("aggrfs.yaml", []byte("version: 1\n"+text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// A program whose name has a blank is one, in a list.
+func TestBlankInProgram(t *testing.T) {
+	c, err := config.Parse("aggrfs.yaml", []byte("version: 1\nallocations: {command: [/opt/our queue]}\n"))
+	if err != nil || len(c.Allocations.Command) != 1 || c.Allocations.Command[0] != "/opt/our queue" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/access"
@@ -104,11 +105,14 @@ func readView(entry strict.Value, mentions *Mentions) (view access.View, ok bool
 func readNodes(v strict.Value, mentions *Mentions) (n access.Nodes) {
 	v.Texts(func(v strict.Value, text string) {
 		*mentions = append(*mentions, Mention{kind: someNodes, name: text, at: v})
-		switch text {
-		case "all":
+		words := separated(text)
+		switch {
+		case text == "all":
 			n.All = true
-		case "allocated":
+		case text == "allocated":
 			n.Allocated = true
+		case len(words) > 1 && (slices.Contains(words, "all") || slices.Contains(words, "allocated")):
+			v.Fail("%q is no nodeset, as all and allocated are words of a list; write %s", text, listOf(words))
 		default:
 			set, err := nodeset.Parse(text)
 			if err != nil {
@@ -131,6 +135,8 @@ func readProcesses(v strict.Value, mentions *Mentions) (p access.Processes) {
 			p.All = true
 		case text == "own":
 			p.Own = true
+		case severalNames(text):
+			v.Fail("%q is no name; write a list: %s", text, listOf(separated(text)))
 		case text == "" || strings.ContainsAny(text, "*:/ \t\n"):
 			v.Fail("%q is neither all, own nor a user's name", text)
 		default:

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
 )
 
 // A nodeset and a pattern have characters that YAML has another use for: it takes
@@ -13,10 +15,11 @@ import (
 // asterisk of "users: *" for an alias. The parser gives up at the first of them, and
 // what else is wrong in the file stays unknown. So where it gives up, such texts are
 // looked for and noted, each with what to write, and the file is parsed again with
-// stand-ins for these characters.
+// stand-ins for these characters. So it is with a text that YAML takes for a tag or an
+// anchor of what comes behind it, "nodes: !n2": neither is taken in a configuration.
 
 const (
-	indicators = "[]{},*@%`"
+	indicators = "[]{},*@%`&!"
 	firstOfAll = '\ue000' // the stand-in for the first of indicators; the others follow
 )
 
@@ -36,6 +39,15 @@ func (r restored) Visit(n ast.Node) ast.Visitor {
 		text.Value = restore.Replace(text.Value)
 	}
 	return r
+}
+
+// marked reports whether a file has a tag or an anchor. The parser drops some, so the
+// lexer is asked; it drops one at the end of the last line unless that is ended.
+func marked(text string) bool {
+	if !strings.ContainsAny(text, "&!") {
+		return false
+	}
+	return slices.ContainsFunc(lexer.Tokenize(text+"\n"), func(t *token.Token) bool { return t.Type == token.TagType || t.Type == token.AnchorType })
 }
 
 // quoteMissing notes each text that lacks quotes and returns the file with stand-ins;
@@ -158,7 +170,7 @@ func (s *scanner) closing(from int) int {
 // plain reads a text in no quotes, from its first character on.
 func (s *scanner) plain() {
 	start := s.pos
-	lead, brackets := strings.ContainsRune("*@%`", s.line[start]), s.line[start] == '['
+	brackets := s.line[start] == '['
 scan:
 	for ; s.pos < len(s.line); s.pos++ {
 		switch c := s.line[s.pos]; {
@@ -172,11 +184,22 @@ scan:
 		}
 	}
 	text := strings.TrimRight(string(s.line[start:s.pos]), " \t")
-	if lead || brackets {
+	if brackets || hasIndicator(text) {
 		s.fail(start, text)
 	}
 	if s.at(s.pos) == ':' {
 		s.key = text
+	}
+}
+
+// hasIndicator reports whether a text begins with what YAML has another use for. A tag or
+// an anchor with something behind it on its line is probably meant to be one.
+func hasIndicator(text string) bool {
+	switch c := text[0]; c {
+	case '&', '!':
+		return len(text) > 1 && text[1] != c && !strings.ContainsAny(text, " \t")
+	default:
+		return strings.IndexByte("*@%`", c) >= 0
 	}
 }
 
@@ -204,7 +227,7 @@ func (s *scanner) fail(start int, text string) {
 		quoted = s.key + ": " + quoted
 	}
 	why := "to YAML its brackets are a list or keys and values"
-	if strings.ContainsRune("*@%`", s.line[start]) {
+	if hasIndicator(text) {
 		why = fmt.Sprintf("YAML has another use for a %q in front", s.line[start])
 	}
 	s.doc.fail(s.number, start+1, fmt.Sprintf("quote it: %s (%s)", quoted, why))

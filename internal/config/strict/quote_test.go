@@ -26,6 +26,11 @@ func TestQuote(t *testing.T) {
 		{`- {match: **, cache: never}`, `f:1:11: quote it: match: "**" (YAML has another use for a '*' in front)`, "match=** cache=never"},
 		{`- {nodes: @all, a: b}`, `f:1:11: quote it: nodes: "@all" (YAML has another use for a '@' in front)`, "nodes=@all a=b"},
 		{`- address: %s:5640`, `f:1:12: quote it: address: "%s:5640" (YAML has another use for a '%' in front)`, "address=%s:5640"},
+		{`- nodes: !n2`, `f:1:10: quote it: nodes: "!n2" (YAML has another use for a '!' in front)`, "nodes=!n2"},
+		{`- {nodes: !n2, a: b}`, `f:1:11: quote it: nodes: "!n2" (YAML has another use for a '!' in front)`, "nodes=!n2 a=b"},
+		{`- {nodes: !n[1-2]}`, `f:1:11: quote it: nodes: "!n[1-2]" (YAML has another use for a '!' in front)`, "nodes=!n[1-2]"},
+		{`- users: &ops`, `f:1:10: quote it: users: "&ops" (YAML has another use for a '&' in front)`, "users=&ops"},
+		{`- {users: &ops}`, `f:1:11: quote it: users: "&ops" (YAML has another use for a '&' in front)`, "users=&ops"},
 		{`- {nodes: n[1"2]}`, `f:1:11: quote it: nodes: 'n[1"2]'` + brackets, `nodes=n[1"2]`},
 	} {
 		doc := strict.Parse("f", []byte(tt.text))
@@ -62,6 +67,19 @@ func TestQuoteFew(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "quote it") || !strings.Contains(err.Error(), "this is no YAML") {
 			t.Errorf("%q: %v", good, err)
 		}
+	}
+	// What stands behind is read.
+	doc := strict.Parse("f", []byte("a: !n2\nb: &x\nc: [!n3, &y]\nd: 1\ne: &z 1\n"))
+	var read []string
+	doc.Root().Entries("", func(key, value strict.Value) {
+		k, _ := key.Text()
+		value.Texts(func(_ strict.Value, text string) { read = append(read, k+"="+text) })
+	})
+	if got := strings.Join(read, " "); got != "a=!n2 b=&x c=!n3 c=&y d=1" {
+		t.Errorf("read %s", got)
+	}
+	if err := doc.Err(); err == nil || strings.Count(err.Error(), "quote it") != 4 || strings.Count(err.Error(), "anchors, aliases") != 1 {
+		t.Error(err)
 	}
 	// Both are said where quotes are not all that is missing.
 	err := strict.Parse("f", []byte("- {nodes: n[1-3]}\n- {nodes: m[1-3], a: b\n")).Err()

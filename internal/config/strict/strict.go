@@ -78,7 +78,7 @@ func Parse(name string, data []byte) *Document {
 		return d
 	}
 	file, err := parse(text)
-	if err != nil {
+	if err != nil || marked(text) {
 		if quoted, some := d.quoteMissing(); some {
 			if file, err = parse(quoted); err == nil {
 				for _, doc := range file.Docs {

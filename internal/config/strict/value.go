@@ -172,9 +172,15 @@ func unknown(key string, known []string) string {
 	return fmt.Sprintf("unknown key %q; the keys here are %s", key, strings.Join(known, ", "))
 }
 
+// IsList reports whether v is a list.
+func (v Value) IsList() bool {
+	_, list := v.node.(*ast.SequenceNode)
+	return list
+}
+
 // Texts reads one text, or a list of them, and gives each to read.
 func (v Value) Texts(read func(v Value, text string)) {
-	if _, list := v.node.(*ast.SequenceNode); list {
+	if v.IsList() {
 		v.List(func(v Value) {
 			if text, ok := v.Text(); ok {
 				read(v, text)
