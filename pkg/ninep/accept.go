@@ -3,8 +3,11 @@ package ninep
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"time"
+
+	"github.com/aggrfs/aggrfs/internal/lograte"
 )
 
 // ServeConn serves one connection until it or ctx ends, closes it, and returns
@@ -29,7 +32,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
 	s.conns.Add(1)
 	place := &arrival{nc: nc}
 	if err != nil {
-		s.refuse(nc, peer, place, err, over)
+		s.refuse(nc, peer, nil, place, err, over)
 		return
 	}
 	if !s.cfg.Trusted(peer) {
@@ -40,7 +43,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, over func(error)) {
 		go func() {
 			named, err := s.secure(ctx, secured, by)
 			if err != nil {
-				s.refuse(nc, peer, place, err, over)
+				s.refuse(nc, peer, nil, place, err, over)
 				return
 			}
 			s.receive(ctx, nc, named, place, by, over)
@@ -66,22 +69,23 @@ func (s *Server) secure(ctx context.Context, nc *tlsConn, by time.Time) (Peer, e
 func (s *Server) receive(ctx context.Context, nc net.Conn, peer Peer, place *arrival, by time.Time, over func(error)) {
 	payer := s.payerOf(peer)
 	if err := s.door.admit(place, payer, s.cfg.Trusted(peer)); err != nil {
-		s.refuse(nc, peer, place, err, over)
+		s.refuse(nc, peer, payer, place, err, over)
 		return
 	}
 	s.converse(ctx, nc, peer, place, payer, by, over)
 }
 
 // refuse ends a connection before anything was asked of it. One that ended by
-// itself, or with the server, is not worth a line.
-func (s *Server) refuse(nc net.Conn, peer Peer, place *arrival, err error, over func(error)) {
+// itself, or with the server, is not worth a line. payer is nil while nobody knows who
+// the peer is.
+func (s *Server) refuse(nc net.Conn, peer Peer, payer *account, place *arrival, err error, over func(error)) {
 	if place.out.Load() {
 		err = errPutOut
 	}
 	if isHangUp(err) || errors.Is(err, context.Canceled) {
 		err = nil
 	} else {
-		s.audit.refuse(peer, "9P connection refused", err)
+		s.audit.refuse(peer, payer, err)
 	}
 	if closing := nc.Close(); !errors.Is(closing, net.ErrClosed) {
 		err = errors.Join(err, closing)
@@ -103,7 +107,7 @@ func (s *Server) converse(ctx context.Context, nc net.Conn, peer Peer, place *ar
 		if !stop() {
 			<-failed
 		}
-		err = s.verdict(peer, place, err)
+		err = s.verdict(peer, payer, place, err)
 		s.door.leave(place)
 		s.conns.Add(-1)
 		over(err)
@@ -111,12 +115,12 @@ func (s *Server) converse(ctx context.Context, nc net.Conn, peer Peer, place *ar
 }
 
 // verdict logs why a connection ended, and tells what is an error of that.
-func (s *Server) verdict(peer Peer, place *arrival, err error) error {
+func (s *Server) verdict(peer Peer, payer *account, place *arrival, err error) error {
 	if place.out.Load() {
 		err = errPutOut
 	}
 	if errors.Is(err, errPutOut) || errors.Is(err, errTooMany) || errors.Is(err, errTooManyOfPeer) {
-		s.audit.refuse(peer, "9P connection refused", err)
+		s.audit.refuse(peer, payer, err)
 		return err
 	}
 	if isHangUp(err) {
@@ -124,7 +128,7 @@ func (s *Server) verdict(peer Peer, place *arrival, err error) error {
 		return nil
 	}
 	err = explain(err)
-	s.cfg.Log.Warn("9P connection ended by an error", "peer", peer.String(), "error", err)
+	s.audit.warn(peer, payer, "9P connection ended by an error", slog.String("error", lograte.Cut(err.Error())))
 	return err
 }
 

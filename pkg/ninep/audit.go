@@ -10,36 +10,36 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 const (
 	auditWindow = time.Second
-	// originLines is how many different lines of one origin are written in a window;
-	// of others there is a count. trustedLines is the same for peers that are
-	// trusted, who attach for many users.
-	originLines  = 10
-	trustedLines = 200
-	// maxLines bounds a window's lines, and maxOrigins the origins told apart in it.
-	maxLines   = 2048
-	maxOrigins = 1024
 	// maxQuoted is how much of a client's text a line shows, in bytes.
 	maxQuoted = 128
 )
 
-// An audit writes a line for each attach and each refusal. What is the same but for
-// the port or the process within a window is one line, that of the first, with a
-// count; it is written when the window ends. Of who causes many different lines there
-// are some, and a count of the others.
+// An audit writes a line for each attach, each refusal and each connection that ends
+// by an error. What is the same but for the port or the process within a window is one
+// line, that of the first, with a count; it is written when the window ends. Who
+// causes many different lines, at once or for long, has some, and now and then a count
+// of the others. So that nobody fills a disk all that a peer can cause at will comes
+// here, whoever causes lines is known as limits know them (see origin), and all
+// together get no more than allLines says.
 type audit struct {
 	log    *slog.Logger
 	window time.Duration
+	now    func() time.Time
 
-	mu      sync.Mutex
-	lines   map[string]*auditLine // of this window
-	order   []*auditLine          // as they came
-	origins map[string]*auditOrigin
-	timer   *time.Timer // ends the window; nil while there is none
+	mu       sync.Mutex
+	lines    map[string]*auditLine // of this window; nil is none
+	order    []*auditLine          // as they came
+	origins  map[lineOrigin]*auditOrigin
+	all      [2]lograte.Bucket // of others, and of trusted peers
+	reported time.Time         // when there were counts last
+	tidied   time.Time         // when origins were last forgotten
+	timer    *time.Timer       // ends the window, or tidies up; nil before the first
 }
 
 // An auditLine is a line that is not written yet.
@@ -51,10 +51,8 @@ type auditLine struct {
 	count int
 }
 
-// An auditOrigin is what one origin has caused in a window.
-type auditOrigin struct {
-	lines   int            // that are different
-	dropped map[string]int // how many more, by what they are called
+func newAudit(log *slog.Logger) *audit {
+	return &audit{log: log, window: auditWindow, now: time.Now, all: [2]lograte.Bucket{allLines(), allLines()}}
 }
 
 // An attachMemo is which attaches of one connection have been logged. A trusted peer
@@ -85,35 +83,45 @@ func (m *attachMemo) again(key string) bool {
 	return false
 }
 
-// attach notes how an attach went. who is nil where the peer was refused before
-// it was known whom it attaches for, memo where the peer is not trusted.
-func (a *audit) attach(p Peer, r *request, who *vfs.Identity, err error, memo *attachMemo) {
+// attach notes how an attach went, of a peer on that account. who is nil where the
+// peer was refused before it was known whom it attaches for, memo where the peer is
+// not trusted.
+func (a *audit) attach(p Peer, payer *account, r *request, who *vfs.Identity, err error, memo *attachMemo) {
 	var attrs []slog.Attr
 	if who != nil {
 		attrs = append(attrs, slog.Any("uid", who.UID), slog.Any("gid", who.GID), slog.Int("groups", len(who.Groups)))
 	}
-	attrs = append(attrs, slog.String("cert", p.Cert), slog.String("uname", quoted(r.uname)),
-		slog.Any("n_uname", r.nuname), slog.String("aname", r.aname))
+	attrs = append(attrs, slog.String("cert", shown(p.Cert)), slog.String("uname", quoted(r.uname)),
+		slog.Any("n_uname", r.nuname), slog.String("aname", shown(r.aname)))
 	if err != nil {
-		a.note(slog.LevelWarn, "9P attach refused", p, memo != nil, nil, append(attrs, slog.Any("error", err)))
+		attrs = append(attrs, slog.String("error", lograte.Cut(err.Error())))
+		a.note(slog.LevelWarn, "9P attach refused", p, payer, memo != nil, nil, attrs)
 		return
 	}
-	a.note(slog.LevelInfo, "9P attach", p, memo != nil, memo, attrs)
+	a.note(slog.LevelInfo, attachLine, p, payer, memo != nil, memo, attrs)
+}
+
+// attachLine is what the line of an attach is called.
+const attachLine = "9P attach"
+
+// warn notes what went wrong with a peer. payer is nil while nobody knows who it is.
+func (a *audit) warn(p Peer, payer *account, what string, attrs ...slog.Attr) {
+	a.note(slog.LevelWarn, what, p, payer, false, nil, attrs)
 }
 
 // refuse notes the refusal of a connection.
-func (a *audit) refuse(p Peer, what string, err error) {
-	a.note(slog.LevelWarn, what, p, false, nil, []slog.Attr{slog.Any("error", err)})
+func (a *audit) refuse(p Peer, payer *account, err error) {
+	a.warn(p, payer, "9P connection refused", slog.String("error", lograte.Cut(err.Error())))
 }
 
 // note takes a line. One that memo has, and that is none of this window's, is not
 // written.
-func (a *audit) note(level slog.Level, what string, p Peer, trusted bool, memo *attachMemo, attrs []slog.Attr) {
+func (a *audit) note(level slog.Level, what string, p Peer, payer *account, trusted bool, memo *attachMemo, attrs []slog.Attr) {
 	if !a.log.Enabled(context.Background(), level) {
 		return
 	}
-	from := p.host()
-	key := lineKey(what, from, attrs)
+	key := lineKey(what, p.host(), attrs)
+	now := a.now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	seen := memo != nil && memo.again(key)
@@ -124,23 +132,18 @@ func (a *audit) note(level slog.Level, what string, p Peer, trusted bool, memo *
 	if seen {
 		return
 	}
-	if a.timer == nil {
-		a.lines, a.origins = make(map[string]*auditLine), make(map[string]*auditOrigin)
-		a.timer = time.AfterFunc(a.window, a.turn)
+	if a.lines == nil {
+		a.lines = make(map[string]*auditLine)
+		a.wakeLocked(a.window)
 	}
-	o, most := a.originLocked(from), originLines
-	if trusted {
-		most = trustedLines
-	}
-	if o.lines >= most || len(a.order) >= maxLines {
-		if o.dropped == nil {
-			o.dropped = make(map[string]int)
+	if full := a.spendLocked(p, payer, trusted, now); full != nil {
+		if full.dropped == nil {
+			full.dropped = make(map[string]int)
 		}
-		o.dropped[what]++
+		full.dropped[what]++
 		return
 	}
-	o.lines++
-	l := &auditLine{time.Now(), level, what, append([]slog.Attr{slog.String("peer", p.String())}, attrs...), 1}
+	l := &auditLine{time.Now(), level, what, append([]slog.Attr{slog.String("peer", lograte.Cut(p.String()))}, attrs...), 1}
 	a.lines[key], a.order = l, append(a.order, l)
 }
 
@@ -157,52 +160,59 @@ func lineKey(what, from string, attrs []slog.Attr) string {
 	return b.String()
 }
 
-func (a *audit) originLocked(from string) *auditOrigin {
-	if a.origins[from] == nil && len(a.origins) >= maxOrigins {
-		from = "others"
+// wakeLocked has the audit look at what it holds after that time.
+func (a *audit) wakeLocked(after time.Duration) {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(after, a.ring)
+		return
 	}
-	o := a.origins[from]
-	if o == nil {
-		o = new(auditOrigin)
-		a.origins[from] = o
-	}
-	return o
+	a.timer.Reset(after)
 }
 
-// turn ends the window: it writes its lines, and what there is no line of.
-func (a *audit) turn() {
+// ring ends the window: it writes its lines and, if that is due, counts of what there
+// is no line of.
+func (a *audit) ring() {
+	now := a.now()
 	a.mu.Lock()
-	order, origins := a.order, a.origins
+	order := a.order
+	a.lines, a.order = nil, nil
+	if wait := reportWindows*a.window - now.Sub(a.reported); wait <= 0 {
+		order = append(order, a.countsLocked(now)...)
+	}
+	if a.tidyLocked(now); a.origins != nil {
+		a.wakeLocked(reportWindows * a.window)
+	}
+	a.mu.Unlock()
+	a.write(order)
+}
+
+// turn writes all there is, counts with it, as when the server ends.
+func (a *audit) turn() {
+	now := a.now()
+	a.mu.Lock()
+	order := append(a.order, a.countsLocked(now)...)
+	a.lines, a.order = nil, nil
+	a.tidyLocked(now)
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	a.lines, a.order, a.origins, a.timer = nil, nil, nil, nil
 	a.mu.Unlock()
-	for _, l := range order {
+	a.write(order)
+}
+
+// write writes lines with the time at which they came.
+func (a *audit) write(lines []*auditLine) {
+	for _, l := range lines {
+		r := slog.NewRecord(l.at, l.level, l.what, 0)
+		r.AddAttrs(l.attrs...)
 		if l.count > 1 {
-			l.attrs = append(l.attrs, slog.Int("count", l.count))
+			r.AddAttrs(slog.Int("count", l.count))
 		}
-		a.write(l)
-	}
-	for from, o := range origins {
-		for what, n := range o.dropped {
-			level, name := slog.LevelWarn, "9P refusals not logged"
-			if what == "9P attach" {
-				level, name = slog.LevelInfo, "9P attaches not logged"
-			}
-			a.write(&auditLine{time.Now(), level, name, []slog.Attr{slog.String("peer", from), slog.Int("count", n)}, 1})
-		}
+		_ = a.log.Handler().Handle(context.Background(), r) // as slog does
 	}
 }
 
-// write writes a line with the time at which it came.
-func (a *audit) write(l *auditLine) {
-	r := slog.NewRecord(l.at, l.level, l.what, 0)
-	r.AddAttrs(l.attrs...)
-	_ = a.log.Handler().Handle(context.Background(), r) // as slog does
-}
-
-// host is whose lines are counted together: the user on a unix socket, else the
+// host is whose lines can be the same: those of the user on a unix socket, else the
 // machine and the certificate that was shown there.
 func (p Peer) host() string {
 	if p.HasCred {
@@ -224,4 +234,13 @@ func quoted(text string) string {
 		return strconv.Quote(text[:maxQuoted]) + " and " + strconv.Itoa(len(text)-maxQuoted) + " bytes"
 	}
 	return strconv.Quote(text)
+}
+
+// shown is a client's text where a log quotes what needs it: as it is, if it is
+// short.
+func shown(text string) string {
+	if len(text) > maxQuoted {
+		return quoted(text)
+	}
+	return text
 }

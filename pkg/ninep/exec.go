@@ -77,7 +77,7 @@ func (c *conn) attach(ctx context.Context, j *job, f *fid) error {
 		return errFidInUse
 	}
 	root, who, err := c.root(ctx, r)
-	c.srv.audit.attach(c.peer, r, who, err, c.memo)
+	c.srv.audit.attach(c.peer, c.payer, r, who, err, c.memo)
 	if err != nil {
 		return err
 	}

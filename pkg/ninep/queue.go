@@ -2,6 +2,7 @@ package ninep
 
 import (
 	"context"
+	"log/slog"
 	"syscall"
 	"time"
 )
@@ -256,7 +257,7 @@ func (c *conn) sweep() {
 			j.answered = true
 			delete(c.tags, tag)
 			c.answer(j, syscall.ETIMEDOUT)
-			c.log.Warn("9P request does not end", "peer", c.peer.String(), "op", int(j.req.op))
+			c.srv.audit.warn(c.peer, c.payer, "9P request does not end", slog.Int("op", int(j.req.op)))
 			continue
 		}
 		if wait < 0 || left < wait {

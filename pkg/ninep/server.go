@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -18,9 +19,9 @@ type ServerConfig struct {
 	Tree     vfs.Tree     // required
 	Identify IdentifyFunc // required: who attaches
 	Log      *slog.Logger // nil is slog.Default
-	// Audit takes a line for each attach (Info) and each refusal of an attach or
-	// of a connection (Warn), of which one peer gets no more than ten a second
-	// and a count of the others. Nil is Log.
+	// Audit takes a line for each attach (Info) and for each refusal of an attach or
+	// of a connection and each error of one (Warn), of which one peer gets ten at once
+	// and six a minute, and a count of the others. Nil is Log.
 	Audit *slog.Logger
 	// Trusted says which peers have places in reserve (Limits.Reserve): those whose
 	// loss would be everybody's. Nil is root on a unix socket.
@@ -58,7 +59,8 @@ type Server struct {
 	panics  atomic.Int64
 	door    door
 	pollers pollers
-	audit   audit
+	audit   *audit
+	log     *slog.Logger // for what clients may cause and is no peer's, bounded by time
 
 	accounts accounts
 }
@@ -78,7 +80,7 @@ func NewServer(cfg ServerConfig) *Server {
 		cfg.Trusted = func(p Peer) bool { return p.HasCred && p.UID == 0 }
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	s := &Server{cfg: cfg, values: context.Background(), audit: audit{log: cfg.Audit, window: auditWindow}}
+	s := &Server{cfg: cfg, log: lograte.ByMessage(cfg.Log), values: context.Background(), audit: newAudit(cfg.Audit)}
 	s.door.limits, s.accounts.limits = &s.cfg.Limits, &s.cfg.Limits
 	return s
 }
@@ -114,7 +116,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			return nil
 		case isTransient(err):
-			s.cfg.Log.Warn("accepting a 9P connection", "error", err, "retry", wait)
+			s.log.Warn("accepting a 9P connection", "error", err, "retry", wait)
 			select {
 			case <-ctx.Done():
 			case <-time.After(wait):
@@ -151,5 +153,5 @@ func (s *Server) Stats() Stats {
 // logPanic counts a panic and logs where it came from.
 func (s *Server) logPanic(peer Peer, p any) {
 	s.panics.Add(1)
-	s.cfg.Log.Error("panic in a 9P request", "peer", peer.String(), "panic", p, "stack", string(debug.Stack()))
+	s.log.Error("panic in a 9P request", "peer", peer.String(), "panic", p, "stack", string(debug.Stack()))
 }
