@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -184,10 +183,10 @@ func (h *psHandle) Close() error {
 // psOfDir is cluster/ps-of. A user who is not in the view has no table, and neither has a
 // name that the user database has not.
 func (v *view) psOfDir(id uint64) vfs.Node {
-	return &madeDir{made: v.c.made, id: id, walk: func(_ context.Context, name string) (vfs.Node, error) {
-		uid, ok := v.c.users.UID(name)
-		if !ok || !v.sees(uid) {
-			return nil, syscall.ENOENT
+	return &madeDir{made: v.c.made, id: id, walk: func(ctx context.Context, name string) (vfs.Node, error) {
+		uid, err := v.shownUser(ctx, name)
+		if err != nil {
+			return nil, err
 		}
 		return &psFile{made: v.c.made, v: v, id: childID(id, strconv.FormatUint(uint64(uid), 10)), only: &uid}, nil
 	}, list: func(context.Context) ([]vfs.DirEntry, error) { return nil, nil }}

@@ -165,19 +165,31 @@ func (v *view) set(expr string) (*view, error) {
 	return v.c.views.one(sub), nil
 }
 
-// ofUser is the view limited to the processes of one user, who must be one it can show.
-// Whoever sees no node sees nobody's, and no name is looked up for them. EAGAIN is that
-// too many names are being looked up.
-func (v *view) ofUser(ctx context.Context, name string) (*view, error) {
-	if v.deep == maxDeep || len(v.nodes()) == 0 {
-		return nil, syscall.ENOENT
+// shownUser is the number of a user whom a client names, who must be one that the view can
+// show. Whoever sees no node sees nobody's processes, and no name is looked up for them.
+// EAGAIN is that too many names are being looked up.
+func (v *view) shownUser(ctx context.Context, name string) (uint32, error) {
+	if len(v.nodes()) == 0 {
+		return 0, syscall.ENOENT
 	}
 	uid, err := v.c.users.Requested(ctx, v.who.UID, name)
 	switch {
 	case errors.Is(err, userdb.ErrBusy):
-		return nil, syscall.EAGAIN
+		return 0, syscall.EAGAIN
 	case err != nil || !v.sees(uid):
+		return 0, syscall.ENOENT
+	}
+	return uid, nil
+}
+
+// ofUser is the view limited to the processes of one user, see shownUser.
+func (v *view) ofUser(ctx context.Context, name string) (*view, error) {
+	if v.deep == maxDeep {
 		return nil, syscall.ENOENT
+	}
+	uid, err := v.shownUser(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	sub := v.below("users", userKey(uid)) // a name may have anything in it
 	sub.user = &uid
