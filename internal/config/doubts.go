@@ -13,6 +13,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
 	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -61,11 +62,7 @@ type Directory interface {
 // database does not say is no doubt. unmatched finds in a pattern what stands for no file
 // of /proc, and what was probably meant. It takes as long as ctx allows.
 func (c *Config) Doubts(ctx context.Context, db Directory, unmatched func(*procpath.Pattern) (text, near string, is bool)) []string {
-	d := doubter{ctx: ctx, db: db, unmatched: unmatched, c: c, certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
-	d.nodes = map[string]bool{c.Head: true}
-	for _, n := range c.Nodes {
-		d.nodes[n.Name] = true
-	}
+	d := doubter{ctx: ctx, db: db, unmatched: unmatched, c: c, nodes: c.Names(), certificates: slices.Concat(c.FrontEnds, slices.Sorted(maps.Keys(c.Certificates)))}
 	for _, m := range c.Mentions {
 		d.look(m)
 	}
@@ -77,7 +74,7 @@ type doubter struct {
 	db           Directory
 	unmatched    func(*procpath.Pattern) (text, near string, is bool)
 	c            *Config
-	nodes        map[string]bool
+	nodes        nodeset.Set
 	certificates []string
 	all          []string
 }
@@ -131,10 +128,12 @@ func (d *doubter) keyword(m Mention) {
 		if d.c.Allocations == nil {
 			d.add(m, "nothing is allocated to anybody: the key allocations says where from, and is missing")
 		}
-	case m.name == "all", d.nodes[m.name]:
+	case m.name == "all":
 	default:
-		if near := spelling.Nearest(strings.ToLower(m.name), []string{"all", "allocated"}); near != "" {
-			d.add(m, "there is no node %q%s", m.name, meant(near))
+		for _, name := range separated(m.name) {
+			if near := nearKeyword(name, d.nodes); near != "" {
+				d.add(m, "there is no node %q%s", name, meant(near))
+			}
 		}
 	}
 }

@@ -131,3 +131,25 @@ func TestDoubtsOfViews(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// A node that the cluster has not is warned of once, be it nearly a keyword or not.
+func TestUnknownNodeOnce(t *testing.T) {
+	for nodes, want := range map[string]string{
+		"alocated": `there is no node "alocated"; did you mean "allocated"?`,
+		"al":       `there is no node "al"; did you mean "all"?`,
+		"n11":      `not in the cluster: n11 (did you mean n1?)`,
+		"alpha2":   `not in the cluster: alpha2 (did you mean alpha1?)`,
+		"zz":       `not in the cluster: zz`,
+		"n1":       "",
+		"all":      "",
+	} {
+		c, err := config.Parse("aggrfs.yaml", []byte("version: 1\nhead: login\nnodes: [{nodes: n1, address: \"unix:/a\"}, {nodes: alpha1, address: \"unix:/b\"}]\nviews: [{users: ann, nodes: "+nodes+"}]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := append(c.Warnings(), c.Doubts(t.Context(), people{"ann": 1001}, unmatched)...)
+		if want == "" && len(got) != 0 || want != "" && (len(got) != 1 || !strings.Contains(got[0], want)) {
+			t.Errorf("%s: %q, want %q", nodes, got, want)
+		}
+	}
+}
