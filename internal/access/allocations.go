@@ -87,6 +87,7 @@ func ParseAllocations(name string, data []byte, loc *time.Location) (Table, erro
 	var t Table
 	p := lineParser{loc: loc, sets: map[string]nodeset.Set{}}
 	n := 0
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // a byte order mark, as some editors write
 	for raw := range bytes.Lines(data) {
 		n++
 		text := strings.TrimSpace(string(raw))

@@ -143,3 +143,13 @@ func FuzzParseAllocations(f *testing.F) {
 		}
 	})
 }
+
+// A byte order mark in front of a table is no part of its first line.
+func TestByteOrderMark(t *testing.T) {
+	for _, text := range []string{"ann n[1-2]\nbob n3\n", "# a note\nann n[1-2]\nbob n3"} {
+		table, err := ParseAllocations("t", []byte("\ufeff"+text), time.UTC)
+		if err != nil || table.Bad.Count > 0 || len(table.Allocations) != 2 || table.Allocations[0].User != "ann" {
+			t.Errorf("%q: %+v, %v", text, table, err)
+		}
+	}
+}

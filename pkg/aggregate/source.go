@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -40,7 +41,10 @@ func sourceText(s *access.SourceState, now time.Time, whole bool) string {
 	default:
 		parts = append(parts, age(now.Sub(s.Read))+" old")
 	}
+	var bad *access.BadTable
 	switch {
+	case errors.As(s.Err, &bad):
+		parts[0] += " (the newest table is not understood: " + mistake(bad.Bad.First, whole) + ")"
 	case s.Err != nil && whole:
 		parts = append(parts, s.Err.Error())
 	case s.Err != nil:
@@ -52,17 +56,26 @@ func sourceText(s *access.SourceState, now time.Time, whole bool) string {
 			parts = append(parts, fmt.Sprintf("%d without nodes", s.Waiting))
 		}
 	}
-	if n := s.Bad.Count; n > 0 {
-		text := fmt.Sprintf("%d lines not understood, the first %v", n, s.Bad.First)
-		if !whole {
-			text = fmt.Sprintf("%d lines not understood, the first line %d", n, s.Bad.First.Line)
-		}
-		parts = append(parts, text)
+	if n := s.Bad.Count; n > 0 && s.Err == nil {
+		parts = append(parts, fmt.Sprintf("%d lines not understood, the first %s", n, mistake(s.Bad.First, whole)))
 	}
 	if len(s.Unknown) > 0 && whole {
 		parts = append(parts, "not in the user database: "+strings.Join(s.Unknown, ", "))
 	}
-	return strings.Join(parts, ", ")
+	text := strings.Join(parts, ", ")
+	// What was not understood in an older table is no part of why there is no newer one.
+	if n := s.Bad.Count; n > 0 && s.Err != nil && !s.Over {
+		text += fmt.Sprintf("; of the one in use %d lines are passed over", n)
+	}
+	return text
+}
+
+// mistake is a line that was not understood.
+func mistake(m access.Mistake, whole bool) string {
+	if whole {
+		return m.String()
+	}
+	return fmt.Sprintf("line %d", m.Line)
 }
 
 // age is a time in the unit that says enough of it.

@@ -30,6 +30,15 @@ func TestSourceText(t *testing.T) {
 		{access.SourceState{Read: ago(3 * time.Hour), Err: run, Over: true}, "lost", "nothing is allocated any more, command /usr/bin/squeue: exited 1: of bob", "nothing is allocated any more, command exited 1"},
 		{access.SourceState{Read: ago(0), Bad: bad}, "mistakes", `0s old, 0 rows, 2 lines not understood, the first line 7 "bob n[1-\x1b": no end`, "0s old, 2 lines not understood, the first line 7"},
 		{access.SourceState{Read: ago(0), Count: 1, Unknown: []string{"bobb (line 3)"}}, "unknown", "0s old, 1 rows, not in the user database: bobb (line 3)", "0s old"},
+		{access.SourceState{Read: ago(2 * time.Second), Count: 3, Bad: access.Mistakes{Count: 3}, Err: &access.BadTable{Name: "/f", Bad: bad}, Since: now}, "stale",
+			`2s old (the newest table is not understood: line 7 "bob n[1-\x1b": no end); of the one in use 3 lines are passed over`,
+			"2s old (the newest table is not understood: line 7); of the one in use 3 lines are passed over"},
+		{access.SourceState{Read: ago(2 * time.Second), Bad: bad, Err: run, Since: now}, "stale",
+			"2s old, command /usr/bin/squeue: exited 1: of bob; of the one in use 2 lines are passed over", "2s old, command exited 1; of the one in use 2 lines are passed over"},
+		{access.SourceState{Err: &access.BadTable{Name: "/f", Bad: bad}, Since: now}, "failing",
+			`none yet (the newest table is not understood: line 7 "bob n[1-\x1b": no end)`, "none yet (the newest table is not understood: line 7)"},
+		{access.SourceState{Read: ago(3 * time.Hour), Bad: bad, Err: run, Over: true}, "lost",
+			"nothing is allocated any more, command /usr/bin/squeue: exited 1: of bob", "nothing is allocated any more, command exited 1"},
 	} {
 		whole, others := sourceText(&tc.s, now, true), sourceText(&tc.s, now, false)
 		if got := sourceState(&tc.s); got != tc.state || whole != tc.whole || others != tc.others || tc.s.Well() != (got == "ok") {
