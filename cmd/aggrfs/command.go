@@ -28,6 +28,7 @@ type app struct {
 	exitCode int                      // of exec
 	started  bool                     // the command line was taken
 	stderr   io.Writer                // nil is os.Stderr
+	uidMap   string                   // of this process's user namespace; "" is where the kernel has it
 }
 
 // run carries out the command line and returns the exit status.

@@ -32,7 +32,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	defer tree.Close()
-	users, err := a.usersAsked(ctx, src, o)
+	users, err := a.usersAsked(ctx, src, tree, o)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,13 +29,16 @@ type psUser struct {
 // A user's processes are found by the uid, and by the server: two user databases, and two
 // caches of one, may name a user differently, and a comparison of names would then find
 // no process.
-func (a *app) usersAsked(ctx context.Context, src *source, o *psOptions) (all []psUser, err error) {
+func (a *app) usersAsked(ctx context.Context, src *source, t *tree, o *psOptions) (all []psUser, err error) {
 	for _, text := range o.users {
 		u := psUser{text, text}
 		if !src.isRemote() {
 			who, err := a.users.Identity(ctx, text)
 			if err != nil {
 				return nil, a.badUser("-u", err)
+			}
+			if outside, mapped := outsideUID(cmp.Or(a.uidMap, "/proc/self/uid_map"), who.UID); mapped && outside != who.UID && t.origin != ofThisHost {
+				return nil, notKnown(fmt.Errorf("-u: %s is uid %d in this user namespace and another outside of it, where the nodes are: ask from outside", text, who.UID))
 			}
 			u.name = strconv.FormatUint(uint64(who.UID), 10)
 		} else if !vfs.ValidName(text) {
@@ -44,6 +49,22 @@ func (a *app) usersAsked(ctx context.Context, src *source, o *psOptions) (all []
 		}
 	}
 	return all, nil
+}
+
+// outsideUID is the number of a user outside of the user namespace of that uid_map, see
+// user_namespaces(7), if the user has any number in it.
+func outsideUID(uidMap string, uid uint32) (outside uint32, mapped bool) {
+	text, err := os.ReadFile(uidMap)
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		var first, there, count uint32
+		if n, _ := fmt.Sscan(line, &first, &there, &count); n == 3 && uid >= first && uid-first < count {
+			return there + (uid - first), true
+		}
+	}
+	return 0, false
 }
 
 // readUsers reads the rows of those users, each user's by themselves, and what they lack.

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
@@ -63,5 +67,48 @@ func TestPSOfUsersOlder(t *testing.T) {
 	}
 	if got := ownerCell(`CORP\ann lee`); got != `CORP\\ann\040lee` {
 		t.Errorf("%s", got)
+	}
+}
+
+// In a user namespace a user may have another number than where the nodes are.
+func TestOutsideUID(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "uid_map")
+	for text, want := range map[string]map[uint32]string{
+		"         0          0 4294967295\n": {0: "0 true", 1001: "1001 true"},
+		"0 1001 1\n1 100000 65536\n":         {0: "1001 true", 2: "100001 true", 70000: "0 false"},
+		"1002 1002 1\n":                      {1002: "1002 true", 1003: "0 false"},
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for uid, says := range want {
+			outside, mapped := outsideUID(path, uid)
+			if got := fmt.Sprint(outside, mapped); got != says {
+				t.Errorf("%d by %q: %s", uid, text, got)
+			}
+		}
+	}
+}
+
+// There a user's processes are not known, rather than those of another user.
+func TestPSInUserNamespace(t *testing.T) {
+	fakeFront(t, map[string]string{"nodes": twoNodes, "ps-of/0": psHead, "ps-of/4242": psHead})
+	path := filepath.Join(t.TempDir(), "uid_map")
+	if err := os.WriteFile(path, []byte("0 100000 1000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for user, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		"root": {statusUnknown, "root is uid 0 in this user namespace and another outside of it"},
+		"0":    {statusUnknown, "another outside of it"},
+		"4242": {statusFailed, "no such process"}, // has no number in it, and so the one outside is meant
+	} {
+		var out, stderr strings.Builder
+		a := &app{users: userdb.New(userdb.Config{}), stderr: &stderr, uidMap: path}
+		if status := a.execute(t.Context(), []string{"ps", "--no-headers", "-u", user}, &out); status != want.status || out.String() != "" || !strings.Contains(stderr.String(), want.says) {
+			t.Errorf("-u %s: %d, %s%s", user, status, out.String(), stderr.String())
+		}
 	}
 }
