@@ -169,20 +169,11 @@ func self() (vfs.Identity, error) {
 	return who, nil
 }
 
-// renumbered reports whether a user has another number outside of the user namespace of that
-// uid_map, see user_namespaces(7).
+// renumbered reports whether a user has another number, or none, outside of the user
+// namespace of that uid_map.
 func renumbered(uidMap string, uid int) bool {
-	text, err := os.ReadFile(uidMap)
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(text)) {
-		var inside, outside, count int
-		if n, _ := fmt.Sscan(line, &inside, &outside, &count); n == 3 && uid >= inside && uid-inside < count {
-			return outside != inside
-		}
-	}
-	return true // it has none
+	outside, mapped := outsideUID(uidMap, uint32(uid))
+	return !mapped || outside != uint32(uid)
 }
 
 // who is for whom the tree is opened.
