@@ -59,6 +59,7 @@ type Document struct {
 func Parse(name string, data []byte) *Document {
 	// The parser counts lines wrongly where they end in CR LF.
 	text := strings.ReplaceAll(string(data), "\r\n", "\n")
+	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, as some editors write
 	d := &Document{name: name}
 	d.root = Value{doc: d}
 	if len(data) > MaxSize {

@@ -15,7 +15,7 @@ func TestScalars(t *testing.T) {
 	var flag bool
 	var count uint64
 	var span time.Duration
-	doc := strict.Parse("f", []byte("text: 'a: b'\nnumber: 007\nflag: true\ncount: 12\nspan: 1m30s\nblock: >-\n  a: b\n  c\n"))
+	doc := strict.Parse("f", []byte("\ufefftext: 'a: b'\nnumber: 007\nflag: true\ncount: 12\nspan: 1m30s\nblock: >-\n  a: b\n  c\n"))
 	doc.Root().Fields(strict.Fields{
 		"text":   func(v strict.Value) { text, _ = v.Text() },
 		"number": func(v strict.Value) { number, _ = v.Text() },
