@@ -47,7 +47,8 @@ type conn struct {
 	attached  atomic.Bool                  // somebody has attached
 	proven    atomic.Pointer[vfs.Identity] // see Claim.Proven
 	viewed    atomic.Bool                  // and to a tree with something in it
-	quiet     int                          // how often the idler has rung in vain
+	rest      time.Duration                // since the last request, see endIdle
+	rang      time.Duration                // what the idler was last set to by that
 	bigReads  chan struct{}                // holds one for each read that needs much memory
 	workers   sync.WaitGroup
 	sweeper   alarm // for deadlines

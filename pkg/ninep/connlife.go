@@ -86,8 +86,8 @@ func (c *conn) releaseAll() {
 	}
 }
 
-// restParts is how often the idler rings while a connection may be at rest that has
-// nothing to see.
+// restParts is in how many parts the rest of a connection is measured that has nothing
+// to see: it ends within one of them after Limits.Vacant.
 const restParts = 4
 
 // restTime is when the idler rings next.
@@ -100,30 +100,35 @@ func (c *conn) restTime() time.Duration {
 }
 
 // endIdle ends a connection that has been without a request for long and holds
-// no fid, or never had anything to see; or it comes again.
+// no fid, or never had anything to see; or it comes again. c.rest is how long it has been
+// without one, at least: a part in which there was one, be it under way, is none of it.
 func (c *conn) endIdle() {
-	if c.busy.Swap(false) {
-		c.quiet = 0
-	} else {
-		c.quiet++
-	}
+	limits := &c.srv.cfg.Limits
 	viewed := c.viewed.Load()
 	c.mu.Lock()
-	rests, unused := c.inflight == 0, len(c.fids) == 0
-	if rests && !viewed && c.quiet > restParts {
+	unused := len(c.fids) == 0
+	if c.busy.Swap(false) || c.inflight > 0 {
+		c.rest = 0
+	} else {
+		c.rest += c.rang
+	}
+	tooLong := c.rest >= limits.Vacant
+	if tooLong && !viewed {
 		viewed = c.seesLocked()
 		c.viewed.Store(viewed)
 	}
+	rest := c.rest
 	c.mu.Unlock()
 	switch {
-	case rests && viewed && unused && c.quiet > 0:
-		c.fail(fmt.Errorf("%w for %v", errIdle, c.srv.cfg.Limits.Idle))
+	case unused && rest >= limits.Idle:
+		c.fail(fmt.Errorf("%w for %v", errIdle, limits.Idle))
 		return
-	case rests && !viewed && c.quiet > restParts:
-		c.fail(fmt.Errorf("%w for %v", errVacant, c.srv.cfg.Limits.Vacant))
+	case tooLong && !viewed:
+		c.fail(fmt.Errorf("%w for %v", errVacant, limits.Vacant))
 		return
 	}
-	c.idler.set(c.restTime())
+	c.rang = c.restTime()
+	c.idler.set(c.rang)
 }
 
 // seesLocked reports whether a fid stands in a tree that has something in it. No job
