@@ -207,10 +207,13 @@ func Cut(text string) string {
 	took := 0
 	for i, c := range text {
 		var quoted [16]byte
-		if n := len(strconv.AppendQuoteRune(quoted[:0], c)) - len("''"); c == utf8.RuneError {
+		switch c {
+		case utf8.RuneError:
 			took += len(`\xff`)
-		} else {
-			took += n
+		case '"':
+			took += len(`\"`)
+		default:
+			took += len(strconv.AppendQuoteRune(quoted[:0], c)) - len("''")
 		}
 		if took > MaxText {
 			return strings.Clone(text[:i]) + fmt.Sprintf(" and %d bytes", len(text)-i)

@@ -96,7 +96,7 @@ func TestLongTexts(t *testing.T) {
 	log, long := ByMessage(plain), strings.Repeat("ä", 1<<19)
 	log.Warn(long, "text", long, "err", errors.New(long), "stack", "goroutine 1")
 	log.Warn("short", "err", errors.New("short"), "n", 7)
-	for _, text := range []string{strings.Repeat("\n", MaxText), strings.Repeat("\x00", MaxText), strings.Repeat("\xff", MaxText), strings.Repeat("\U000e0001", MaxText)} {
+	for _, text := range []string{strings.Repeat("\n", MaxText), strings.Repeat("\x00", MaxText), strings.Repeat("\xff", MaxText), strings.Repeat(`"\`, MaxText), strings.Repeat("\U000e0001", MaxText)} {
 		if n := len(strconv.Quote(Cut(text))); n > MaxText+20 {
 			t.Errorf("%.10q takes %d bytes", text, n)
 		}

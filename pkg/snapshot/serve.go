@@ -21,7 +21,7 @@ type Source func(ctx context.Context, req Request) ([]byte, error)
 // is written, from offset 0 on; the first read has take make the answer. When that has
 // been read to its end it is given up, and the file is empty until another request is
 // written.
-// attr is the directory's. Requests that are refused are logged.
+// attr is the directory's. Requests that are refused are logged at Debug.
 func NewDir(attr vfs.Attr, log *slog.Logger, take Source) vfs.Dir {
 	return &dir{attr: attr, log: log, take: take}
 }
@@ -145,7 +145,8 @@ func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	if !c.asked {
 		req, err := DecodeRequest(c.request)
 		if err != nil {
-			c.d.log.Warn("snapshot request refused", "err", err)
+			// Who asks is told, again and again if they want that: no line for admins.
+			c.d.log.Debug("snapshot request refused", "err", err)
 			return 0, fmt.Errorf("%w: %w", syscall.EINVAL, err)
 		}
 		c.answer, c.err = c.d.take(ctx, req)
