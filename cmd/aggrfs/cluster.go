@@ -8,6 +8,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
@@ -132,8 +133,10 @@ func openKeys(cfg *config.Config, log *slog.Logger) (*ninep.TLS, error) {
 	return keys, nil
 }
 
-// dialer opens the connection to the 9P server of that name.
+// dialer opens the connection to the 9P server of that name. What it logs is bounded by
+// time: a server may end each connection by an error.
 func dialer(keys *ninep.TLS, addr ninep.Addr, name string, cfg ninep.ClientConfig) aggregate.Dialer {
+	cfg.Log = lograte.ByMessage(cfg.Log)
 	return func(ctx context.Context) (aggregate.Upstream, error) {
 		conn, err := keys.Dial(ctx, addr, name)
 		if err != nil {

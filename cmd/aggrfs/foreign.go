@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/foreign"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -34,6 +35,7 @@ func (l foreignLeaf) Close() error { return l.client.Close() }
 func foreignDialer(keys *ninep.TLS, addr ninep.Addr, n config.Node, log *slog.Logger) aggregate.Dialer {
 	dial := func(ctx context.Context) (net.Conn, error) { return keys.Dial(ctx, addr, n.Name) }
 	var last atomic.Pointer[string]
+	log = lograte.ByMessage(log)
 	return func(ctx context.Context) (aggregate.Upstream, error) {
 		dialects := ninep.Dialects()
 		if spoken := last.Load(); spoken != nil && *spoken != dialects[0] {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
@@ -129,8 +130,8 @@ func (r *rights) followAllocations(ctx context.Context) {
 		return
 	}
 	ctx, r.stop = context.WithCancel(ctx)
-	src := *r.inForce.Allocations
-	r.following.Go(func() { access.Follow(ctx, r.authority, src, r.log) })
+	src, log := *r.inForce.Allocations, lograte.ByMessage(r.log) // users cause allocations
+	r.following.Go(func() { access.Follow(ctx, r.authority, src, log) })
 }
 
 func (r *rights) endAllocations() {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -92,7 +93,7 @@ const tidyInterval = 10 * time.Second
 
 // tidy does that until ctx ends.
 func (c *Cluster) tidy(ctx context.Context) {
-	told := false
+	told, log := false, lograte.ByMessage(c.cfg.Log)
 	for sleep(ctx, tidyInterval) {
 		c.store.Expire()
 		c.sumReaders.tidy(c.cfg.Now())
@@ -105,7 +106,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 		}
 		err := c.cfg.Pages.Err()
 		if err != nil && !told {
-			c.cfg.Log.Error("processes are not shown for want of a global pid", "err", err)
+			log.Error("processes are not shown for want of a global pid", "err", err)
 		}
 		told = err != nil
 	}

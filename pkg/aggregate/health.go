@@ -62,7 +62,8 @@ func (n *node) enter(s state, err error) {
 	n.enterLocked(s, err)
 }
 
-// enterLocked logs each change of state once, however often it is entered.
+// enterLocked logs each change of state once, however often it is entered; of a node
+// that comes and goes some, and how it is in the end (see lograte).
 func (n *node) enterLocked(s state, err error) {
 	old := n.health.state
 	n.health.err = err
@@ -80,9 +81,9 @@ func (n *node) enterLocked(s state, err error) {
 	}
 	switch {
 	case s == stateUp:
-		n.log.Info("node is up", "address", n.address, "was", string(old))
+		n.states.Info("node is up", "address", n.address, "was", string(old))
 	default:
-		n.log.Warn("node is "+string(s), "address", n.address, "err", err)
+		n.states.Warn("node is "+string(s), "address", n.address, "err", err)
 	}
 }
 

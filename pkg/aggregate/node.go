@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -31,7 +32,8 @@ type node struct {
 	store   *cachepolicy.Store         // what is held of it besides the table; nil is nothing
 	streaks *streaks                   // who reads what process after process, of all nodes of the cluster
 	limits  atomic.Pointer[Timeouts]
-	log     *slog.Logger
+	log     *slog.Logger // bounded by time, as a node may cause any line at will
+	states  *slog.Logger // the same, for changes of its state
 	now     func() time.Time
 
 	table  atomic.Pointer[table]     // what the last sweep brought, perhaps out of date; nil is nothing
@@ -86,7 +88,8 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 	n := &node{
 		name: nc.Name, index: index, address: nc.Address, dial: nc.Dial, aname: nc.Tree,
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
-		log:     cfg.Log.With("node", string(nc.Name)),
+		log:     lograte.ByMessage(cfg.Log).With("node", string(nc.Name)),
+		states:  lograte.Together(cfg.Log).With("node", string(nc.Name)),
 		numbers: cfg.numbering(),
 		cgroups: newCgroups(), maxProcs: cfg.MaxProcs,
 		tried:   make(chan struct{}),

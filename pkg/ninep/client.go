@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/aggrfs/aggrfs/internal/lograte"
 )
 
 // ClientConfig says how a client talks. The zero value is good for a server of
@@ -31,8 +33,8 @@ type ClientConfig struct {
 	Owners func(user, group string) (uid, gid uint32)
 	// Msize is the largest frame asked for, in bytes. Default MaxMsize.
 	Msize uint32
-	// Log takes one line when the connection ends by an error. Nil is
-	// slog.Default.
+	// Log takes one line when the connection ends by an error, which a server can
+	// cause at will: who connects again and again bounds them. Nil is slog.Default.
 	Log *slog.Logger
 	// InFlight is how many messages may wait for their answers; beyond that
 	// calls wait. Keep it below the server's Limits.Requests. Default 512.
@@ -182,7 +184,7 @@ func (c *Client) fail(err error) {
 	if quiet {
 		c.cfg.Log.Debug("9P connection ended", "server", c.peer, "error", err)
 	} else {
-		c.cfg.Log.Warn("9P connection ended by an error", "server", c.peer, "error", err)
+		c.cfg.Log.Warn("9P connection ended by an error", "server", c.peer, "error", lograte.Cut(err.Error()))
 	}
 	close(c.done)
 }
