@@ -108,6 +108,18 @@ func parse(text string, n int, pids []int) table {
 	return t
 }
 
+// hide makes the pids of others 0, as a view of one's own processes has them: a parent, or
+// the leader of a process group or session.
+func (t table) hide(whose []string) {
+	for _, row := range t.rows {
+		for _, i := range t.pids {
+			if i > 0 && !slices.Contains(whose, row[i]) {
+				row[i] = "0"
+			}
+		}
+	}
+}
+
 // columns is the table with these columns only, the pid first.
 func (t table) columns(keep ...int) table {
 	for pid, row := range t.rows {
@@ -134,6 +146,8 @@ func (w way) compare(c *check, dir string, argv []string, read func(string) tabl
 		least = 12
 		whose := strings.Fields(output(c, as(c, 0, "pgrep", "-u", strconv.Itoa(w.uid))))
 		maps.DeleteFunc(before.rows, func(pid string, _ []string) bool { return !slices.Contains(whose, pid) })
+		before.hide(whose)
+		after.hide(whose)
 	}
 	for _, pid := range ours.dup {
 		c.errorf("%s is there twice", pid)
