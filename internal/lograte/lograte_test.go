@@ -6,16 +6,35 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// buffer is written to by timers.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+// Write implements io.Writer.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Split(strings.TrimSuffix(b.b.String(), "\n"), "\n")
+}
+
 // logger is a text log, and what stands in it.
 func logger() (*slog.Logger, func() []string) {
-	b := new(bytes.Buffer)
-	log := slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	return log, func() []string { return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") }
+	b := new(buffer)
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug})), b.lines
 }
 
 // TestByMessage: who causes the same line for an hour gets few, and the last and the
@@ -29,6 +48,7 @@ func TestByMessage(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(2 * every)
+		synctest.Wait()
 		got := lines()
 		if len(got) < 60 || len(got) > 60+burst+1 {
 			t.Fatalf("%d lines in an hour", len(got))
@@ -37,6 +57,7 @@ func TestByMessage(t *testing.T) {
 			t.Errorf("the last line is %s", last)
 		}
 		time.Sleep(burst * every) // until there is room for as many again
+		synctest.Wait()
 		for range 2 * burst {
 			log.Warn("it failed")
 		}
@@ -65,6 +86,7 @@ func TestTogether(t *testing.T) {
 			t.Errorf("%d lines at once", n)
 		}
 		time.Sleep(2 * every)
+		synctest.Wait()
 		got := lines()
 		if last := got[len(got)-1]; len(got) != burst+1 || !strings.Contains(last, "msg=down left_out=989") {
 			t.Errorf("%d lines, the last %s", len(got), last)

@@ -33,6 +33,7 @@ func TestFlappingNode(t *testing.T) {
 		n.enter(stateUp, nil)
 		other.enter(stateUp, nil)
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		got := strings.Split(strings.TrimSuffix(lines.String(), "\n"), "\n")
 		if most := 2*(10+minutes+2) + 1; len(got) > most || lines.Len() > most*2048 {
 			t.Errorf("%d lines of %d bytes", len(got), lines.Len())

@@ -144,6 +144,7 @@ func TestLinesForLong(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		got := lines.lines()
 		n, all := told(got)
 		if counts := len(got) - n; n > 10+hour/10+1 || all != 20*hour || counts > hour/60+2 {
@@ -156,7 +157,9 @@ func TestLinesForLong(t *testing.T) {
 // of the audit as refusals are.
 func TestErrorsOfConnections(t *testing.T) {
 	r := newRig(t, vfstest.NewTree(), nil)
+	r.audit.mu.Lock()
 	r.audit.window = time.Hour
+	r.audit.mu.Unlock()
 	const n = 200
 	for range n {
 		conn := r.dial()

@@ -168,7 +168,9 @@ func TestAuditWindow(t *testing.T) {
 				}
 			})
 			r = newRig(t, vfstest.NewTree(), byTrust(Trust{}))
+			r.audit.mu.Lock()
 			r.audit.window = window
+			r.audit.mu.Unlock()
 			c := r.client(r.dial(), ClientConfig{})
 			for range 1000 {
 				if _, err := c.Attach(within(t), vfs.Identity{UID: vfs.OverflowID}, ""); err != syscall.EPERM {
