@@ -50,7 +50,7 @@ func (n *node) takeSnapshot(maxAge time.Duration) (*table, error) {
 		times = 4
 	}
 	moment := asked.Add(-min(facts.Age, maxAge))
-	return &table{Table: t, moment: moment, took: took, expires: moment.Add(max(keep, times*took))}, nil
+	return &table{Table: t, asked: asked, moment: moment, took: took, expires: moment.Add(max(keep, times*took))}, nil
 }
 
 // exchangeSnapshot has the node say what certain files of its processes are.

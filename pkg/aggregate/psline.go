@@ -37,7 +37,7 @@ func (w *psPen) nodeText(ctx context.Context, n *node, r roster) (text []byte, l
 	lines := w.linesOf(n, t, m)
 	mine, all, denies := n.reads(v.who), !v.limited() && w.only == nil, v.reach().scope.DeniesSome()
 	if lines != nil && mine && all && !denies && r.live == nil {
-		return lines.text, lack{unnum: lines.unnum}
+		return lines.text, lines.lack
 	}
 	w.text = w.text[:0]
 	for i := range t.Len() {
@@ -48,8 +48,12 @@ func (w *psPen) nodeText(ctx context.Context, n *node, r roster) (text []byte, l
 		case lines != nil && (mine || n.form(t, i, v.who) != unknown) && !(denies && v.deniesLine(t.PID(i))):
 			// What a line shows of stat is shown to all who see the process, but for
 			// its parent.
-			at := len(w.text)
-			if w.text = append(w.text, lines.line(i)...); !all {
+			at, line := len(w.text), lines.line(i)
+			w.text = append(w.text, line...)
+			switch {
+			case len(line) == 0:
+				l.note(n, t, i, t.fileIndex("stat"))
+			case !all:
 				w.hideParent(w.text[at:], n, t)
 			}
 		default:

@@ -22,7 +22,7 @@ type nodeLines struct {
 	pids       []int32
 	ends       []uint32 // of each line in text; it starts where the one before ends
 	text       []byte
-	unnum      int // how many have none for want of a global pid
+	lack       lack // which have none
 
 	used atomic.Int64 // when they were asked for last, ns since 1970
 }
@@ -63,6 +63,7 @@ func (w *psPen) linesOf(n *node, t *table, m *rewrite.Map) *nodeLines {
 	}
 	at := 0 // in old
 	for i, pid := range l.pids {
+		before := len(text)
 		for old != nil && at < len(old.pids) && old.pids[at] < pid {
 			at++
 		}
@@ -70,10 +71,10 @@ func (w *psPen) linesOf(n *node, t *table, m *rewrite.Map) *nodeLines {
 			text = append(text, old.line(at)...)
 		} else {
 			l.note(t.UID(i), w)
-			if n.gpid(PID(pid)) == 0 {
-				l.unnum++
-			}
 			text = w.tableLine(text, n, t, i, stat, cmdline, m)
+		}
+		if len(text) == before {
+			l.lack.note(n, t, i, stat)
 		}
 		l.ends[i] = uint32(len(text))
 	}

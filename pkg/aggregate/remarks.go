@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
@@ -21,6 +22,25 @@ type lack struct {
 	unread int   // processes that the node did not tell of when it was asked for each
 	why    error // the first reason
 	unnum  int   // processes without a global pid
+}
+
+// note notes that row i of a table has no line.
+func (l *lack) note(n *node, t *table, i, stat int) {
+	if n.gpid(PID(t.PID(i))) == 0 {
+		l.unnum++
+		return
+	}
+	_, errno := t.File(i, stat)
+	switch errno {
+	case syscall.ENOENT, syscall.ESRCH: // it has ended
+		return
+	case 0:
+		errno = syscall.EIO // it makes no sense
+	}
+	l.unread++
+	if l.why == nil {
+		l.why = fmt.Errorf("stat: %w", errno)
+	}
 }
 
 // appendRemarks appends what is to be said of a node's rows in a table for v.

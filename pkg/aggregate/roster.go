@@ -21,7 +21,7 @@ type roster struct {
 }
 
 // roster lists the node's processes for who. Tables are kept, but which processes
-// there are is not: a table that is still good is checked against the node's own
+// there are is not: a table that was begun before is checked against the node's own
 // listing, and one that lacks a process is replaced. So a process shows in the
 // first listing after its start, and not in the first after its end. A node that does not
 // answer before ctx ends, or is known not to, has the rows of its last table or none, see
@@ -33,7 +33,11 @@ func (n *node) roster(ctx context.Context, who vfs.Identity) roster {
 	began := n.now()
 	t := n.table.Load()
 	if t.keep(began) == 0 {
-		return n.sweptFor(ctx, who)
+		var err error
+		// It may be one that was under way already.
+		if t, err = n.fresh(ctx); err != nil || n.cluster || !t.asked.Before(began) {
+			return n.shown(ctx, t, err, who)
+		}
 	}
 	// To whom the node hides processes it lists those that it shows.
 	as := n.reader

@@ -15,6 +15,7 @@ import (
 // since is noted.
 type table struct {
 	*snapshot.Table
+	asked   time.Time     // when the node was asked for it
 	moment  time.Time     // the sweep began then, or later
 	took    time.Duration // to get it
 	expires time.Time     // from then on it is shown only while the node does not answer
