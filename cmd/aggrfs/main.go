@@ -14,10 +14,11 @@ import (
 // version is set by the build.
 var version = "unknown"
 
+// What others see of the process is its first thread: that one lends its rights to nobody
+// (package procfs9p). It is main's alone only if it is locked before main begins.
+func init() { runtime.LockOSThread() }
+
 func main() {
-	// What others see of the process is its first thread: that one lends its rights
-	// to nobody (package procfs9p).
-	runtime.LockOSThread()
 	nsexec.Stage()  // does not return in the processes that exec starts
 	command.Stage() // nor in those that run a command of the configuration
 	os.Exit(run(os.Args[1:]))

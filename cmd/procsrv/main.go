@@ -16,10 +16,11 @@ import (
 	"github.com/aggrfs/aggrfs/internal/privs"
 )
 
+// What others see of the process is its first thread: that one lends its rights to nobody
+// (package procfs9p). It is main's alone only if it is locked before main begins.
+func init() { runtime.LockOSThread() }
+
 func main() {
-	// What others see of the process is its first thread: that one lends its
-	// rights to nobody (package procfs9p).
-	runtime.LockOSThread()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := command(os.Stderr, confine).ExecuteContext(ctx); err != nil {

@@ -166,6 +166,10 @@ func TestHiddenLikeUnusedOnTheWire(t *testing.T) {
 			}
 			heard[i] = tap.heard()
 		}
+		// A fid may be given back a little later.
+		for i := range heard {
+			heard[i] = slices.DeleteFunc(heard[i], func(m string) bool { return m == "R" || m == "120" })
+		}
 		if !slices.Equal(heard[0], heard[1]) || len(heard[0]) == 0 {
 			t.Errorf("%s: messages for a hidden process %v, for none %v", way, heard[0], heard[1])
 		}

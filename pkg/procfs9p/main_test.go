@@ -14,10 +14,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain keeps the first thread to itself, as procsrv does: it is what others
-// see of the process.
+// The first thread is the main goroutine's, as that of procsrv: it is what others see of the
+// process. Only what is locked before main begins is sure to be on it.
+func init() { runtime.LockOSThread() }
+
+// TestMain keeps the first thread to itself.
 func TestMain(m *testing.M) {
-	runtime.LockOSThread()
 	if what := os.Getenv(actVariable); what != "" {
 		if err := act(what); err != nil {
 			fmt.Fprintln(os.Stderr, err)
