@@ -173,7 +173,8 @@ func TestSilentNode(t *testing.T) {
 	asked := p.asked
 	p.mu.Unlock()
 	for range 1000 {
-		if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); vfs.Errno(err) != syscall.EHOSTDOWN {
+		// The table is good for a second only: whether that is over makes the difference.
+		if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); vfs.Errno(err) != syscall.EHOSTDOWN && vfs.Errno(err) != syscall.ESRCH {
 			t.Fatalf("a request to a silent node: %v", err)
 		}
 	}

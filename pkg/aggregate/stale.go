@@ -16,7 +16,7 @@ import (
 // Its rows stay listed, as stale, for as long as the policy says (StaleTable): the files
 // that a sweep brings have their last values, and everything else of its processes is
 // EHOSTDOWN. After that a listing leaves its rows out and names the node as missing; the
-// rows are withdrawn, and everything of its processes is ESRCH, which programs take for a
+// rows are withdrawn, whether or not somebody lists, and everything of its processes is ESRCH, which programs take for a
 // process that has ended, as they do with one that a listing lacks. What is no process's,
 // such as nodes/NODE/meminfo, is EHOSTDOWN throughout. docs/namespace.md has the table.
 
@@ -151,7 +151,9 @@ func (n *node) told(err error) error {
 		return err
 	}
 	n.missed.Add(1)
-	if !n.withdrawn.Load() || n.showable(n.table.Load(), n.now()) {
+	// Rows whose time is over count as withdrawn, even if nobody has listed since: who
+	// listed them before is still reading them.
+	if t := n.table.Load(); n.showable(t, n.now()) || t == nil && !n.withdrawn.Load() {
 		return err
 	}
 	return fmt.Errorf("node %s does not answer, and its processes are not listed: %w", n.name, syscall.ESRCH)

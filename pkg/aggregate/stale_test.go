@@ -153,6 +153,7 @@ func TestUnansweringNode(t *testing.T) {
 			check("while its rows are listed", func(i int) syscall.Errno { return errorsByKind[i].listed })
 
 			skew.Add(int64(2 * time.Hour))
+			check("when their time is over", func(i int) syscall.Errno { return errorsByKind[i].missing })
 			if listed(names(t, root), gpid) {
 				t.Error("its rows are listed for ever")
 			}
