@@ -58,7 +58,7 @@ test: prepare build check
 
 # Packages whose tests make no namespaces, mounts or processes of other users.
 QUICK := ./internal/cgroup ./internal/config/... ./internal/plaintext ./internal/procpath ./internal/rules \
-	./internal/spelling ./internal/userdb ./pkg/aggregate/paged ./pkg/aggregate/rewrite ./pkg/aggregate/sums \
+	./internal/spelling ./internal/userdb ./pkg/aggregate/gpid ./pkg/aggregate/rewrite ./pkg/aggregate/sums \
 	./pkg/cachepolicy ./pkg/nodeset ./pkg/snapshot ./pkg/vfs
 
 quick:

@@ -10,7 +10,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
@@ -24,11 +24,8 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 	if err != nil {
 		return nil, err
 	}
-	state, err := dealIndexes(cfg)
-	if err != nil {
-		return nil, err
-	}
 	var nodes []aggregate.NodeConfig
+	var names []gpid.NodeName
 	behind := make(map[string]*sharedDialer) // by address
 	for _, n := range cfg.Nodes {
 		addr, err := ninep.ParseAddr(n.Address)
@@ -39,21 +36,25 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		if n.Foreign {
 			dial = foreignDialer(keys, addr, n, a.log)
 		}
-		node := aggregate.NodeConfig{Name: aggregate.NodeName(n.Name), Address: n.Address, Dial: dial}
+		node := aggregate.NodeConfig{Name: gpid.NodeName(n.Name), Address: n.Address, Dial: dial}
 		if n.Behind {
 			if behind[n.Address] == nil {
 				behind[n.Address] = newSharedDialer(dialer(keys, addr, hostOf(addr), ninep.ClientConfig{Log: a.log}))
 			}
 			node.Dial, node.Tree = behind[n.Address].dial, aggregate.NodeTree(node.Name)
 		}
-		nodes = append(nodes, node)
+		nodes, names = append(nodes, node), append(names, node.Name)
 	}
-	whole := aggregate.Config{
+	gpids, err := gpid.Open(cfg.State, cfg.GPIDs, names)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := aggregate.New(aggregate.Config{
 		Head: aggregate.NodeConfig{
-			Name: aggregate.NodeName(cfg.Head), Address: "here", Dial: embeddedLeaf(cfg, a.log),
+			Name: gpid.NodeName(cfg.Head), Address: "here", Dial: embeddedLeaf(cfg, a.log),
 		},
 		Nodes:      nodes,
-		State:      state,
+		GPIDs:      gpids,
 		Policy:     policy,
 		Names:      a.users,
 		Access:     rights,
@@ -64,15 +65,9 @@ func (a *app) newCluster(cfg *config.Config, keys *ninep.TLS, rights *access.Aut
 		Native:     native,
 		Version:    version,
 		Log:        a.log,
-	}
-	if state != nil && state.Mode == aggregate.Paged {
-		if whole.Pages, err = paged.Open(cfg.State + ".pages"); err != nil {
-			return nil, err
-		}
-	}
-	cluster, err := aggregate.New(whole)
-	if err != nil && whole.Pages != nil {
-		err = errors.Join(err, whole.Pages.Close())
+	})
+	if err != nil {
+		err = errors.Join(err, gpids.Close())
 	}
 	return cluster, err
 }
@@ -95,30 +90,6 @@ func policyOf(cfg *config.Config) (*cachepolicy.Policy, error) {
 
 func timeouts(cfg *config.Config) aggregate.Timeouts {
 	return aggregate.Timeouts{Connect: cfg.Timeouts.Connect, Read: cfg.Timeouts.Read, Sweep: cfg.Timeouts.Sweep}
-}
-
-// dealIndexes sees to it that each node has an index that it keeps. A head node
-// alone needs no state file.
-func dealIndexes(cfg *config.Config) (*aggregate.State, error) {
-	if len(cfg.Nodes) == 0 {
-		return nil, nil
-	}
-	state, err := aggregate.LoadState(cfg.State, cfg.GPIDs)
-	if err != nil {
-		return nil, err
-	}
-	names := make([]aggregate.NodeName, len(cfg.Nodes))
-	for i, n := range cfg.Nodes {
-		names[i] = aggregate.NodeName(n.Name)
-	}
-	changed, err := state.Deal(names)
-	if err != nil {
-		return nil, err
-	}
-	if changed {
-		err = state.Save(cfg.State)
-	}
-	return state, err
 }
 
 // openKeys opens the certificate files that cfg names, if any.

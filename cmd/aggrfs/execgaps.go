@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
@@ -24,7 +24,7 @@ type look struct {
 
 // missedCounter is a tree that counts what its answers lacked.
 type missedCounter interface {
-	Missed() map[aggregate.NodeName]uint64
+	Missed() map[gpid.NodeName]uint64
 }
 
 // lookOf is a look at a tree whose cluster/nodes was just read.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
@@ -115,8 +115,8 @@ type counting struct {
 	gone uint64
 }
 
-func (c *counting) Missed() map[aggregate.NodeName]uint64 {
-	return map[aggregate.NodeName]uint64{"server": c.gone}
+func (c *counting) Missed() map[gpid.NodeName]uint64 {
+	return map[gpid.NodeName]uint64{"server": c.gone}
 }
 
 // What a tree lacked between two looks is told once: not what was told at the first.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
@@ -84,7 +84,7 @@ func (s *source) unknownNodes(ctx context.Context, names nodesNamer) error {
 
 // checkIDs refuses processes of nodes that are not there: what has no node is not known
 // to have ended. nodes is cluster/nodes of t, and what asked for them is a flag or text.
-func (s *source) checkIDs(ctx context.Context, t *tree, what string, ids []aggregate.ID, nodes table) error {
+func (s *source) checkIDs(ctx context.Context, t *tree, what string, ids []gpid.ID, nodes table) error {
 	var wanted []string
 	for _, id := range ids {
 		if id.Node != "" {

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -25,13 +25,13 @@ type psOptions struct {
 	users                            []string
 	owners                           []string // of the rows, by the column USER; none is all
 	pids                             []string
-	wanted                           []aggregate.ID // pids, parsed
+	wanted                           []gpid.ID // pids, parsed
 }
 
 // parsePIDs reads what -p was given.
-func parsePIDs(pids []string) (ids []aggregate.ID, err error) {
+func parsePIDs(pids []string) (ids []gpid.ID, err error) {
 	for _, pid := range pids {
-		id, err := aggregate.ParseID(pid)
+		id, err := gpid.ParseID(pid)
 		if err != nil {
 			return nil, usage("-p: %w", err)
 		}
@@ -42,7 +42,7 @@ func parsePIDs(pids []string) (ids []aggregate.ID, err error) {
 
 // wants tells whether a row is of a process that -p names, if it names any.
 func (o *psOptions) wants(row []string) bool {
-	return len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool {
+	return len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id gpid.ID) bool {
 		if id.Node != "" {
 			return row[nodeColumn] == string(id.Node) && row[npidColumn] == strconv.Itoa(int(id.PID))
 		}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 )
 
 // ps prints the table.
@@ -36,7 +36,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool { return id.Node != "" }) {
+	if slices.ContainsFunc(o.wanted, func(id gpid.ID) bool { return id.Node != "" }) {
 		nodes, err := nodesTable(ctx, tree)
 		if err != nil {
 			return err
@@ -131,11 +131,11 @@ func fillIn(ctx context.Context, t *tree, g *gaps, rows int) (total int, err err
 // hiding are the gaps that a process which was asked for may be in, where it is not among
 // the rows. Old rows are one, too: it may have begun since.
 func (o *psOptions) hiding(g gaps) gaps {
-	if len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool { return id.Node == "" }) {
+	if len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id gpid.ID) bool { return id.Node == "" }) {
 		return g
 	}
 	return g.of(func(node string) bool {
-		return slices.ContainsFunc(o.wanted, func(id aggregate.ID) bool { return string(id.Node) == node })
+		return slices.ContainsFunc(o.wanted, func(id gpid.ID) bool { return string(id.Node) == node })
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 )
 
 func addJSONFlag(cmd *cobra.Command, on *bool) {
@@ -80,7 +80,7 @@ known: no server, or its node does not answer, or not in time.`,
 		Example: "  aggrfs where 120003456\n  aggrfs where n12:3456",
 		Args:    oneArgument("one process: a GPID or NODE:PID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := aggregate.ParseID(args[0])
+			id, err := gpid.ParseID(args[0])
 			if err != nil {
 				return usage("%w", err)
 			}
@@ -94,7 +94,7 @@ known: no server, or its node does not answer, or not in time.`,
 }
 
 // where prints where a process is, named by name.
-func (a *app) where(ctx context.Context, src *source, out io.Writer, name string, id aggregate.ID, asJSON bool) error {
+func (a *app) where(ctx context.Context, src *source, out io.Writer, name string, id gpid.ID, asJSON bool) error {
 	tree, err := src.openTable(ctx, a)
 	if err != nil {
 		return err
@@ -134,8 +134,8 @@ func isNoSuch(err error) bool {
 
 // notFound says why a process is not shown: it is not there, nobody knows, or there is no
 // such node. nodes is cluster/nodes.
-func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, id aggregate.ID, nodes table, err error) error {
-	asked := psOptions{wanted: []aggregate.ID{id}}
+func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, id gpid.ID, nodes table, err error) error {
+	asked := psOptions{wanted: []gpid.ID{id}}
 	if hiding := asked.hiding(nodesGaps(nodes)); errors.Is(err, syscall.EHOSTDOWN) || !hiding.none() {
 		return errNothingKnown("where "+name+" is", hiding)
 	}

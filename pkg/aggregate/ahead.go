@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -193,7 +194,7 @@ func (n *node) takeAhead(who vfs.Identity, name string) (*table, error) {
 		}
 		p := t.Proc(i)
 		n.store.Put(cachepolicy.Key{
-			Process: newProcess(n, PID(p.PID), p.ID, p.UID).kept(k.bootID), Path: name, Reader: who.Key(),
+			Process: newProcess(n, gpid.PID(p.PID), p.ID, p.UID).kept(k.bootID), Path: name, Reader: who.Key(),
 		}, asked, content, err)
 	}
 	return t, nil

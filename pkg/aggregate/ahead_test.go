@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -95,11 +96,11 @@ func manyProcesses(t *testing.T, many int) string {
 
 // newCountedCluster has nodes that share one procfs and count their exchanges, and
 // knows the names that their processes have.
-func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Cluster, map[NodeName]*exchanges) {
+func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Cluster, map[gpid.NodeName]*exchanges) {
 	t.Helper()
-	counts := map[NodeName]*exchanges{}
+	counts := map[gpid.NodeName]*exchanges{}
 	for i := range nodes {
-		name := NodeName(fmt.Sprint("n", i+1))
+		name := gpid.NodeName(fmt.Sprint("n", i+1))
 		counts[name] = new(exchanges)
 		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: name, Dial: func(context.Context) (Upstream, error) {
 			leaf, err := procfs9p.New(procfs9p.Config{Root: proc, Version: "test"})
@@ -183,7 +184,7 @@ func TestRefresh(t *testing.T) {
 	cfg := Config{Policy: policy(t, keepLong), Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }}
 	c, counts := newCountedCluster(t, cfg, proc, nodes)
 	for range 5 {
-		held := map[NodeName]uint64{}
+		held := map[gpid.NodeName]uint64{}
 		for name, n := range counts {
 			n.Store(0)
 			held[name] = c.byName[name].table.Load().Generation()
@@ -229,7 +230,7 @@ func TestAheadIsTheKernels(t *testing.T) {
 			before := counts["n1"].Load()
 			for i := range tab.Len() {
 				pid := int(tab.PID(i))
-				got, gotErr := content(t, root, strconv.Itoa(gpidStride+pid), name)
+				got, gotErr := content(t, root, strconv.Itoa(gpid.Stride+pid), name)
 				want, wantErr := content(t, plain, strconv.Itoa(pid), name)
 				if vfs.Errno(gotErr) != vfs.Errno(wantErr) || got != want {
 					t.Errorf("%s of %d as user %d: %q, %v; the kernel: %q, %v", name, pid, who.UID, got, gotErr, want, wantErr)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 )
@@ -113,7 +114,7 @@ func (k *clock) mapFor(c *Cluster, n *node, h host) *rewrite.Map {
 		boot = c.host.boot // the same machine, whose clock was read twice
 	}
 	m = &rewrite.Map{
-		PID:        func(native int64) int64 { return int64(n.gpid(PID(native))) },
+		PID:        func(native int64) int64 { return int64(n.gpid(gpid.PID(native))) },
 		StartShift: inTicks(boot.Sub(h.boot), h.hz),
 		HzFrom:     int64(k.facts.Hz), HzTo: h.hz,
 		PageFrom: int64(k.facts.PageSize), PageTo: h.pageSize,

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -26,7 +27,7 @@ func TestStartTimeStays(t *testing.T) {
 	leaf.add(7, 0, 0, 7, 7)
 	born := leaf.facts.BootTime
 	c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(time.Millisecond)}, head, leaf)
-	g := strconv.Itoa(gpidStride + 7)
+	g := strconv.Itoa(gpid.Stride + 7)
 	roots := []vfs.Dir{rootOf(t, c, vfs.Root, ""), rootOf(t, c, vfs.Root, "/timens/100000000")}
 	var want []string
 	for _, root := range roots {

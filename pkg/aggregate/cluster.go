@@ -12,6 +12,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/lograte"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -21,14 +22,14 @@ import (
 type Cluster struct {
 	cfg        Config
 	nodes      []*node // by index; the head node first
-	byName     map[NodeName]*node
+	byName     map[gpid.NodeName]*node
 	byIndex    map[int]*node
 	host       host
 	made       made
 	native     *native
 	users      access.Names
 	access     *access.Authority
-	numbers    numbering
+	numbers    *gpid.Numbering
 	store      *cachepolicy.Store
 	streaks    *streaks
 	nameTables *nameTables
@@ -52,18 +53,15 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(), users: cfg.Names, access: cfg.Access, numbers: cfg.numbering(), stop: stop,
+		cfg: cfg, host: host, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(), users: cfg.Names, access: cfg.Access, numbers: cfg.GPIDs, stop: stop,
 		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
 		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
-		byName: map[NodeName]*node{}, byIndex: map[int]*node{},
+		byName: map[gpid.NodeName]*node{}, byIndex: map[int]*node{},
 	}
 	c.native = newNative(c.made, &cfg)
 	c.addNode(newNode(ctx, &cfg, cfg.Head, 0))
 	for _, nc := range cfg.Nodes {
-		index, ok := 0, cfg.State != nil
-		if ok {
-			index, ok = cfg.State.Nodes[nc.Name]
-		}
+		index, ok := cfg.GPIDs.Index(nc.Name)
 		if !ok {
 			stop()
 			c.store.Close()
@@ -101,10 +99,7 @@ func (c *Cluster) tidy(ctx context.Context) {
 			n.dropLines()
 			n.cgroups.tidy(n.now())
 		}
-		if c.cfg.Pages == nil {
-			continue
-		}
-		err := c.cfg.Pages.Err()
+		_, err := c.numbers.Err()
 		if err != nil && !told {
 			log.Error("processes are not shown for want of a global pid", "err", err)
 		}
@@ -128,10 +123,7 @@ func (c *Cluster) Close() error {
 	}
 	c.work.Wait()
 	c.store.Close()
-	if c.cfg.Pages != nil {
-		return c.cfg.Pages.Close()
-	}
-	return nil
+	return c.numbers.Close()
 }
 
 // Ready waits until every node has been reached or has failed once, or ctx

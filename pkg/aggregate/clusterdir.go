@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -159,7 +160,7 @@ func orDash(s string) string {
 // whereFile is cluster/where/ID: two lines, a header and where to find the
 // process.
 func (v *view) whereFile(ctx context.Context, id uint64, name string) (vfs.Node, error) {
-	want, err := ParseID(name)
+	want, err := gpid.ParseID(name)
 	if err != nil {
 		return nil, syscall.ENOENT
 	}
@@ -204,8 +205,8 @@ func (v *view) command(ctx context.Context, p *process) string {
 }
 
 // Names are the nodes of the cluster, by index.
-func (c *Cluster) Names() []NodeName {
-	names := make([]NodeName, 0, len(c.nodes))
+func (c *Cluster) Names() []gpid.NodeName {
+	names := make([]gpid.NodeName, 0, len(c.nodes))
 	for n := range slices.Values(c.nodes) {
 		names = append(names, n.name)
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/userdb"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -29,7 +29,7 @@ type Dialer func(ctx context.Context) (Upstream, error)
 
 // NodeConfig is one node of a cluster.
 type NodeConfig struct {
-	Name    NodeName
+	Name    gpid.NodeName
 	Address string // for people, in /cluster/nodes
 	Dial    Dialer
 	Tree    string // what to attach to; "" for a leaf, NodeTree behind another cluster
@@ -58,12 +58,11 @@ func (t Timeouts) withDefaults() Timeouts {
 type Config struct {
 	// Head is the head node, index 0: the machine of the reader. Required.
 	Head NodeConfig
-	// Nodes are the others; State has an index for each of them.
+	// Nodes are the others.
 	Nodes []NodeConfig
-	State *State
-	// Pages deals gpids where the state's mode is Paged; nil is that it is Fixed. It
-	// is the cluster's from New on, which closes it.
-	Pages *paged.Space
+	// GPIDs has an index for each of Nodes; nil is that there are none. It is the
+	// cluster's from New on, which closes it.
+	GPIDs *gpid.Numbering
 	// Policy says what is kept and for how long. Required.
 	Policy *cachepolicy.Policy
 	// Timeouts bound each exchange.
@@ -96,22 +95,11 @@ type Config struct {
 // What a node may claim everybody who lists processes must read.
 const DefaultMaxProcs = 65536
 
-// numbering is how the cluster's gpids are made.
-func (c *Config) numbering() numbering {
-	if c.Pages != nil {
-		return inPages{c.Pages}
-	}
-	return fixed{}
-}
-
 func (c *Config) check() error {
-	if c.State != nil && (c.State.Mode == Paged) != (c.Pages != nil) {
-		return fmt.Errorf("aggregate: gpids are %s by the state, and Config.Pages says otherwise", c.State.Mode)
-	}
 	if c.Policy == nil || c.Head.Dial == nil {
 		return errors.New("aggregate: Config needs a Policy and a Head with a Dial")
 	}
-	seen := map[NodeName]bool{c.Head.Name: true}
+	seen := map[gpid.NodeName]bool{c.Head.Name: true}
 	for _, n := range c.Nodes {
 		if seen[n.Name] {
 			return fmt.Errorf("node %q is named twice", n.Name)
@@ -127,6 +115,9 @@ func (c *Config) check() error {
 	}
 	if c.Proc == "" {
 		c.Proc = "/proc"
+	}
+	if c.GPIDs == nil {
+		c.GPIDs = new(gpid.Numbering)
 	}
 	if c.Native == "" {
 		c.Native = "/proc"

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
@@ -56,7 +57,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func gpid0(pid int) string { return fmt.Sprint(gpidStride + pid) }
+func gpid0(pid int) string { return fmt.Sprint(gpid.Stride + pid) }
 
 // newMirror is root's mirror of what a connection leads to.
 func newMirror(t *testing.T, p *cachepolicy.Policy, up Upstream) *Mirror {

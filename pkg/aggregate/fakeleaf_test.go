@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -373,7 +374,7 @@ func fakeCluster(t *testing.T, cfg Config, leaves ...*fakeLeaf) *Cluster {
 	t.Helper()
 	cfg.Head = NodeConfig{Name: "head", Dial: leaves[0].dial}
 	for i, l := range leaves[1:] {
-		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: NodeName(fmt.Sprintf("n%d", i+1)), Dial: l.dial})
+		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: gpid.NodeName(fmt.Sprintf("n%d", i+1)), Dial: l.dial})
 	}
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Default()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -16,7 +17,7 @@ import (
 // that nobody has make the same exchanges, and the leaf does the same for both, see
 // findAmong. A thread can be walked to by its number too, though no listing has it: it is
 // not found either.
-func (n *node) find(ctx context.Context, v viewer, pid PID) (leaf uint64, a vfs.Attr, err error) {
+func (n *node) find(ctx context.Context, v viewer, pid gpid.PID) (leaf uint64, a vfs.Attr, err error) {
 	n.renew(pid)
 	t, keep := n.current()
 	if t != nil {
@@ -34,7 +35,7 @@ func (n *node) find(ctx context.Context, v viewer, pid PID) (leaf uint64, a vfs.
 }
 
 // findAt asks the node what is at that pid for the viewer.
-func (n *node) findAt(ctx context.Context, v viewer, pid PID) (leaf uint64, a vfs.Attr, err error) {
+func (n *node) findAt(ctx context.Context, v viewer, pid gpid.PID) (leaf uint64, a vfs.Attr, err error) {
 	r := remote{n: n, v: v, path: []string{strconv.Itoa(int(pid))}}
 	found, ids, err := r.walk(ctx)
 	if err != nil {
@@ -57,7 +58,7 @@ const everyPID = 1
 // one that is looked for if it may exist for the viewer, that is, if it is listed and t, a
 // good table or nil, does not have it as another user's. Or else it asks for another one,
 // which is there, and drops the answer.
-func (n *node) findAmong(ctx context.Context, v viewer, t *table, pid PID) (leaf uint64, a vfs.Attr, err error) {
+func (n *node) findAmong(ctx context.Context, v viewer, t *table, pid gpid.PID) (leaf uint64, a vfs.Attr, err error) {
 	live, err := n.listPIDs(ctx, n.reader)
 	if err != nil {
 		return 0, a, err
@@ -96,9 +97,9 @@ func (seeingAll) admits(*node, func() (uint32, bool), []string) bool { return tr
 // likeFound makes the exchanges that it takes to find that a process does not exist for
 // the view, for a gpid that is dealt to no node of it. Where gpids are dealt in pages the
 // number alone does not say so: somebody's hidden process could have it.
-func (v *view) likeFound(ctx context.Context, g GPID) error {
+func (v *view) likeFound(ctx context.Context, g gpid.GPID) error {
 	nodes := v.nodes()
-	if !v.limited() || v.c.numbers.rising() || len(nodes) == 0 {
+	if !v.limited() || v.c.numbers.Rising() || len(nodes) == 0 {
 		return syscall.ENOENT
 	}
 	_, _, err := nodes[int(g)%len(nodes)].findAmong(ctx, v, nil, 0)

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
@@ -77,12 +77,12 @@ func lookups(root vfs.Dir) map[string]func(ctx context.Context, pid int) error {
 		}
 	}
 	return map[string]func(context.Context, int) error{
-		"gpid":           walk(func(pid int) []string { return []string{strconv.Itoa(gpidStride + pid)} }),
+		"gpid":           walk(func(pid int) []string { return []string{strconv.Itoa(gpid.Stride + pid)} }),
 		"node and pid":   walk(func(pid int) []string { return []string{"n1:" + strconv.Itoa(pid)} }),
 		"nodes/":         walk(func(pid int) []string { return []string{"nodes", "n1", strconv.Itoa(pid)} }),
-		"users/":         walk(func(pid int) []string { return []string{"users", "1", strconv.Itoa(gpidStride + pid)} }),
-		"cluster/where/": walk(func(pid int) []string { return []string{"cluster", "where", strconv.Itoa(gpidStride + pid)} }),
-		"a file of it":   walk(func(pid int) []string { return []string{strconv.Itoa(gpidStride + pid), "status"} }),
+		"users/":         walk(func(pid int) []string { return []string{"users", "1", strconv.Itoa(gpid.Stride + pid)} }),
+		"cluster/where/": walk(func(pid int) []string { return []string{"cluster", "where", strconv.Itoa(gpid.Stride + pid)} }),
+		"a file of it":   walk(func(pid int) []string { return []string{strconv.Itoa(gpid.Stride + pid), "status"} }),
 	}
 }
 
@@ -179,18 +179,14 @@ func TestHiddenLikeUnusedOnTheWire(t *testing.T) {
 // Where gpids are dealt in pages, a number in no page is asked for like one whose process
 // is hidden.
 func TestHiddenLikeUnusedInPages(t *testing.T) {
-	pages, err := paged.Open(filepath.Join(t.TempDir(), "pages"))
+	gpids, err := gpid.Open(filepath.Join(t.TempDir(), "gpids.json"), gpid.Paged, []gpid.NodeName{"n1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	leaf := kin()
-	state := newState(Paged)
-	if _, err := state.Deal([]NodeName{"n1"}); err != nil {
-		t.Fatal(err)
-	}
 	c, err := New(Config{
 		Policy: cachepolicy.Sweep(time.Hour), Access: authority(access.View{For: anyone, Nodes: nodesOf("n1"), Processes: access.Processes{Own: true}}),
-		Head: NodeConfig{Name: "head", Dial: newFakeLeaf().dial}, Nodes: []NodeConfig{{Name: "n1", Dial: leaf.dial}}, State: state, Pages: pages,
+		Head: NodeConfig{Name: "head", Dial: newFakeLeaf().dial}, Nodes: []NodeConfig{{Name: "n1", Dial: leaf.dial}}, GPIDs: gpids,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +199,7 @@ func TestHiddenLikeUnusedInPages(t *testing.T) {
 	hidden := c.byName["n1"].gpid(30060)
 	for _, dir := range [][]string{nil, {"cluster", "where"}} {
 		var asked [3][]string
-		for i, g := range []GPID{hidden, hidden + 1, 2_000_000_000} {
+		for i, g := range []gpid.GPID{hidden, hidden + 1, 2_000_000_000} {
 			leaf.asked()
 			if _, _, err := vfs.WalkPath(t.Context(), bob, append(slices.Clone(dir), g.String())...); vfs.Errno(err) != syscall.ENOENT {
 				t.Errorf("%v %d: %v", dir, g, err)

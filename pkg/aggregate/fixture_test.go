@@ -2,11 +2,13 @@ package aggregate
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -34,7 +36,7 @@ func dialLeaf(context.Context) (Upstream, error) {
 }
 
 // newTestCluster is this machine as the head node and again as each of names.
-func newTestCluster(t *testing.T, cfg Config, names ...NodeName) *Cluster {
+func newTestCluster(t *testing.T, cfg Config, names ...gpid.NodeName) *Cluster {
 	t.Helper()
 	cfg.Head = NodeConfig{Name: "head", Address: "here", Dial: dialLeaf}
 	for _, name := range names {
@@ -59,12 +61,12 @@ func beginCluster(t *testing.T, cfg Config) *Cluster {
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Sweep(time.Second)
 	}
-	cfg.State = newState(Fixed)
-	var names []NodeName
+	var names []gpid.NodeName
 	for _, n := range cfg.Nodes {
 		names = append(names, n.Name)
 	}
-	if _, err := cfg.State.Deal(names); err != nil {
+	var err error
+	if cfg.GPIDs, err = gpid.Open(filepath.Join(t.TempDir(), "gpids.json"), gpid.Fixed, names); err != nil {
 		t.Fatal(err)
 	}
 	c, err := New(cfg)

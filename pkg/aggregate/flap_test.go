@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 )
 
 // TestFlappingNode: a node that comes and goes, and whose snapshots do, makes few lines,
@@ -17,7 +19,7 @@ func TestFlappingNode(t *testing.T) {
 		lines := new(bytes.Buffer)
 		cfg := Config{Log: slog.New(slog.NewTextHandler(lines, nil)), Now: time.Now}
 		node := func(name string) *node {
-			return newNode(t.Context(), &cfg, NodeConfig{Name: NodeName(name), Address: name + ":1"}, 1)
+			return newNode(t.Context(), &cfg, NodeConfig{Name: gpid.NodeName(name), Address: name + ":1"}, 1)
 		}
 		n, other := node("n1"), node("n2")
 		flaw := errors.New(strings.Repeat("what the leaf says\n", 10000))

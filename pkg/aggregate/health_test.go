@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -159,7 +160,7 @@ func TestSilentNode(t *testing.T) {
 	c := startCluster(t, cfg)
 	root := rootOf(t, c, vfs.Root, "")
 	pid := sleeper(t, 0)
-	theirs := strconv.Itoa(gpidStride + pid)
+	theirs := strconv.Itoa(gpid.Stride + pid)
 	dir := walkDir(t, root, theirs)
 	if got := stateOf(t, root, "n1"); got != "up" {
 		t.Fatalf("n1 is %s", got)
@@ -217,7 +218,7 @@ func TestDeadNode(t *testing.T) {
 	})
 	root := rootOf(t, c, vfs.Root, "")
 	pid := sleeper(t, 0)
-	dir := walkDir(t, root, strconv.Itoa(gpidStride+pid))
+	dir := walkDir(t, root, strconv.Itoa(gpid.Stride+pid))
 	native := walkDir(t, root, "nodes", "n1", "sys", "kernel")
 	p.kill()
 	eventually(t, "n1 is down", func() bool { return stateOf(t, root, "n1") == "down" })
@@ -238,7 +239,7 @@ func TestDeadNode(t *testing.T) {
 		t.Errorf("a process of the leaf before: %v", err)
 	}
 	eventually(t, "the process is found again", func() bool {
-		_, err := vfs.ReadFile(t.Context(), root, 1<<20, strconv.Itoa(gpidStride+pid), "environ")
+		_, err := vfs.ReadFile(t.Context(), root, 1<<20, strconv.Itoa(gpid.Stride+pid), "environ")
 		return err == nil
 	})
 }
@@ -285,7 +286,7 @@ func TestOverdue(t *testing.T) {
 		Timeouts: Timeouts{Read: time.Minute, Sweep: 20 * time.Second},
 		Now:      func() time.Time { return time.Now().Add(time.Duration(skew.Load())) },
 	})
-	theirs := strconv.Itoa(gpidStride + sleeper(t, 0))
+	theirs := strconv.Itoa(gpid.Stride + sleeper(t, 0))
 	root := rootOf(t, c, vfs.Root, "")
 	if !listed(names(t, root), theirs) {
 		t.Fatal("its rows are not there at first")
@@ -366,7 +367,7 @@ func TestFirstLook(t *testing.T) {
 		Timeouts: Timeouts{Sweep: 2 * time.Second},
 	})
 	all := names(t, rootOf(t, c, vfs.Root, ""))
-	for _, base := range []int{0, gpidStride} {
+	for _, base := range []int{0, gpid.Stride} {
 		if name := strconv.Itoa(base + pid); !slices.Contains(all, name) {
 			t.Errorf("%s is not among the first names", name)
 		}

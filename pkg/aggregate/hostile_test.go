@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -57,7 +58,7 @@ func rowsOf(t *testing.T, root vfs.Dir, nodes int) (rows []int, took time.Durati
 	rows = make([]int, nodes)
 	for _, name := range all {
 		if g, err := strconv.Atoi(name); err == nil {
-			rows[g/gpidStride]++
+			rows[g/gpid.Stride]++
 		}
 	}
 	return rows, took, after.TotalAlloc - before.TotalAlloc

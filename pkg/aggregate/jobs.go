@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -54,7 +55,7 @@ func (v *view) jobsOf(ctx context.Context, n *node, r roster) (lines []byte, l l
 		if !r.has(i) || !v.sees(r.t.UID(i)) || v.denies(strconv.Itoa(int(r.t.PID(i))), "cgroup") {
 			continue
 		}
-		g := n.gpid(PID(r.t.PID(i)))
+		g := n.gpid(gpid.PID(r.t.PID(i)))
 		if g == 0 {
 			l.unnum++
 			continue
@@ -83,7 +84,7 @@ func (v *view) cgroupOf(ctx context.Context, n *node, r roster, i int, got *snap
 		return text, nil
 	}
 	p := r.t.Proc(i)
-	proc := newProcess(n, PID(p.PID), p.ID, p.UID)
+	proc := newProcess(n, gpid.PID(p.PID), p.ID, p.UID)
 	proc.m = m
 	return vfs.ReadFile(ctx, newProcessDir(v, v.id, proc, rowAttr(r.t, i, 0)), maxRewrite, "cgroup")
 }

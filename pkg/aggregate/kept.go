@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -97,7 +98,7 @@ func (n *node) dropEnded(before, after *table) {
 			continue
 		}
 		if id := before.ID(i); !there || after.ID(at) != id {
-			n.store.DropProcess(newProcess(n, PID(pid), id, before.UID(i)).kept(k.bootID))
+			n.store.DropProcess(newProcess(n, gpid.PID(pid), id, before.UID(i)).kept(k.bootID))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -37,7 +38,7 @@ func TestKept(t *testing.T) {
 	t.Cleanup(func() { in.Close(); cmd.Wait() })
 	root := rootOf(t, c, vfs.Root, "")
 	names(t, root)
-	dir := walkDir(t, root, strconv.Itoa(gpidStride+cmd.Process.Pid))
+	dir := walkDir(t, root, strconv.Itoa(gpid.Stride+cmd.Process.Pid))
 	before := read(t, dir, "comm")
 	if _, err := in.Write([]byte("renamed\n")); err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func TestKept(t *testing.T) {
 	if got := read(t, dir, "comm"); got != before {
 		t.Errorf("what is held for an hour became %q", got)
 	}
-	if got := read(t, rootOf(t, c, vfs.Root, "/sets/n1"), strconv.Itoa(gpidStride+cmd.Process.Pid), "comm"); got != before {
+	if got := read(t, rootOf(t, c, vfs.Root, "/sets/n1"), strconv.Itoa(gpid.Stride+cmd.Process.Pid), "comm"); got != before {
 		t.Errorf("by another way it is %q", got)
 	}
 	if table := read(t, root, "cluster", "policy"); !strings.Contains(table, "<pid>/comm") {
@@ -65,7 +66,7 @@ func TestKeptIsNobodyElses(t *testing.T) {
 		Policy: policy(t, swept+"- {match: \"<pid>/environ\", cache: 1h, negative: 1h}\n"),
 		Access: authority(everybodyEverywhere),
 	}, "n1")
-	g := strconv.Itoa(gpidStride + sleeper(t, 1))
+	g := strconv.Itoa(gpid.Stride + sleeper(t, 1))
 	for range 2 {
 		for who, ok := range map[uint32]bool{1: true, 2: false} {
 			_, err := vfs.ReadFile(t.Context(), rootOf(t, c, uid(who), ""), 1<<20, g, "environ")

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -122,10 +122,10 @@ type mirrorRoot struct {
 
 // Walk implements vfs.Dir.
 func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
-	pid, isPID := parsePID(name, maxGPID)
+	pid, isPID := gpid.Parse(name)
 	_, merged := rootNames[name]
 	switch {
-	case isPID && isCaller(ctx, GPID(pid)):
+	case isPID && isCaller(ctx, pid):
 		return r.native.ownLink(r.id, name), nil
 	case name == "sys":
 		return newSysDir(r.native, childID(r.id, name), alone), nil
@@ -133,7 +133,7 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return alone(r.native.entry(r.id, name))
 	}
 	n, err := r.nodeRoot.Walk(ctx, name)
-	if err != nil && isPID && pid <= rewrite.MaxPID && r.native.callerPID(ctx) == PID(pid) {
+	if err != nil && isPID && pid <= gpid.MaxPID && r.native.callerPID(ctx) == gpid.PID(pid) {
 		return r.native.link(childID(r.id, name), name), nil
 	}
 	if vfs.Errno(err) == syscall.ENOENT && isPID && pid == 1 {
@@ -145,7 +145,7 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 // processes are the entries of all processes there: of a table, or else as the daemon
 // lists them.
 func (r *mirrorRoot) processes(ctx context.Context) (all []vfs.DirEntry) {
-	entry := func(pid GPID, id uint64) {
+	entry := func(pid gpid.GPID, id uint64) {
 		all = append(all, vfs.DirEntry{
 			Name: pid.String(), ID: processID(r.id, r.n.index, id), Type: vfs.TypeDir, Next: uint64(pid) + 1,
 		})
@@ -153,7 +153,7 @@ func (r *mirrorRoot) processes(ctx context.Context) (all []vfs.DirEntry) {
 	if ros := r.n.roster(ctx, r.v.identity()); ros.t != nil {
 		for i := range ros.t.Len() {
 			if ros.has(i) {
-				entry(GPID(ros.t.PID(i)), ros.t.ID(i))
+				entry(gpid.GPID(ros.t.PID(i)), ros.t.ID(i))
 			}
 		}
 		return all
@@ -163,8 +163,8 @@ func (r *mirrorRoot) processes(ctx context.Context) (all []vfs.DirEntry) {
 		return nil // the daemon is down, as cluster/nodes says
 	}
 	for _, e := range listed {
-		if pid, ok := parsePID(e.Name, maxGPID); ok && e.Type == vfs.TypeDir {
-			entry(GPID(pid), e.ID)
+		if pid, ok := gpid.Parse(e.Name); ok && e.Type == vfs.TypeDir {
+			entry(pid, e.ID)
 		}
 	}
 	slices.SortFunc(all, func(a, b vfs.DirEntry) int { return cmp.Compare(a.Next, b.Next) })

@@ -3,10 +3,10 @@ package aggregate
 import (
 	"bytes"
 	"context"
-	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 )
 
@@ -39,7 +39,7 @@ type namer struct {
 
 // shows is rewrite.Map.Shows.
 func (w *namer) shows(native int64, lives bool) bool {
-	if PID(native) == w.r.proc.pid {
+	if gpid.PID(native) == w.r.proc.pid {
 		return true
 	}
 	if w.t != nil {
@@ -103,11 +103,11 @@ func (w *psPen) hideParent(line []byte, n *node, t *table) {
 		return
 	}
 	field := line[at : at+gpidWidth]
-	g, err := strconv.ParseInt(string(bytes.TrimLeft(field, " ")), 10, 64)
-	if err != nil || g <= 0 {
+	g, ok := gpid.Parse(string(bytes.TrimLeft(field, " ")))
+	if !ok {
 		return
 	}
-	if index, pid, ok := w.v.c.numbers.split(GPID(g)); ok && index == n.index {
+	if index, pid, ok := w.v.c.numbers.Split(g); ok && index == n.index {
 		if i, ok := t.Find(int32(pid)); ok && w.v.sees(t.UID(i)) {
 			return
 		}

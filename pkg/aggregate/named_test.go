@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -57,12 +58,12 @@ rules:
 					names(t, root)
 					read(t, root, "cluster", "ps") // its lines are kept for all
 				}
-				for _, dir := range [][]string{{"20100"}, {"head:20100"}, {"n1:20100"}, {strconv.Itoa(gpidStride + 20100)}, {"nodes", "n1", "20100"}, {"nodes", "head", "20100"}, {"users", "1", "n1:20100"}, {"sets", "n1", "n1:20100"}} {
+				for _, dir := range [][]string{{"20100"}, {"head:20100"}, {"n1:20100"}, {strconv.Itoa(gpid.Stride + 20100)}, {"nodes", "n1", "20100"}, {"nodes", "head", "20100"}, {"users", "1", "n1:20100"}, {"sets", "n1", "n1:20100"}} {
 					tid := dir[len(dir)-1]
 					if _, pid, ok := strings.Cut(tid, ":"); ok {
 						n, _ := strconv.Atoi(pid)
 						if tid = pid; strings.HasPrefix(dir[len(dir)-1], "n1") {
-							tid = strconv.Itoa(gpidStride + n)
+							tid = strconv.Itoa(gpid.Stride + n)
 						}
 					}
 					me := map[bool]string{true: tid, false: "20100"}[dir[0] != "nodes"]
@@ -88,7 +89,7 @@ rules:
 					}
 				}
 				child := read(t, bob, "n1:20101", "stat")
-				if f := strings.Fields(child); f[3] != strconv.Itoa(gpidStride+20100) || f[4] != f[3] || f[5] != "0" {
+				if f := strings.Fields(child); f[3] != strconv.Itoa(gpid.Stride+20100) || f[4] != f[3] || f[5] != "0" {
 					t.Errorf("the parent and process group are shown, the session not: %s", child)
 				}
 				for _, aname := range []string{"", "/users/1", "/sets/n1"} {
@@ -101,7 +102,7 @@ rules:
 					}
 				}
 				ps := read(t, bob, "cluster", "ps")
-				want := map[string]string{"20100": "0", "20101": "20100", strconv.Itoa(gpidStride + 20100): "0", strconv.Itoa(gpidStride + 20101): strconv.Itoa(gpidStride + 20100)}
+				want := map[string]string{"20100": "0", "20101": "20100", strconv.Itoa(gpid.Stride + 20100): "0", strconv.Itoa(gpid.Stride + 20101): strconv.Itoa(gpid.Stride + 20100)}
 				for line := range strings.Lines(ps) {
 					if f := strings.Fields(line); f[2] != "GPID" && want[f[2]] != f[3] {
 						t.Errorf("cluster/ps: parent of %s is %s, want %s", f[2], f[3], want[f[2]])
@@ -110,7 +111,7 @@ rules:
 				if n := strings.Count(ps, "\n"); n != 5 {
 					t.Errorf("cluster/ps has %d lines\n%s", n, ps)
 				}
-				if all := read(t, root, "cluster", "ps"); !strings.Contains(all, strconv.Itoa(gpidStride+30050)) {
+				if all := read(t, root, "cluster", "ps"); !strings.Contains(all, strconv.Itoa(gpid.Stride+30050)) {
 					t.Errorf("root's cluster/ps:\n%s", all)
 				}
 			})
@@ -131,7 +132,7 @@ func TestNewChildIsNamed(t *testing.T) {
 			p.files[fmt.Sprintf("task/%d/children", p.pid)] = "20101 20102 30061 "
 		}
 	})
-	g := gpidStride + 20100
+	g := gpid.Stride + 20100
 	if got, want := read(t, bob, strconv.Itoa(g), "task", strconv.Itoa(g), "children"), fmt.Sprintf("%d %d ", g+1, g+2); got != want {
 		t.Errorf("children are %q, want %q", got, want)
 	}
@@ -185,7 +186,7 @@ func TestHiddenParent(t *testing.T) {
 	pid := sleeper(t, 1)
 	bob := rootOf(t, c, uid(1), "")
 	names(t, bob)
-	for _, dir := range [][]string{{strconv.Itoa(pid)}, {strconv.Itoa(gpidStride + pid)}, {"nodes", "n1", strconv.Itoa(pid)}} {
+	for _, dir := range [][]string{{strconv.Itoa(pid)}, {strconv.Itoa(gpid.Stride + pid)}, {"nodes", "n1", strconv.Itoa(pid)}} {
 		tid := dir[len(dir)-1]
 		for _, below := range [][]string{nil, {"task", tid}} {
 			path := append(append([]string{}, dir...), below...)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -22,11 +23,11 @@ func (r *remote) nativeName(name string) (string, bool) {
 	if !r.inTask() {
 		return name, true
 	}
-	n, ok := parsePID(name, maxGPID)
+	g, ok := gpid.Parse(name)
 	if !ok {
 		return "", false
 	}
-	index, tid, ok := r.n.numbers.split(GPID(n))
+	index, tid, ok := r.n.numbers.Split(g)
 	return strconv.Itoa(int(tid)), ok && index == r.n.index
 }
 
@@ -39,11 +40,11 @@ func (r *remote) mergedNames(all []vfs.DirEntry) []vfs.DirEntry {
 			continue
 		}
 		if r.inTask() {
-			n, ok := parsePID(e.Name, maxGPID)
-			g := GPID(0)
-			if ok {
-				g = GPID(r.proc.m.PID(n))
+			tid, ok := gpid.Parse(e.Name)
+			if !ok {
+				continue
 			}
+			g := gpid.GPID(r.proc.m.PID(int64(tid)))
 			if g == 0 {
 				continue
 			}

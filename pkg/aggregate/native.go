@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -96,7 +97,7 @@ func readNames(dir string) ([]string, error) {
 }
 
 // callerPID is the process that a request comes from, or 0 where it is unknown.
-func (n *native) callerPID(ctx context.Context) PID {
+func (n *native) callerPID(ctx context.Context) gpid.PID {
 	caller, ok := vfs.CallerOf(ctx)
 	if !ok {
 		return 0
@@ -106,13 +107,13 @@ func (n *native) callerPID(ctx context.Context) PID {
 		return 0
 	}
 	tgid, _ := rewrite.ThreadGroup(raw)
-	return PID(tgid)
+	return gpid.PID(tgid)
 }
 
 // isCaller tells whether a request is made by the main thread of that process.
-func isCaller(ctx context.Context, g GPID) bool {
+func isCaller(ctx context.Context, g gpid.GPID) bool {
 	caller, ok := vfs.CallerOf(ctx)
-	return ok && g <= rewrite.MaxPID && caller.TID == uint32(g)
+	return ok && g <= gpid.MaxPID && caller.TID == uint32(g)
 }
 
 // ownLink is the reader's own process: a link to the native one, where its fd/ and
@@ -160,7 +161,7 @@ func (n *native) ownEntry(ctx context.Context, parent uint64) []vfs.DirEntry {
 // mayBeCaller tells whether a request could come from that process: where the
 // request does not tell, every process of this machine could that is the asking
 // user's own. Of these nothing is hidden from them on the machine itself.
-func (n *native) mayBeCaller(ctx context.Context, who vfs.Identity, pid PID) bool {
+func (n *native) mayBeCaller(ctx context.Context, who vfs.Identity, pid gpid.PID) bool {
 	if _, known := vfs.CallerOf(ctx); known {
 		return n.callerPID(ctx) == pid
 	}

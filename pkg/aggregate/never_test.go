@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -170,7 +171,7 @@ func TestNever(t *testing.T) {
 	}
 	t.Cleanup(func() { up.Close() })
 	root := rootOf(t, up, vfs.Root, "")
-	path := []string{strconv.Itoa(gpidStride + cmd.Process.Pid), "environ"}
+	path := []string{strconv.Itoa(gpid.Stride + cmd.Process.Pid), "environ"}
 	// On the heap: a stack that grows is copied, and stays behind.
 	whole := make([]byte, os.Getpagesize()*8)
 	look := func() bool {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/lograte"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -21,10 +22,10 @@ import (
 // run owns the connection and is the only one that opens or drops it; others
 // report what they saw (answered, missed) and find the connection under mu.
 type node struct {
-	name    NodeName
+	name    gpid.NodeName
 	index   int
 	address string
-	numbers numbering
+	numbers *gpid.Numbering
 	aname   string       // the tree to attach to: NodeConfig.Tree, or a mirror's subtree
 	reader  vfs.Identity // whom the tables are for: root, but for a mirror
 	dial    Dialer
@@ -90,7 +91,7 @@ func newNode(ctx context.Context, cfg *Config, nc NodeConfig, index int) *node {
 		policy: func() *cachepolicy.Policy { return cfg.Policy }, now: cfg.Now, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(),
 		log:     lograte.ByMessage(cfg.Log).With("node", string(nc.Name)),
 		states:  lograte.Together(cfg.Log).With("node", string(nc.Name)),
-		numbers: cfg.numbering(),
+		numbers: cfg.GPIDs,
 		cgroups: newCgroups(), maxProcs: cfg.MaxProcs,
 		tried:   make(chan struct{}),
 		first:   make(chan struct{}),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -11,7 +12,7 @@ import (
 // the tree only.
 func newNodesDir(v *view, id uint64) vfs.Node {
 	return &madeDir{made: v.c.made, id: id, walk: func(_ context.Context, name string) (vfs.Node, error) {
-		n := v.node(NodeName(name))
+		n := v.node(gpid.NodeName(name))
 		if n == nil {
 			return nil, syscall.ENOENT
 		}
@@ -61,15 +62,15 @@ func (r *nodeRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err := r.exists([]string{name}); err != nil {
 		return nil, err
 	}
-	pid, ok := parsePID(name, maxGPID)
+	pid, ok := gpid.Parse(name)
 	if !ok {
 		return r.remoteDir.Walk(ctx, name)
 	}
-	leaf, a, err := r.n.find(ctx, r.v, PID(pid))
+	leaf, a, err := r.n.find(ctx, r.v, gpid.PID(pid))
 	if err != nil {
 		return nil, err
 	}
-	return newProcessDir(r.v, r.id, newProcess(r.n, PID(pid), leaf, a.UID), a), nil
+	return newProcessDir(r.v, r.id, newProcess(r.n, gpid.PID(pid), leaf, a.UID), a), nil
 }
 
 // List implements vfs.Dir.
@@ -88,7 +89,7 @@ func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 		}
 		out := all[:0]
 		for _, e := range all {
-			pid, ok := parsePID(e.Name, maxGPID)
+			pid, ok := gpid.Parse(e.Name)
 			switch {
 			case !vfs.ValidName(e.Name), r.v.denies(e.Name):
 				continue
@@ -96,7 +97,7 @@ func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 				continue
 			case !ok:
 				e.ID = childID(r.id, e.Name)
-			case t != nil && !t.shows(PID(pid), r.v.sees):
+			case t != nil && !t.shows(gpid.PID(pid), r.v.sees):
 				continue
 			default:
 				e.ID = processID(r.id, r.n.index, e.ID)
@@ -108,7 +109,7 @@ func (r *nodeRoot) List(context.Context) (vfs.DirHandle, error) {
 }
 
 // shows tells whether the table has the process and its owner is seen.
-func (t *table) shows(pid PID, sees func(uint32) bool) bool {
+func (t *table) shows(pid gpid.PID, sees func(uint32) bool) bool {
 	i, ok := t.Find(int32(pid))
 	return ok && sees(t.Proc(i).UID)
 }

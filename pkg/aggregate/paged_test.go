@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -20,22 +20,12 @@ import (
 // pages that are kept at path.
 func pagedCluster(t *testing.T, path string) *Cluster {
 	t.Helper()
-	pages, err := paged.Open(path + ".pages")
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := LoadState(path, Paged)
-	if err == nil {
-		_, err = state.Deal([]NodeName{"n1", "n2"})
-	}
-	if err == nil {
-		err = state.Save(path)
-	}
+	gpids, err := gpid.Open(path, gpid.Paged, []gpid.NodeName{"n1", "n2"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := Config{
-		Head: NodeConfig{Name: "head", Dial: dialLeaf}, Pages: pages, State: state, Policy: cachepolicy.Sweep(time.Second),
+		Head: NodeConfig{Name: "head", Dial: dialLeaf}, GPIDs: gpids, Policy: cachepolicy.Sweep(time.Second),
 		Nodes: []NodeConfig{{Name: "n1", Dial: dialLeaf}, {Name: "n2", Dial: dialLeaf}},
 	}
 	c, err := New(cfg)
@@ -79,7 +69,7 @@ func TestPagedCluster(t *testing.T) {
 		row := strings.Fields(strings.Split(read(t, root, "cluster", "where", node+":"+strconv.Itoa(pid)), "\n")[1])
 		g := row[2]
 		n, _ := strconv.Atoi(g)
-		if n < paged.First || !slices.Contains(all, n) {
+		if n < gpid.Stride || !slices.Contains(all, n) {
 			t.Errorf("%s:%d is %s, which is not listed", node, pid, g)
 		}
 		gpids[node] = g
@@ -104,7 +94,7 @@ func TestPagedCluster(t *testing.T) {
 	if gpids["n1"] == gpids["n2"] {
 		t.Errorf("both are %s", gpids["n1"])
 	}
-	for _, bad := range []string{"9999999", "2147483600", strconv.Itoa(paged.First + 99_999_900)} {
+	for _, bad := range []string{"9999999", "2147483600", strconv.Itoa(gpid.Stride + 99_999_900)} {
 		if n, err := root.Walk(t.Context(), bad); err == nil {
 			t.Errorf("%s is %v", bad, n)
 		}
@@ -143,7 +133,7 @@ func TestPagedCluster(t *testing.T) {
 		}
 	}
 	// The mode never switches by itself.
-	if _, err := LoadState(path, Fixed); err == nil || !strings.Contains(err.Error(), "gpids: paged") {
+	if _, err := gpid.Open(path, gpid.Fixed, []gpid.NodeName{"n1", "n2"}); err == nil || !strings.Contains(err.Error(), "gpids: paged") {
 		t.Errorf("as fixed: %v", err)
 	}
 	if _, err := os.Stat(path + ".pages"); err != nil {

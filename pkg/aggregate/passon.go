@@ -5,6 +5,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -14,14 +15,14 @@ import (
 // its own pids and times and the leaf's numbers. A front end above deals gpids.
 
 // NodeTree is the attach name of the tree of one node.
-func NodeTree(name NodeName) string { return "/nodes/" + string(name) }
+func NodeTree(name gpid.NodeName) string { return "/nodes/" + string(name) }
 
 // bareRoot is the number of the root of such a tree: below it processes have the leaf's
 // own numbers.
 const bareRoot = 1
 
 // attachNode is what is at NodeTree(name), with snapshots before it or without.
-func (v *view) attachNode(name NodeName, snapshots bool) (vfs.Node, error) {
+func (v *view) attachNode(name gpid.NodeName, snapshots bool) (vfs.Node, error) {
 	n := v.node(name)
 	switch {
 	case n == nil || n.cluster:

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/test/procsim"
@@ -66,14 +67,14 @@ func TestTwoLevels(t *testing.T) {
 		}
 		t.Cleanup(func() { sim.Close() })
 		sims = append(sims, sim)
-		middle := Config{Head: NodeConfig{Name: NodeName(fmt.Sprintf("head%d", g)), Dial: dialLeaf}, Access: authority(everybodyEverywhere)}
+		middle := Config{Head: NodeConfig{Name: gpid.NodeName(fmt.Sprintf("head%d", g)), Dial: dialLeaf}, Access: authority(everybodyEverywhere)}
 		for _, name := range names {
-			middle.Nodes = append(middle.Nodes, NodeConfig{Name: NodeName(name), Dial: dialSocket(sim.Address(name))})
+			middle.Nodes = append(middle.Nodes, NodeConfig{Name: gpid.NodeName(name), Dial: dialSocket(sim.Address(name))})
 		}
 		middles = append(middles, startCluster(t, middle))
 		address := serveCluster(t, middles[g])
 		for _, name := range names {
-			cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: NodeName(name), Dial: dialSocket(address), Tree: NodeTree(NodeName(name))})
+			cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: gpid.NodeName(name), Dial: dialSocket(address), Tree: NodeTree(gpid.NodeName(name))})
 		}
 	}
 	c := startCluster(t, cfg)
@@ -112,11 +113,11 @@ func TestTwoLevels(t *testing.T) {
 	// Files that no sweep brings are read at the node, as who asks.
 	tab := n.table.Load()
 	p := tab.Proc(tab.Len() - 1)
-	dir := walkDir(t, root, n.gpid(PID(p.PID)).String())
+	dir := walkDir(t, root, n.gpid(gpid.PID(p.PID)).String())
 	if got := read(t, dir, "environ"); !strings.Contains(got, "PATH=") {
 		t.Errorf("environ is %q", got)
 	}
-	other := walkDir(t, rootOf(t, c, vfs.Identity{UID: 4000, GID: 4000}, ""), n.gpid(PID(p.PID)).String())
+	other := walkDir(t, rootOf(t, c, vfs.Identity{UID: 4000, GID: 4000}, ""), n.gpid(gpid.PID(p.PID)).String())
 	if _, err := vfs.ReadFile(t.Context(), other, 1<<20, "environ"); vfs.Errno(err) != syscall.EACCES {
 		t.Errorf("another user's environ: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -39,7 +40,7 @@ func preview(n vfs.Node) vfs.Attr {
 
 // Walk implements vfs.Dir.
 func (r *prefetchedRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
-	_, pid := parsePID(name, maxGPID)
+	_, pid := gpid.Parse(name)
 	switch {
 	case pid, strings.Contains(name, ":"):
 	case rootNames[name] == vfs.TypeDir && name != "sys":

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -15,14 +16,14 @@ import (
 // has the pid later is another.
 type process struct {
 	n    *node
-	pid  PID
+	pid  gpid.PID
 	leaf uint64
 	uid  uint32 // whose it was when it was found
 	// m rewrites its files; nil in trees that show the node as it is.
 	m *rewrite.Map
 }
 
-func newProcess(n *node, pid PID, leaf uint64, uid uint32) *process {
+func newProcess(n *node, pid gpid.PID, leaf uint64, uid uint32) *process {
 	return &process{n: n, pid: pid, leaf: leaf, uid: uid}
 }
 

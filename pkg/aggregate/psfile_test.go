@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -37,7 +38,7 @@ func TestPS(t *testing.T) {
 	if lines := strings.Split(text, "\n"); strings.Fields(lines[0])[0] != "NODE" || len(lines) < 2*3 {
 		t.Errorf("%d lines, the first is %q", len(lines), lines[0])
 	}
-	for node, base := range map[string]int{"head": 0, "n1": gpidStride} {
+	for node, base := range map[string]int{"head": 0, "n1": gpid.Stride} {
 		f := find(text, node, mine)
 		if f == nil {
 			t.Errorf("%s:%d is missing", node, mine)

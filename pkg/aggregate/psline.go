@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -43,7 +44,7 @@ func (w *psPen) nodeText(ctx context.Context, n *node, r roster) (text []byte, l
 	for i := range t.Len() {
 		switch {
 		case !r.has(i) || !all && !v.sees(t.UID(i)) || w.only != nil && *w.only != t.UID(i):
-		case n.gpid(PID(t.PID(i))) == 0:
+		case n.gpid(gpid.PID(t.PID(i))) == 0:
 			l.unnum++
 		case lines != nil && (mine || n.form(t, i, v.who) != unknown) && !(denies && v.deniesLine(t.PID(i))):
 			// What a line shows of stat is shown to all who see the process, but for
@@ -76,7 +77,7 @@ func (v *view) deniesLine(pid int32) bool {
 // tableLine appends the line of row i as it stands in the table.
 func (w *psPen) tableLine(b []byte, n *node, t *table, i, stat, cmdline int, m *rewrite.Map) []byte {
 	pid := t.PID(i)
-	g := n.gpid(PID(pid))
+	g := n.gpid(gpid.PID(pid))
 	raw, errno := t.File(i, stat)
 	if g == 0 || errno != 0 {
 		return b
@@ -93,8 +94,8 @@ func (w *psPen) tableLine(b []byte, n *node, t *table, i, stat, cmdline int, m *
 // is hidden from them, has none; any other error is that the line is lacking.
 func (w *psPen) askLine(ctx context.Context, b []byte, n *node, t *table, i int, m *rewrite.Map) ([]byte, error) {
 	p := t.Proc(i)
-	g := n.gpid(PID(p.PID))
-	proc := newProcess(n, PID(p.PID), p.ID, p.UID)
+	g := n.gpid(gpid.PID(p.PID))
+	proc := newProcess(n, gpid.PID(p.PID), p.ID, p.UID)
 	proc.m = m
 	dir := newProcessDir(w.v, w.v.id, proc, rowAttr(t, i, 0))
 	raw, err := dir.rowOrRead(ctx, t, i, "stat")
@@ -132,7 +133,7 @@ func (d *processDir) rowOrRead(ctx context.Context, t *table, i int, name string
 
 // appendLine appends a line, see psFile. There are very many: it is put together by
 // hand.
-func (w *psPen) appendLine(b []byte, n *node, pid int32, g GPID, uid uint32, l rewrite.StatLine, args []byte) []byte {
+func (w *psPen) appendLine(b []byte, n *node, pid int32, g gpid.GPID, uid uint32, l rewrite.StatLine, args []byte) []byte {
 	host := &w.v.host
 	b = appendLeft(b, string(n.name), w.nameWidth)
 	b = appendRight(append(b, ' '), int64(pid), 7)

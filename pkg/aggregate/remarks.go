@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 )
 
 // A table of processes (cluster/ps, cluster/jobs) ends with remarks where it is not whole, a
@@ -26,7 +27,7 @@ type lack struct {
 
 // note notes that row i of a table has no line.
 func (l *lack) note(n *node, t *table, i, stat int) {
-	if n.gpid(PID(t.PID(i))) == 0 {
+	if n.gpid(gpid.PID(t.PID(i))) == 0 {
 		l.unnum++
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -148,7 +149,7 @@ func (r *remote) child(ctx context.Context, name, native string) (vfs.Node, erro
 // namesProcess tells whether a name stands for a process or thread, and so may
 // come to stand for another one.
 func namesProcess(name string) bool {
-	_, pid := parsePID(name, maxGPID)
+	_, pid := gpid.Parse(name)
 	return pid || strings.Contains(name, ":")
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -34,7 +34,7 @@ func (d *remoteDir) List(ctx context.Context) (vfs.DirHandle, error) {
 
 // maxEntries bounds the entries of one directory that a leaf can make the front
 // end hold: more than a kernel has pids.
-const maxEntries = rewrite.MaxPID + maxOthers
+const maxEntries = gpid.MaxPID + maxOthers
 
 // maxOthers is how many entries a root has beside its processes, at most.
 const maxOthers = 4096

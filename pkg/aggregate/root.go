@@ -7,7 +7,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -40,11 +40,11 @@ func (r *root) Attr(context.Context) (vfs.Attr, error) {
 
 // Walk implements vfs.Dir.
 func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
-	if n, ok := parsePID(name, maxGPID); ok {
-		return r.walkGPID(ctx, GPID(n))
+	if g, ok := gpid.Parse(name); ok {
+		return r.walkGPID(ctx, g)
 	}
 	if node, pid, ok := strings.Cut(name, ":"); ok {
-		return r.walkQualified(ctx, NodeName(node), pid)
+		return r.walkQualified(ctx, gpid.NodeName(node), pid)
 	}
 	if _, ok := rootNames[name]; ok {
 		if sums.For(name) != nil && r.v.denies(name) {
@@ -84,7 +84,7 @@ func (v *view) named(name string) vfs.Node {
 // every root, as a link to the native one: procps refuses to start without it, and
 // programs look for themselves there. Over 9P, which does not tell who the reader
 // is, that holds for all processes of the reading user on this machine.
-func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
+func (r *root) walkGPID(ctx context.Context, g gpid.GPID) (vfs.Node, error) {
 	if isCaller(ctx, g) {
 		return r.v.c.native.ownLink(r.v.id, g.String()), nil
 	}
@@ -100,7 +100,7 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 	} else {
 		_ = r.v.likeFound(ctx, g) // it is nobody's, whatever that says
 	}
-	if g <= rewrite.MaxPID && r.v.c.native.mayBeCaller(ctx, r.v.who, PID(g)) {
+	if g <= gpid.MaxPID && r.v.c.native.mayBeCaller(ctx, r.v.who, gpid.PID(g)) {
 		return r.v.c.native.link(childID(r.v.id, g.String()), g.String()), nil
 	}
 	if g == 1 {
@@ -110,13 +110,13 @@ func (r *root) walkGPID(ctx context.Context, g GPID) (vfs.Node, error) {
 }
 
 // walkQualified finds a process by node and native pid.
-func (r *root) walkQualified(ctx context.Context, name NodeName, pid string) (vfs.Node, error) {
+func (r *root) walkQualified(ctx context.Context, name gpid.NodeName, pid string) (vfs.Node, error) {
 	n := r.v.node(name)
-	native, ok := parsePID(pid, rewrite.MaxPID)
+	native, ok := gpid.ParsePID(pid)
 	if n == nil || !ok {
 		return nil, syscall.ENOENT
 	}
-	p, a, err := r.v.process(ctx, n, PID(native))
+	p, a, err := r.v.process(ctx, n, native)
 	if err != nil {
 		return nil, n.told(err)
 	}
@@ -146,7 +146,7 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 		v.c.mapping(n, t.Facts(), v.host)
 		for k := range t.Len() {
 			p := t.Proc(k)
-			g := n.gpid(PID(p.PID))
+			g := n.gpid(gpid.PID(p.PID))
 			if g == 0 || !v.sees(p.UID) || !rosters[i].has(k) {
 				continue
 			}
@@ -155,7 +155,7 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 			})
 		}
 	}
-	if !v.c.numbers.rising() {
+	if !v.c.numbers.Rising() {
 		sortEntries(all)
 	}
 	if len(all) == 0 {

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -14,9 +15,9 @@ import (
 // somebody: the rows of a table that has them all, less those that have ended
 // since it was made, and those that the node hides.
 type roster struct {
-	t    *table         // nil is that the rows are missing, for the reason err
-	live map[PID]uint64 // leaf numbers of those that are there; nil is all of t
-	age  time.Duration  // how old the rows are of a node that did not answer; 0 is that it did
+	t    *table              // nil is that the rows are missing, for the reason err
+	live map[gpid.PID]uint64 // leaf numbers of those that are there; nil is all of t
+	age  time.Duration       // how old the rows are of a node that did not answer; 0 is that it did
 	err  error
 }
 
@@ -95,7 +96,7 @@ func (n *node) noAnswer() error {
 
 // listPIDs asks the node which processes there are for who. An answer that is an error is
 // shown in the node's row until its next snapshot.
-func (n *node) listPIDs(ctx context.Context, who vfs.Identity) (map[PID]uint64, error) {
+func (n *node) listPIDs(ctx context.Context, who vfs.Identity) (map[gpid.PID]uint64, error) {
 	r := remote{n: n, v: everything{who}}
 	all, err := r.list(ctx)
 	if err != nil {
@@ -104,10 +105,10 @@ func (n *node) listPIDs(ctx context.Context, who vfs.Identity) (map[PID]uint64, 
 		}
 		return nil, err
 	}
-	live := make(map[PID]uint64, len(all))
+	live := make(map[gpid.PID]uint64, len(all))
 	for _, e := range all {
-		if pid, ok := parsePID(e.Name, maxGPID); ok && e.Type == vfs.TypeDir {
-			live[PID(pid)] = e.ID
+		if pid, ok := gpid.Parse(e.Name); ok && e.Type == vfs.TypeDir {
+			live[gpid.PID(pid)] = e.ID
 		}
 	}
 	return live, nil
@@ -118,7 +119,7 @@ func (r roster) has(i int) bool {
 	if r.live == nil {
 		return true
 	}
-	return r.live[PID(r.t.PID(i))] == r.t.ID(i)
+	return r.live[gpid.PID(r.t.PID(i))] == r.t.ID(i)
 }
 
 // rosters are those of all nodes of the view for a listing, in their order.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -39,7 +40,7 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 	b.Reset(nil, v.facts(rosters), req.Files)
 	b.Name(v.names(rosters))
 	rows := v.rows(nodes, rosters)
-	if !v.c.numbers.rising() {
+	if !v.c.numbers.Rising() {
 		slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.gpid, b.gpid) })
 	}
 	var n *node
@@ -67,7 +68,7 @@ func (v *view) snapshot(ctx context.Context, req snapshot.Request) ([]byte, erro
 
 // A row is one process of the view in a node's table.
 type row struct {
-	gpid GPID
+	gpid gpid.GPID
 	n    *node
 	t    *table
 	i    int
@@ -92,7 +93,7 @@ func (v *view) rows(nodes []*node, rosters []roster) []row {
 			if !v.sees(p.UID) || !r.has(i) {
 				continue
 			}
-			if g := n.gpid(PID(p.PID)); g != 0 {
+			if g := n.gpid(gpid.PID(p.PID)); g != 0 {
 				rows = append(rows, row{g, n, r.t, i})
 			}
 		}
@@ -103,7 +104,7 @@ func (v *view) rows(nodes []*node, rosters []roster) []row {
 // addProcess adds one process.
 func (v *view) addProcess(b *snapshot.Builder, r row, m *rewrite.Map, files []string) {
 	p := r.t.Proc(r.i)
-	proc := newProcess(r.n, PID(p.PID), p.ID, p.UID)
+	proc := newProcess(r.n, gpid.PID(p.PID), p.ID, p.UID)
 	proc.m = m
 	dir := newProcessDir(v, 0, proc, vfs.Attr{})
 	p.PID, p.ID = int32(r.gpid), processID(v.id, r.n.index, p.ID)
@@ -124,7 +125,7 @@ func (v *view) facts(rosters []roster) snapshot.Facts {
 	c := v.c
 	f := snapshot.Facts{
 		BootID: v.host.bootID, BootTime: v.host.boot, Hz: int(v.host.hz), PageSize: int(v.host.pageSize),
-		PIDMax: maxGPID, Version: c.cfg.Version, Keep: c.store.Policy().Table(),
+		PIDMax: gpid.Max, Version: c.cfg.Version, Keep: c.store.Policy().Table(),
 	}
 	now := c.cfg.Now()
 	for _, r := range rosters {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -53,9 +54,9 @@ func TestSpellings(t *testing.T) {
 
 // TestViewsAreLetGo walks many sets and holds none of them.
 func TestViewsAreLetGo(t *testing.T) {
-	var nodes []NodeName
+	var nodes []gpid.NodeName
 	for i := range 8 {
-		nodes = append(nodes, NodeName(fmt.Sprintf("n%d", i)))
+		nodes = append(nodes, gpid.NodeName(fmt.Sprintf("n%d", i)))
 	}
 	c := newTestCluster(t, Config{}, nodes...)
 	top := rootOf(t, c, vfs.Root, "")

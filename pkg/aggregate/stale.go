@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -84,13 +85,13 @@ func (n *node) listed(r roster) {
 // cluster began: listings without its rows or with old ones, sums without it or with old
 // values, and files of its processes that could not be had. Nodes that no answer lacked are
 // left out.
-func (c *Cluster) Missed() map[NodeName]uint64 { return missed(c.nodes...) }
+func (c *Cluster) Missed() map[gpid.NodeName]uint64 { return missed(c.nodes...) }
 
 // Missed is as that of a cluster; the only node is the daemon.
-func (m *Mirror) Missed() map[NodeName]uint64 { return missed(m.n) }
+func (m *Mirror) Missed() map[gpid.NodeName]uint64 { return missed(m.n) }
 
-func missed(nodes ...*node) map[NodeName]uint64 {
-	all := make(map[NodeName]uint64)
+func missed(nodes ...*node) map[gpid.NodeName]uint64 {
+	all := make(map[gpid.NodeName]uint64)
 	for _, n := range nodes {
 		if count := n.missed.Load(); count > 0 {
 			all[n.name] = count

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -52,7 +53,7 @@ func remarksOf(t *testing.T, root vfs.Dir, table, node string) (all []string) {
 // after they have been left out: the table in docs/namespace.md.
 var errorsByKind = []struct {
 	kind            string
-	path            []string // "PID" is the process's gpid, "NATIVE" its pid on its node
+	path            []string // "PID" is the process's g, "NATIVE" its pid on its node
 	listed, missing syscall.Errno
 }{
 	{"the process's directory", []string{"PID"}, 0, syscall.ESRCH},
@@ -108,15 +109,15 @@ func TestUnansweringNode(t *testing.T) {
 			root := rootOf(t, c, vfs.Root, "")
 			pid := strconv.Itoa(sleeper(t, 0))
 			native, _ := strconv.Atoi(pid)
-			gpid := strconv.Itoa(gpidStride + native)
-			if !listed(names(t, root), gpid) {
+			g := strconv.Itoa(gpid.Stride + native)
+			if !listed(names(t, root), g) {
 				t.Fatal("it is not listed while all is well")
 			}
 			if all := remarksOf(t, root, "ps", "n1"); len(all) > 0 {
 				t.Fatalf("remarks while all is well: %q", all)
 			}
-			stat := read(t, root, gpid, "stat")
-			kept := walkDir(t, root, gpid)
+			stat := read(t, root, g, "stat")
+			kept := walkDir(t, root, g)
 			end.begin(p)
 			c.byName["n1"].probe()
 			eventually(t, "n1 does not answer", func() bool { return c.byName["n1"].unanswering() })
@@ -125,17 +126,17 @@ func TestUnansweringNode(t *testing.T) {
 			check := func(when string, want func(int) syscall.Errno) {
 				t.Helper()
 				for i, k := range errorsByKind {
-					path := strings.Split(strings.NewReplacer("PID", gpid, "NATIVE", pid).Replace(strings.Join(k.path, "/")), "/")
+					path := strings.Split(strings.NewReplacer("PID", g, "NATIVE", pid).Replace(strings.Join(k.path, "/")), "/")
 					if err := openKind(t.Context(), root, path); vfs.Errno(err) != want(i) {
 						t.Errorf("%s, %s: %v is %v, and not %v", when, k.kind, path, err, want(i))
 					}
 				}
 			}
 			check("before any listing", func(i int) syscall.Errno { return errorsByKind[i].listed })
-			if !listed(names(t, root), gpid) {
+			if !listed(names(t, root), g) {
 				t.Error("its rows are not listed any more")
 			}
-			if got := read(t, root, gpid, "stat"); got != stat {
+			if got := read(t, root, g, "stat"); got != stat {
 				t.Errorf("the last value of stat is %q, and was %q", got, stat)
 			}
 			for _, table := range []string{"ps"} {
@@ -144,7 +145,7 @@ func TestUnansweringNode(t *testing.T) {
 					t.Errorf("cluster/%s remarks %q", table, all)
 				}
 			}
-			if text := read(t, root, "cluster", "ps"); !strings.Contains(text, " "+gpid+" ") {
+			if text := read(t, root, "cluster", "ps"); !strings.Contains(text, " "+g+" ") {
 				t.Error("cluster/ps lacks its row")
 			}
 			if names(t, root); c.Missed()["n1"] == 0 {
@@ -154,7 +155,7 @@ func TestUnansweringNode(t *testing.T) {
 
 			skew.Add(int64(2 * time.Hour))
 			check("when their time is over", func(i int) syscall.Errno { return errorsByKind[i].missing })
-			if listed(names(t, root), gpid) {
+			if listed(names(t, root), g) {
 				t.Error("its rows are listed for ever")
 			}
 			for _, table := range []string{"ps", "jobs"} {
@@ -178,9 +179,9 @@ func TestUnansweringNode(t *testing.T) {
 
 			end.end(p)
 			eventually(t, "all is as it was", func() bool {
-				return listed(names(t, root), gpid) && len(remarksOf(t, root, "ps", "n1")) == 0
+				return listed(names(t, root), g) && len(remarksOf(t, root, "ps", "n1")) == 0
 			})
-			if err := openKind(t.Context(), root, []string{gpid, "environ"}); err != nil {
+			if err := openKind(t.Context(), root, []string{g, "environ"}); err != nil {
 				t.Errorf("after it came back: %v", err)
 			}
 		})
@@ -200,20 +201,20 @@ func TestSlowNode(t *testing.T) {
 		Now:      func() time.Time { return time.Now().Add(time.Duration(skew.Load())) },
 	})
 	root := rootOf(t, c, vfs.Root, "")
-	gpid := strconv.Itoa(gpidStride + sleeper(t, 0))
-	eventually(t, "it is listed", func() bool { return listed(names(t, root), gpid) })
+	g := strconv.Itoa(gpid.Stride + sleeper(t, 0))
+	eventually(t, "it is listed", func() bool { return listed(names(t, root), g) })
 	p.stop()
 	defer p.resume()
 	skew.Add(int64(2 * time.Second))
 	// Each of these would take an hour if it waited for the node.
-	if !listed(names(t, root), gpid) {
+	if !listed(names(t, root), g) {
 		t.Error("the rows of a slow node are not listed")
 	}
-	if text := read(t, root, "cluster", "ps"); !strings.Contains(text, " "+gpid+" ") {
+	if text := read(t, root, "cluster", "ps"); !strings.Contains(text, " "+g+" ") {
 		t.Error("cluster/ps lacks its row")
 	}
 	for _, file := range []string{"stat", "status", "cmdline"} {
-		read(t, root, gpid, file)
+		read(t, root, g, file)
 	}
 	if all := remarksOf(t, root, "ps", "n1"); len(all) != 1 || !strings.HasPrefix(all[0], "stale n1 ") {
 		t.Errorf("remarks: %q", all)
@@ -235,7 +236,7 @@ func TestFirstSweepIsWaitedFor(t *testing.T) {
 	})
 	root := rootOf(t, c, vfs.Root, "")
 	text := read(t, root, "cluster", "ps")
-	for _, base := range []int{0, gpidStride} {
+	for _, base := range []int{0, gpid.Stride} {
 		if !strings.Contains(text, " "+strconv.Itoa(base+pid)+" ") {
 			t.Errorf("%d is not among the first rows", base+pid)
 		}
@@ -344,12 +345,12 @@ func TestShortageIsTheNodes(t *testing.T) {
 	})
 	root := rootOf(t, c, vfs.Root, "")
 	pid := sleeper(t, 0)
-	gpid := strconv.Itoa(gpidStride + pid)
+	g := strconv.Itoa(gpid.Stride + pid)
 	names(t, root)
 	p.mu.Lock()
 	p.sick = syscall.EMFILE
 	p.mu.Unlock()
-	for _, path := range [][]string{{gpid, "environ"}, {"nodes", "n1", "meminfo"}, {"cluster", "where", "n1:4194303"}} {
+	for _, path := range [][]string{{g, "environ"}, {"nodes", "n1", "meminfo"}, {"cluster", "where", "n1:4194303"}} {
 		if err := openKind(t.Context(), root, path); vfs.Errno(err) != syscall.EHOSTDOWN {
 			t.Errorf("%v of a node without descriptors: %v", path, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -101,18 +102,11 @@ func (c *Cluster) statusTable() []byte {
 		}
 		rows = append(rows, []string{"allocations", sourceState(s), since, sourceText(s, c.cfg.Now(), true)})
 	}
-	mode, full := Fixed, "-"
-	if p := c.cfg.Pages; p != nil {
-		mode = Paged
-		if err := p.Err(); err != nil {
-			full = err.Error()
-		}
+	gpids := []string{"gpids", "ok", "-", c.numbers.Mode()}
+	if refused, err := c.numbers.Err(); err != nil {
+		gpids = []string{"gpids", "full", "-", fmt.Sprintf("%v; %d processes had none", err, refused)}
 	}
-	if full == "-" {
-		rows = append(rows, []string{"gpids", "ok", "-", mode})
-	} else {
-		rows = append(rows, []string{"gpids", "full", "-", fmt.Sprintf("%s; %d processes had none", full, c.cfg.Pages.Full())})
-	}
+	rows = append(rows, gpids)
 	return plaintext.Table(rows)
 }
 
@@ -134,7 +128,7 @@ func ExplainName(node, path string) string {
 func (v *view) explanation(ctx context.Context, id uint64, name string) (vfs.Node, error) {
 	node, path, ok := strings.Cut(name, "!")
 	path = strings.ReplaceAll(path, "!", "/")
-	if !ok || node != "" && v.node(NodeName(node)) == nil {
+	if !ok || node != "" && v.node(gpid.NodeName(node)) == nil {
 		return nil, syscall.ENOENT
 	}
 	e, err := v.c.store.Policy().Explain(node, path)
@@ -142,12 +136,12 @@ func (v *view) explanation(ctx context.Context, id uint64, name string) (vfs.Nod
 		return nil, syscall.ENOENT
 	}
 	return &madeFile{made: v.c.made, id: id, content: func(ctx context.Context) ([]byte, error) {
-		return append(e.Text(path), v.heldText(NodeName(node), path)...), nil
+		return append(e.Text(path), v.heldText(gpid.NodeName(node), path)...), nil
 	}}, nil
 }
 
 // heldText is the lines that say what is held of a file.
-func (v *view) heldText(name NodeName, path string) []byte {
+func (v *view) heldText(name gpid.NodeName, path string) []byte {
 	var lines strings.Builder
 	nodes := v.nodes()
 	if name != "" {
@@ -170,7 +164,7 @@ func (v *view) heldOf(n *node, path string) string {
 		return ""
 	}
 	r := remote{n: n, v: v, path: strings.Split(path, "/")}
-	if pid, ok := parsePID(r.path[0], maxGPID); ok {
+	if pid, ok := gpid.Parse(r.path[0]); ok {
 		t := n.table.Load()
 		if t == nil {
 			return ""
@@ -180,7 +174,7 @@ func (v *view) heldOf(n *node, path string) string {
 			return ""
 		}
 		p := t.Proc(i)
-		r.proc = newProcess(n, PID(pid), p.ID, p.UID)
+		r.proc = newProcess(n, gpid.PID(pid), p.ID, p.UID)
 		if k := t.fileIndex(strings.Join(r.path[1:], "/")); k >= 0 {
 			content, errno := t.File(i, k)
 			if left := t.keep(n.now()); left > 0 && errno == 0 {

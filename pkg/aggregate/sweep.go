@@ -93,7 +93,7 @@ func (n *node) startFetch(maxAge time.Duration) *fetch {
 			n.setClock(f.t.Facts())
 			n.dropEnded(n.table.Swap(f.t), f.t)
 			n.swaps.Add(1)
-			n.numbers.seen(n.index, f.t)
+			n.numbers.Seen(n.index, f.t.PIDs())
 			n.late.Store(0)
 			n.names.Store(n.nameTables.of(f.t.Names()))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -27,7 +28,7 @@ func newSysKernelDir(n *native, id uint64, link func(*link, error) (vfs.Node, er
 			return link(n.entryIn(id, "sys/kernel", name))
 		}
 		return &madeFile{made: n.made, id: childID(id, name), content: func(context.Context) ([]byte, error) {
-			return append(strconv.AppendInt(nil, maxGPID, 10), '\n'), nil
+			return append(strconv.AppendInt(nil, gpid.Max, 10), '\n'), nil
 		}}, nil
 	}, list: func(context.Context) ([]vfs.DirEntry, error) {
 		return n.entriesIn(id, "sys/kernel", namedEntry(id, "pid_max", vfs.TypeFile))

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -33,7 +34,7 @@ func (t *table) keep(now time.Time) time.Duration {
 
 // row finds a process in the table that readers are served from (see current), and only if
 // it is the very process that leaf names.
-func (n *node) row(pid PID, leaf uint64) (t *table, i int, keep time.Duration) {
+func (n *node) row(pid gpid.PID, leaf uint64) (t *table, i int, keep time.Duration) {
 	if t, keep = n.current(); t == nil {
 		return nil, 0, 0
 	}
@@ -81,7 +82,7 @@ const lateReads = 8
 // renew sees to it that there is a good table where one pays, and in time: the last
 // one is good for as long as the next is likely to take. It is called before a process
 // of the node is read, by those for whom the tables are.
-func (n *node) renew(pid PID) {
+func (n *node) renew(pid gpid.PID) {
 	t := n.table.Load()
 	if t == nil || t.keep(n.now()) > t.took {
 		return

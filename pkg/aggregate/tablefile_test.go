@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -23,7 +24,7 @@ func TestTableFileState(t *testing.T) {
 			names(t, root) // sweeps, if need be
 			of = map[int]uint64{}
 			for _, pid := range []int{quiet, stopped} {
-				n, _, err := vfs.WalkPath(t.Context(), root, strconv.Itoa(gpidStride+pid), "stat")
+				n, _, err := vfs.WalkPath(t.Context(), root, strconv.Itoa(gpid.Stride+pid), "stat")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -71,7 +72,7 @@ func TestRenewInTime(t *testing.T) {
 	if n.table.Load() != last {
 		t.Error("renewed for one process")
 	}
-	for pid := range PID(lateReads + 2) {
+	for pid := range gpid.PID(lateReads + 2) {
 		n.renew(pid + 1)
 	}
 	eventually(t, "the table is renewed", func() bool { return n.table.Load() != last })

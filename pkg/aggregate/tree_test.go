@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -40,7 +41,7 @@ func TestProcesses(t *testing.T) {
 	root := rootOf(t, c, vfs.Root, "")
 	all := names(t, root)
 	for index, node := range []string{"head", "n1", "n2"} {
-		g := fmt.Sprint(index*gpidStride + pid)
+		g := fmt.Sprint(index*gpid.Stride + pid)
 		if n := len(all) - len(slices.DeleteFunc(slices.Clone(all), func(s string) bool { return s == g })); n != 1 {
 			t.Errorf("%s is listed %d times", g, n)
 		}
@@ -69,7 +70,7 @@ func TestProcesses(t *testing.T) {
 			t.Errorf("native stat: %q", native)
 		}
 	}
-	for _, g := range []string{"4194305", "2139999999", "1" + strconv.Itoa(gpidStride+pid), "0", "-1", "007"} {
+	for _, g := range []string{"4194305", "2139999999", "1" + strconv.Itoa(gpid.Stride+pid), "0", "-1", "007"} {
 		if _, err := root.Walk(t.Context(), g); vfs.Errno(err) != syscall.ENOENT {
 			t.Errorf("walk to %s: %v", g, err)
 		}
@@ -174,13 +175,13 @@ func TestOwnView(t *testing.T) {
 	mine, theirs := sleeper(t, 1), sleeper(t, 2)
 	root := rootOf(t, c, vfs.Identity{UID: 1, GID: 1}, "")
 	all := names(t, root)
-	if !slices.Contains(all, strconv.Itoa(mine)) || !slices.Contains(all, strconv.Itoa(gpidStride+mine)) {
+	if !slices.Contains(all, strconv.Itoa(mine)) || !slices.Contains(all, strconv.Itoa(gpid.Stride+mine)) {
 		t.Errorf("own processes are missing in %v", all)
 	}
 	for _, path := range [][]string{
-		{strconv.Itoa(theirs)}, {strconv.Itoa(gpidStride + theirs)}, {"1"}, {fmt.Sprintf("n1:%d", theirs)},
-		{"nodes", "n1", strconv.Itoa(theirs)}, {"users", "2"}, {"users", "root"}, {"sets", "n1", strconv.Itoa(gpidStride + theirs)},
-		{"cluster", "where", strconv.Itoa(theirs)}, {strconv.Itoa(gpidStride + mine), "net"}, {strconv.Itoa(gpidStride + mine), "net", "tcp"},
+		{strconv.Itoa(theirs)}, {strconv.Itoa(gpid.Stride + theirs)}, {"1"}, {fmt.Sprintf("n1:%d", theirs)},
+		{"nodes", "n1", strconv.Itoa(theirs)}, {"users", "2"}, {"users", "root"}, {"sets", "n1", strconv.Itoa(gpid.Stride + theirs)},
+		{"cluster", "where", strconv.Itoa(theirs)}, {strconv.Itoa(gpid.Stride + mine), "net"}, {strconv.Itoa(gpid.Stride + mine), "net", "tcp"},
 		{strconv.Itoa(mine), "task", strconv.Itoa(mine), "net"}, {"nodes", "n1", strconv.Itoa(mine), "net"}, {"nodes", "n1", "sys", "kernel", "ns_last_pid"}, {"nodes", "n1", "sys", "fs", "file-nr"}, {"nodes", "n1", "locks"}, {"nodes", "n1", "sysvipc"}, {"nodes", "n1", "net"},
 	} {
 		if slices.Contains(all, path[0]) && len(path) == 1 {
@@ -196,7 +197,7 @@ func TestOwnView(t *testing.T) {
 	if got := read(t, root, "nodes", "n1", "meminfo"); !strings.Contains(got, "MemTotal") {
 		t.Errorf("nodes/n1/meminfo: %q", got)
 	}
-	if got := read(t, root, strconv.Itoa(gpidStride+mine), "stat"); !strings.HasPrefix(got, strconv.Itoa(gpidStride+mine)+" ") {
+	if got := read(t, root, strconv.Itoa(gpid.Stride+mine), "stat"); !strings.HasPrefix(got, strconv.Itoa(gpid.Stride+mine)+" ") {
 		t.Errorf("own stat: %q", got)
 	}
 }
@@ -207,7 +208,7 @@ func TestSubroots(t *testing.T) {
 	pid := sleeper(t, 1)
 	root := rootOf(t, c, vfs.Root, "")
 	set := names(t, walkDir(t, root, "sets", "n[1-2]"))
-	if slices.Contains(set, strconv.Itoa(pid)) || !slices.Contains(set, strconv.Itoa(2*gpidStride+pid)) {
+	if slices.Contains(set, strconv.Itoa(pid)) || !slices.Contains(set, strconv.Itoa(2*gpid.Stride+pid)) {
 		t.Error("sets/n[1-2] has the head's processes or not n2's")
 	}
 	user := names(t, walkDir(t, root, "users", "1"))
@@ -237,7 +238,7 @@ func TestListingIsNow(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	g := strconv.Itoa(gpidStride + cmd.Process.Pid)
+	g := strconv.Itoa(gpid.Stride + cmd.Process.Pid)
 	if !slices.Contains(names(t, root), g) {
 		t.Error("a new process is not listed")
 	}
@@ -257,7 +258,7 @@ func TestGone(t *testing.T) {
 	}
 	root := rootOf(t, c, vfs.Root, "")
 	names(t, root)
-	g := strconv.Itoa(gpidStride + cmd.Process.Pid)
+	g := strconv.Itoa(gpid.Stride + cmd.Process.Pid)
 	dir := walkDir(t, root, g)
 	cmd.Process.Kill()
 	cmd.Wait()

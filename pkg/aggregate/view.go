@@ -14,6 +14,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -131,7 +132,7 @@ func (v *view) admits(n *node, owner func() (uid uint32, ok bool), path []string
 }
 
 // node is the node of that name if it is in the view.
-func (v *view) node(name NodeName) *node {
+func (v *view) node(name gpid.NodeName) *node {
 	if n := v.c.byName[name]; n != nil && v.reaches(n) {
 		return n
 	}
@@ -154,7 +155,7 @@ func (v *view) set(expr string) (*view, error) {
 	}
 	part := map[*node]bool{}
 	for name := range set.All() {
-		n := v.node(NodeName(name))
+		n := v.node(gpid.NodeName(name))
 		if n == nil {
 			return nil, syscall.ENOENT
 		}
@@ -257,7 +258,7 @@ func (c *Cluster) attach(ctx context.Context, who vfs.Identity, aname string) (v
 		h.boot, path = h.boot.Add(-time.Duration(n)*time.Second), rest
 	}
 	if name, ok := strings.CutPrefix(path, NodeTree("")); ok && h == c.host {
-		return c.view(who, h).attachNode(NodeName(name), snapshots)
+		return c.view(who, h).attachNode(gpid.NodeName(name), snapshots)
 	}
 	v, err := c.view(who, h).at(ctx, path)
 	if err != nil {
@@ -270,11 +271,11 @@ func (c *Cluster) attach(ctx context.Context, who vfs.Identity, aname string) (v
 }
 
 // gpid is the gpid of a process of the cluster.
-func (n *node) gpid(pid PID) GPID { return n.numbers.gpid(n.index, pid) }
+func (n *node) gpid(pid gpid.PID) gpid.GPID { return n.numbers.GPID(n.index, pid) }
 
 // locate finds the node and native pid of a gpid of the view.
-func (v *view) locate(g GPID) (*node, PID, bool) {
-	index, pid, ok := v.c.numbers.split(g)
+func (v *view) locate(g gpid.GPID) (*node, gpid.PID, bool) {
+	index, pid, ok := v.c.numbers.Split(g)
 	if !ok {
 		return nil, 0, false
 	}

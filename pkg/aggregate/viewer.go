@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -40,7 +41,7 @@ func (everything) admits(*node, func() (uint32, bool), []string) bool { return t
 
 // process finds the process with that native pid on a node of the view: in its
 // table, or by asking the node, see node.find.
-func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Attr, error) {
+func (v *view) process(ctx context.Context, n *node, pid gpid.PID) (*process, vfs.Attr, error) {
 	leaf, a, err := n.find(ctx, v, pid)
 	if err != nil {
 		return nil, vfs.Attr{}, err
@@ -49,7 +50,7 @@ func (v *view) process(ctx context.Context, n *node, pid PID) (*process, vfs.Att
 }
 
 // admit makes the process if the view shows processes of its owner.
-func (v *view) admit(ctx context.Context, n *node, pid PID, leaf uint64, a vfs.Attr) (*process, vfs.Attr, error) {
+func (v *view) admit(ctx context.Context, n *node, pid gpid.PID, leaf uint64, a vfs.Attr) (*process, vfs.Attr, error) {
 	if a.Type() != vfs.TypeDir || !v.sees(a.UID) {
 		return nil, vfs.Attr{}, syscall.ENOENT
 	}

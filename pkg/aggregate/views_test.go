@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"context"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"os"
 	"os/exec"
@@ -51,7 +52,7 @@ func TestViewOfNodes(t *testing.T) {
 		access.View{For: []access.Principal{{Kind: access.User, Name: "1"}}, Nodes: nodesOf("n1", "n2"), Processes: access.Processes{All: true}, Place: "here:7"},
 	)}, "n1", "n2", "n3")
 	pid := sleeper(t, 2)
-	g := func(index int) string { return strconv.Itoa(index*gpidStride + pid) }
+	g := func(index int) string { return strconv.Itoa(index*gpid.Stride + pid) }
 	root := rootOf(t, c, uid(1), "")
 	all := names(t, root)
 	for i, want := range []bool{false, true, true, false} {
@@ -112,14 +113,14 @@ func TestDeniedFiles(t *testing.T) {
 	c := newTestCluster(t, Config{Access: authority(access.View{For: anyone, Nodes: access.Nodes{All: true}, Processes: access.Processes{All: true}, Deny: deny})}, "n1")
 	pid := sleeper(t, 1)
 	root := rootOf(t, c, uid(1), "")
-	for _, dir := range [][]string{{strconv.Itoa(gpidStride + pid)}, {"nodes", "n1", strconv.Itoa(pid)}, {"n1:" + strconv.Itoa(pid)}} {
+	for _, dir := range [][]string{{strconv.Itoa(gpid.Stride + pid)}, {"nodes", "n1", strconv.Itoa(pid)}, {"n1:" + strconv.Itoa(pid)}} {
 		for _, name := range []string{"environ", "cmdline", "fd", "oom_score"} {
 			absent(t, root, append(dir, name)...)
 		}
 		absent(t, root, append(dir, "fd", "0")...)
 		tid := dir[len(dir)-1]
 		if strings.Contains(tid, ":") {
-			tid = strconv.Itoa(gpidStride + pid)
+			tid = strconv.Itoa(gpid.Stride + pid)
 		}
 		task := append(slices.Clip(dir), "task", tid)
 		listed := names(t, walkDir(t, root, task...))
@@ -147,8 +148,8 @@ func TestDeniedFiles(t *testing.T) {
 	if slices.Contains(names(t, root), "vmstat") || slices.Contains(names(t, walkDir(t, root, "nodes", "n1")), "vmstat") {
 		t.Error("vmstat is listed")
 	}
-	if got := fetchAll(t, c, uid(1), ""); got.files[strconv.Itoa(gpidStride+pid)]["cmdline"] != "ENOENT" {
-		t.Errorf("the snapshot has cmdline: %q", got.files[strconv.Itoa(gpidStride+pid)]["cmdline"])
+	if got := fetchAll(t, c, uid(1), ""); got.files[strconv.Itoa(gpid.Stride+pid)]["cmdline"] != "ENOENT" {
+		t.Errorf("the snapshot has cmdline: %q", got.files[strconv.Itoa(gpid.Stride+pid)]["cmdline"])
 	}
 }
 
@@ -192,7 +193,7 @@ func TestAllocationEnds(t *testing.T) {
 	a.SetAllocations([]access.Allocation{{User: "1", Nodes: nodeset.Of("n1")}, {User: "1", Nodes: nodeset.Of("n2")}})
 	c := newTestCluster(t, Config{Access: a}, "n1", "n2")
 	pid := sleeper(t, 1)
-	one, two := strconv.Itoa(gpidStride+pid), strconv.Itoa(2*gpidStride+pid)
+	one, two := strconv.Itoa(gpid.Stride+pid), strconv.Itoa(2*gpid.Stride+pid)
 	root := rootOf(t, c, uid(1), "")
 	both := rootOf(t, c, uid(1), "/sets/n[1-2]")
 	process, node := walkDir(t, root, two), walkDir(t, root, "nodes", "n2")
@@ -267,7 +268,7 @@ func TestLimitedCounts(t *testing.T) {
 // than the machine's boot, and a boot time that fits.
 func TestTimeNamespace(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1")
-	pid := strconv.Itoa(gpidStride + sleeper(t, 0))
+	pid := strconv.Itoa(gpid.Stride + sleeper(t, 0))
 	plain, ahead := rootOf(t, c, vfs.Root, ""), rootOf(t, c, vfs.Root, "/timens/1000/sets/n1")
 	start := func(root vfs.Dir) int {
 		f := strings.Fields(read(t, root, pid, "stat"))
@@ -308,7 +309,7 @@ func TestEnded(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	g := strconv.Itoa(gpidStride + cmd.Process.Pid)
+	g := strconv.Itoa(gpid.Stride + cmd.Process.Pid)
 	root := rootOf(t, c, vfs.Root, "")
 	names(t, root)
 	dir := walkDir(t, root, g)
@@ -354,9 +355,9 @@ func TestThreadsAreNoProcesses(t *testing.T) {
 		if tid == os.Getpid() {
 			continue
 		}
-		absent(t, root, strconv.Itoa(gpidStride+tid))
+		absent(t, root, strconv.Itoa(gpid.Stride+tid))
 		absent(t, root, "nodes", "n1", th.Name())
 		absent(t, root, "n1:"+th.Name())
 	}
-	walkDir(t, root, strconv.Itoa(gpidStride+os.Getpid()))
+	walkDir(t, root, strconv.Itoa(gpid.Stride+os.Getpid()))
 }

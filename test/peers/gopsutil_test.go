@@ -11,6 +11,7 @@ import (
 	"github.com/shirou/gopsutil/v4/process"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
@@ -34,16 +35,13 @@ func TestGopsutil(t *testing.T) {
 		leaf, err := procfs9p.New(procfs9p.Config{Log: quiet})
 		return local{leaf}, err
 	}
-	state, err := aggregate.LoadState(t.TempDir()+"/state", aggregate.Fixed)
-	if err == nil {
-		_, err = state.Deal([]aggregate.NodeName{"n1"})
-	}
+	gpids, err := gpid.Open(t.TempDir()+"/state", gpid.Fixed, []gpid.NodeName{"n1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cluster, err := aggregate.New(aggregate.Config{
 		Head:  aggregate.NodeConfig{Name: "head", Dial: dial},
-		Nodes: []aggregate.NodeConfig{{Name: "n1", Dial: dial}}, State: state, Policy: cachepolicy.Sweep(time.Second), Log: quiet,
+		Nodes: []aggregate.NodeConfig{{Name: "n1", Dial: dial}}, GPIDs: gpids, Policy: cachepolicy.Sweep(time.Second), Log: quiet,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/paged"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -27,7 +27,7 @@ type front struct {
 // newFront starts a front end that keeps a table for keep.
 func newFront(s *simulated, keep time.Duration, t aggregate.Timeouts) (*front, error) {
 	node := func(name string) aggregate.NodeConfig {
-		return aggregate.NodeConfig{Name: aggregate.NodeName(name), Address: s.address(name), Dial: dial(s.address(name))}
+		return aggregate.NodeConfig{Name: gpid.NodeName(name), Address: s.address(name), Dial: dial(s.address(name))}
 	}
 	cfg := aggregate.Config{Head: node(s.names[0]), Policy: cachepolicy.Sweep(keep), Timeouts: t, Version: "scale"}
 	// From nothing: without the gpids of the one before.
@@ -35,20 +35,12 @@ func newFront(s *simulated, keep time.Duration, t aggregate.Timeouts) (*front, e
 	if err != nil {
 		return nil, err
 	}
-	state, err := aggregate.LoadState(filepath.Join(dir, "gpids.json"), aggregate.Paged)
-	if err != nil {
-		return nil, err
-	}
-	cfg.State = state
-	var names []aggregate.NodeName
+	var names []gpid.NodeName
 	for _, name := range s.names[1:] {
 		cfg.Nodes = append(cfg.Nodes, node(name))
-		names = append(names, aggregate.NodeName(name))
+		names = append(names, gpid.NodeName(name))
 	}
-	if _, err := state.Deal(names); err != nil {
-		return nil, err
-	}
-	if cfg.Pages, err = paged.Open(filepath.Join(dir, "gpids.json.pages")); err != nil {
+	if cfg.GPIDs, err = gpid.Open(filepath.Join(dir, "gpids.json"), gpid.Paged, names); err != nil {
 		return nil, err
 	}
 	c, err := aggregate.New(cfg)

@@ -16,6 +16,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/foreign"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
@@ -89,10 +90,7 @@ func (head) Close() error          { return nil }
 // views.
 func cluster(t *testing.T, dial aggregate.Dialer) *aggregate.Cluster {
 	t.Helper()
-	state, err := aggregate.LoadState(t.TempDir()+"/state", aggregate.Fixed)
-	if err == nil {
-		_, err = state.Deal([]aggregate.NodeName{"n1"})
-	}
+	gpids, err := gpid.Open(t.TempDir()+"/state", gpid.Fixed, []gpid.NodeName{"n1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +99,7 @@ func cluster(t *testing.T, dial aggregate.Dialer) *aggregate.Cluster {
 	c, err := aggregate.New(aggregate.Config{
 		Head:  aggregate.NodeConfig{Name: "head", Dial: func(context.Context) (aggregate.Upstream, error) { return head{own}, nil }},
 		Nodes: []aggregate.NodeConfig{{Name: "n1", Dial: dial}},
-		State: state,
+		GPIDs: gpids,
 		// Nothing here is about time, and the machine may be busy.
 		Timeouts: aggregate.Timeouts{Connect: 20 * time.Second, Read: 20 * time.Second, Sweep: 20 * time.Second},
 		Policy:   cachepolicy.Sweep(time.Second),

@@ -1,4 +1,4 @@
-package aggregate
+package gpid
 
 import (
 	"fmt"
@@ -12,19 +12,11 @@ import (
 // that is free is dealt again only when there is no other.
 func TestState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state", "gpids.json")
-	s, err := LoadState(path, Fixed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var n *Numbering
 	deal := func(names ...NodeName) {
 		t.Helper()
-		if _, err := s.Deal(names); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Save(path); err != nil {
-			t.Fatal(err)
-		}
-		if s, err = LoadState(path, Fixed); err != nil {
+		var err error
+		if n, err = Open(path, Fixed, names); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -32,23 +24,24 @@ func TestState(t *testing.T) {
 	deal("a", "c")
 	deal("a", "b", "c", "d")
 	for name, want := range map[NodeName]int{"b": 1, "a": 2, "c": 3, "d": 4} {
-		if s.Nodes[name] != want {
-			t.Errorf("%s has index %d, want %d", name, s.Nodes[name], want)
+		if index, ok := n.Index(name); !ok || index != want {
+			t.Errorf("%s has index %d, want %d", name, index, want)
 		}
 	}
 	var many []NodeName
-	for i := range MaxIndex {
+	for i := range maxFixedIndex {
 		many = append(many, NodeName(fmt.Sprintf("m%d", i)))
 	}
 	deal(many...)
 	seen := map[int]bool{}
-	for _, n := range many {
-		if i := s.Nodes[n]; i < 1 || i > MaxIndex || seen[i] {
-			t.Errorf("%s has index %d", n, i)
+	for _, name := range many {
+		i, _ := n.Index(name)
+		if i < 1 || i > maxFixedIndex || seen[i] {
+			t.Errorf("%s has index %d", name, i)
 		}
-		seen[s.Nodes[n]] = true
+		seen[i] = true
 	}
-	if _, err := s.Deal(append(many, "one-more")); err == nil || !strings.Contains(err.Error(), "213") {
+	if _, err := Open(path, Fixed, append(many, "one-more")); err == nil || !strings.Contains(err.Error(), "213") {
 		t.Errorf("a node too many: %v", err)
 	}
 }
@@ -65,7 +58,7 @@ func TestBadState(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadState(path, Fixed); err == nil || !strings.Contains(err.Error(), path) {
+		if _, err := Open(path, Fixed, []NodeName{"a"}); err == nil || !strings.Contains(err.Error(), path) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

@@ -1,4 +1,4 @@
-package paged
+package gpid
 
 import (
 	"math/rand/v2"
@@ -31,21 +31,21 @@ func (c *clock) pass(d time.Duration) {
 
 type key struct {
 	index int
-	pid   int32
+	pid   PID
 }
 
 // Five thousand nodes with the longest pids there are: a number never names two
 // processes at once, and each leads back to its own.
 func TestOneProcessEach(t *testing.T) {
 	const nodes, each = 5000, 60
-	s := New()
+	s := newPages(allPages, time.Now)
 	random := rand.New(rand.NewPCG(1, 2))
-	by := make(map[int32]key)
+	by := make(map[GPID]key)
 	for index := 1; index <= nodes; index++ {
 		for range each {
-			k := key{index, 1 + random.Int32N(MaxPID)}
-			g := s.GPID(k.index, k.pid)
-			if g < First {
+			k := key{index, 1 + PID(random.Int32N(MaxPID))}
+			g := s.gpid(k.index, k.pid)
+			if g < Stride {
 				t.Fatalf("%v has %d", k, g)
 			}
 			if other, taken := by[g]; taken && other != k {
@@ -55,32 +55,32 @@ func TestOneProcessEach(t *testing.T) {
 		}
 	}
 	for g, k := range by {
-		if index, pid, ok := s.Split(g); !ok || index != k.index || pid != k.pid {
+		if index, pid, ok := s.split(g); !ok || index != k.index || pid != k.pid {
 			t.Fatalf("%d leads to %d of node %d, not to %v", g, pid, index, k)
 		}
-		if again := s.GPID(k.index, k.pid); again != g {
+		if again := s.gpid(k.index, k.pid); again != g {
 			t.Fatalf("%v has %d and %d", k, g, again)
 		}
 	}
-	for _, k := range []key{{0, 1}, {1, 0}, {1, -1}, {1, MaxPID + 1}, {MaxIndex + 1, 1}, {-1, 1}} {
-		if g := s.GPID(k.index, k.pid); g != 0 {
+	for _, k := range []key{{0, 1}, {1, 0}, {1, -1}, {1, MaxPID + 1}, {maxPagedIndex + 1, 1}, {-1, 1}} {
+		if g := s.gpid(k.index, k.pid); g != 0 {
 			t.Errorf("%v has %d", k, g)
 		}
 	}
-	for _, g := range []int32{-1, 0, 1, First - 1, 1<<31 - 1} {
-		if index, pid, ok := s.Split(g); ok {
+	for _, g := range []GPID{-1, 0, 1, Stride - 1, 1<<31 - 1} {
+		if index, pid, ok := s.split(g); ok {
 			t.Errorf("%d leads to %d of node %d", g, pid, index)
 		}
 	}
 }
 
-// A world is a space and the processes that nodes show.
+// A world is pages and the processes that nodes show.
 type world struct {
 	t     *testing.T
-	s     *Space
+	s     *pages
 	clock *clock
 	procs map[int][]int32
-	held  map[int32]key // numbers of processes that are there
+	held  map[GPID]key // numbers of processes that are there
 }
 
 // sweep shows a node's processes and notes their numbers.
@@ -88,10 +88,10 @@ func (w *world) sweep(index int) {
 	w.t.Helper()
 	pids := w.procs[index]
 	slices.Sort(pids)
-	w.s.Seen(index, slices.Values(pids))
+	w.s.seen(index, pids)
 	for _, pid := range pids {
-		k := key{index, pid}
-		g := w.s.GPID(index, pid)
+		k := key{index, PID(pid)}
+		g := w.s.gpid(index, k.pid)
 		if g == 0 {
 			continue // full
 		}
@@ -106,7 +106,7 @@ func (w *world) sweep(index int) {
 func (w *world) kill(index int, pid int32) {
 	w.procs[index] = slices.DeleteFunc(w.procs[index], func(p int32) bool { return p == pid })
 	for g, k := range w.held {
-		if k == (key{index, pid}) {
+		if k == (key{index, PID(pid)}) {
 			delete(w.held, g)
 		}
 	}
@@ -120,11 +120,11 @@ func TestChurn(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "pages")
 		c := &clock{t: time.Unix(1e9, 0)}
 		const total = 40
-		s, err := open(path, total, c.now)
+		s, err := openPages(path, total, c.now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &world{t: t, s: s, clock: c, procs: map[int][]int32{}, held: map[int32]key{}}
+		w := &world{t: t, s: s, clock: c, procs: map[int][]int32{}, held: map[GPID]key{}}
 		for range 400 {
 			index := 1 + random.IntN(6)
 			switch random.IntN(10) {
@@ -138,16 +138,16 @@ func TestChurn(t *testing.T) {
 					w.kill(index, all[random.IntN(len(all))])
 				}
 			case 6:
-				c.pass(Rest / 2)
+				c.pass(rest / 2)
 			case 7:
-				if err := w.s.Close(); err != nil {
+				if err := w.s.close(); err != nil {
 					t.Fatal(err)
 				}
-				if w.s, err = open(path, total, c.now); err != nil {
+				if w.s, err = openPages(path, total, c.now); err != nil {
 					t.Fatal(err)
 				}
 				for g, k := range w.held {
-					if got := w.s.GPID(k.index, k.pid); got != g {
+					if got := w.s.gpid(k.index, k.pid); got != g {
 						t.Fatalf("seed %d: %v had %d and has %d after a restart", seed, k, g, got)
 					}
 				}
@@ -156,11 +156,11 @@ func TestChurn(t *testing.T) {
 			}
 		}
 		for g, k := range w.held {
-			if index, pid, ok := w.s.Split(g); !ok || (key{index, pid}) != k {
+			if index, pid, ok := w.s.split(g); !ok || (key{index, pid}) != k {
 				t.Fatalf("seed %d: %d leads to %d of node %d, not to %v", seed, g, pid, index, k)
 			}
 		}
-		w.s.Close()
+		w.s.close()
 	}
 }
 
@@ -168,27 +168,29 @@ func TestChurn(t *testing.T) {
 // any more when pages have been given back.
 func TestFull(t *testing.T) {
 	c := &clock{t: time.Unix(1e9, 0)}
-	s := newSpace(3, c.now)
-	var first [3]int32
+	s := newPages(3, c.now)
+	var first [3]GPID
 	for i := range first {
-		first[i] = s.GPID(1, int32(i*PageSize+1))
+		first[i] = s.gpid(1, PID(i*pageSize+1))
 	}
-	if g := s.GPID(2, 1); g != 0 || s.Err() == nil || !strings.Contains(s.Err().Error(), "in use") || s.Full() != 1 {
-		t.Errorf("one too many has %d, %v", g, s.Err())
+	n := &Numbering{pages: s}
+	g := n.GPID(2, 1)
+	if refused, err := n.Err(); g != 0 || err == nil || !strings.Contains(err.Error(), "in use") || refused != 1 {
+		t.Errorf("one too many has %d, %v; %d were refused", g, err, refused)
 	}
-	alive := slices.Values([]int32{1})
-	s.Seen(1, alive) // what was asked for counts as seen once
-	s.Seen(1, alive)
-	c.pass(Rest)
-	s.Seen(1, alive)
-	g := s.GPID(2, 1)
-	if g == 0 || s.Err() != nil {
-		t.Errorf("after pages were given back: %d, %v", g, s.Err())
+	alive := []int32{1}
+	s.seen(1, alive) // what was asked for counts as seen once
+	s.seen(1, alive)
+	c.pass(rest)
+	s.seen(1, alive)
+	g = n.GPID(2, 1)
+	if _, err := n.Err(); g == 0 || err != nil {
+		t.Errorf("after pages were given back: %d, %v", g, err)
 	}
-	if got := s.GPID(1, 1); got != first[0] {
+	if got := s.gpid(1, 1); got != first[0] {
 		t.Errorf("a process that lives has %d, not %d", got, first[0])
 	}
-	if _, _, ok := s.Split(first[1]); ok && first[1]/PageSize != g/PageSize && first[2]/PageSize != g/PageSize {
+	if _, _, ok := s.split(first[1]); ok && first[1]/pageSize != g/pageSize && first[2]/pageSize != g/pageSize {
 		t.Errorf("%d, which was given back, leads somewhere", first[1])
 	}
 }
@@ -196,19 +198,19 @@ func TestFull(t *testing.T) {
 // What was given back is dealt last.
 func TestReusedLast(t *testing.T) {
 	c := &clock{t: time.Unix(1e9, 0)}
-	s := newSpace(10, c.now)
-	old := s.GPID(1, 1)
-	none := slices.Values([]int32{})
-	s.Seen(1, none)
-	s.Seen(1, none)
-	c.pass(Rest)
-	s.Seen(1, none)
-	for i := range int32(9) {
-		if g := s.GPID(2, i*PageSize+1); g == old {
+	s := newPages(10, c.now)
+	old := s.gpid(1, 1)
+	none := []int32{}
+	s.seen(1, none)
+	s.seen(1, none)
+	c.pass(rest)
+	s.seen(1, none)
+	for i := range PID(9) {
+		if g := s.gpid(2, i*pageSize+1); g == old {
 			t.Fatalf("%d is dealt again as number %d", old, i)
 		}
 	}
-	if g := s.GPID(2, 20*PageSize+1); g != old {
+	if g := s.gpid(2, 20*pageSize+1); g != old {
 		t.Errorf("the last one has %d, not %d", g, old)
 	}
 }
@@ -216,14 +218,16 @@ func TestReusedLast(t *testing.T) {
 // The journal: a torn end is cut off, anything else that is wrong is refused, and only
 // one process has it.
 func TestJournal(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "dir", "pages")
-	s, err := Open(path)
+	state := filepath.Join(t.TempDir(), "dir", "gpids.json")
+	path := state + ".pages"
+	open := func() (*Numbering, error) { return Open(state, Paged, []NodeName{"n1"}) }
+	s, err := open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := s.GPID(3, 4_000_000)
 	other := s.GPID(4, 5)
-	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "another aggrfs") {
+	if _, err := open(); err == nil || !strings.Contains(err.Error(), "another aggrfs") {
 		t.Errorf("a second one: %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -233,11 +237,11 @@ func TestJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	try := func(raw []byte) (*Space, error) {
+	try := func(raw []byte) (*Numbering, error) {
 		if err := os.WriteFile(path, raw, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return Open(path)
+		return open()
 	}
 	for cut := range recordSize {
 		s, err := try(good[:len(good)-cut])
@@ -271,33 +275,39 @@ func TestJournal(t *testing.T) {
 func TestRewrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pages")
 	c := &clock{t: time.Unix(1e9, 0)}
-	s, err := open(path, Pages, c.now)
+	const total = 500
+	s, err := openPages(path, total, c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keep := s.GPID(1, 1)
-	for round := range int32(2000) {
-		s.GPID(2, 1+round*PageSize)
+	keep := s.gpid(1, 1)
+	for range 5 {
+		for page := range PID(400) {
+			if s.gpid(2, 1+page*pageSize) == 0 {
+				t.Fatalf("no number for page %d", page)
+			}
+		}
+		for range 3 {
+			s.seen(2, nil)
+			c.pass(rest)
+		}
 	}
-	none := slices.Values([]int32{})
-	for range 3 {
-		s.Seen(2, none)
-		c.pass(Rest)
-	}
-	if err := s.Close(); err != nil {
+	if err := s.close(); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := os.Stat(path)
-	if s, err = open(path, Pages, c.now); err != nil {
+	if s, err = openPages(path, total, c.now); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.close()
 	after, _ := os.Stat(path)
-	t.Logf("%d bytes, then %d", before.Size(), after.Size())
-	if g := s.GPID(1, 1); g != keep {
+	if want := int64(len(magic) + recordSize); before.Size() <= 100*want || after.Size() != want {
+		t.Errorf("%d bytes, then %d, want %d", before.Size(), after.Size(), want)
+	}
+	if g := s.gpid(1, 1); g != keep {
 		t.Errorf("%d, not %d", g, keep)
 	}
-	if g := s.GPID(5, 1); g <= keep {
+	if g := s.gpid(5, 1); g <= keep {
 		t.Errorf("a fresh one has %d", g)
 	}
 }
@@ -305,20 +315,20 @@ func TestRewrite(t *testing.T) {
 // Lookups go on while pages are dealt and given back.
 func TestConcurrent(t *testing.T) {
 	c := &clock{t: time.Unix(1e9, 0)}
-	s := newSpace(Pages, c.now)
+	s := newPages(allPages, c.now)
 	var all sync.WaitGroup
 	for worker := range 4 {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(9, uint64(worker)))
 			for range 5000 {
-				k := key{1 + random.IntN(20), 1 + random.Int32N(100_000)}
-				g := s.GPID(k.index, k.pid)
-				if index, pid, ok := s.Split(g); ok && (key{index, pid}) != k {
+				k := key{1 + random.IntN(20), 1 + PID(random.Int32N(100_000))}
+				g := s.gpid(k.index, k.pid)
+				if index, pid, ok := s.split(g); ok && (key{index, pid}) != k {
 					t.Errorf("%v has %d, which leads to %d of node %d", k, g, pid, index)
 				}
 				if random.IntN(50) == 0 {
-					s.Seen(k.index, slices.Values([]int32{k.pid}))
-					c.pass(Rest / 4)
+					s.seen(k.index, []int32{int32(k.pid)})
+					c.pass(rest / 4)
 				}
 			}
 		})
@@ -327,10 +337,10 @@ func TestConcurrent(t *testing.T) {
 }
 
 func BenchmarkGPID(b *testing.B) {
-	s := New()
-	s.GPID(7, 12345)
+	s := newPages(allPages, time.Now)
+	s.gpid(7, 12345)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.GPID(7, 12345)
+		s.gpid(7, 12345)
 	}
 }

@@ -1,0 +1,121 @@
+package gpid
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// The modes of gpids, see the package comment.
+const (
+	Fixed = "fixed"
+	Paged = "paged"
+)
+
+// A Numbering makes the gpids of a cluster. The zero Numbering is that of a head node
+// alone. It may be used concurrently, and to look a number up takes no lock.
+type Numbering struct {
+	indexes map[NodeName]int
+	pages   *pages // nil is that gpids are fixed
+}
+
+// Open numbers nodes, which are those besides the head node, as the state file at path
+// has it, and keeps it there. A file that does not exist yet is made. One that cannot be
+// understood, or is of another mode, is an error, since to go on without it would move
+// gpids; so is a journal of pages that another process has open. A head node alone needs
+// no file, whatever the mode.
+func Open(path, mode string, nodes []NodeName) (*Numbering, error) {
+	if len(nodes) == 0 {
+		return &Numbering{}, nil
+	}
+	s, err := loadState(path, mode)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := s.deal(nodes)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("state file: %w", err)
+	}
+	if changed {
+		if err := s.save(path); err != nil {
+			return nil, err
+		}
+	}
+	n := &Numbering{indexes: s.Nodes}
+	if mode == Paged {
+		if n.pages, err = openPages(path+".pages", allPages, time.Now); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// Mode is Fixed or Paged.
+func (n *Numbering) Mode() string {
+	if n.pages != nil {
+		return Paged
+	}
+	return Fixed
+}
+
+// Index is the index of a node, which is not the head node.
+func (n *Numbering) Index(name NodeName) (index int, ok bool) {
+	index, ok = n.indexes[name]
+	return index, ok
+}
+
+// GPID is the gpid of a process or thread of the node with that index. It is 0 for what
+// no kernel gives out, and where there is no page, see Err.
+func (n *Numbering) GPID(index int, pid PID) GPID {
+	switch {
+	case n.pages != nil && index != 0:
+		return n.pages.gpid(index, pid)
+	case pid < 1 || pid > MaxPID || index < 0 || index > maxFixedIndex:
+		return 0
+	}
+	return GPID(index)*Stride + GPID(pid)
+}
+
+// Split is the inverse of GPID.
+func (n *Numbering) Split(g GPID) (index int, pid PID, ok bool) {
+	if n.pages != nil && g > MaxPID {
+		return n.pages.split(g)
+	}
+	index, pid = int(g/Stride), PID(g%Stride)
+	return index, pid, g > 0 && pid > 0 && pid <= MaxPID && index <= maxFixedIndex
+}
+
+// Seen says which processes a node has, by rising pid. Pages in which nothing has been
+// seen or asked for in a while are given back.
+func (n *Numbering) Seen(index int, pids []int32) {
+	if n.pages != nil {
+		n.pages.seen(index, pids)
+	}
+}
+
+// Rising reports whether the gpids of a node with a higher index, or of a higher pid, are
+// higher.
+func (n *Numbering) Rising() bool { return n.pages == nil }
+
+// Err is why some processes have no gpid now, and refused how many were asked for in vain
+// since the start; nil is that all have one.
+func (n *Numbering) Err() (refused int64, err error) {
+	if n.pages == nil {
+		return 0, nil
+	}
+	n.pages.mu.Lock()
+	defer n.pages.mu.Unlock()
+	return n.pages.refused, n.pages.err
+}
+
+// Close syncs the journal of pages, if there is one, and closes it.
+func (n *Numbering) Close() error {
+	if n.pages == nil {
+		return nil
+	}
+	return n.pages.close()
+}
