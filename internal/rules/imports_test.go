@@ -22,6 +22,22 @@ var layers = map[string][]string{
 	"pkg/fusefs":      {"pkg/vfs"},
 }
 
+// rooms says what each room of pkg/aggregate may import of the others. The package itself,
+// their front, may import all, and none may import it.
+var rooms = map[string][]string{
+	"gpid":      {},
+	"objectid":  {},
+	"rewrite":   {},
+	"sums":      {},
+	"foreign":   {},
+	"upstream":  {"gpid"},
+	"proctable": {"gpid", "rewrite", "upstream"},
+	"view":      {"gpid", "objectid", "proctable", "rewrite"},
+	"synthetic": {"objectid"},
+	"remote":    {"gpid", "objectid", "proctable", "rewrite", "sums", "upstream", "view"},
+	"tree":      {"gpid", "objectid", "proctable", "remote", "rewrite", "sums", "synthetic", "upstream", "view"},
+}
+
 // only says who alone may import a library, tests excepted.
 var only = map[string]string{
 	"github.com/docker/go-p9p":                      "pkg/ninep",
@@ -74,6 +90,10 @@ func allowed(from, to string) bool {
 	case within(to, "internal"):
 		return within(from, "pkg")
 	}
+	room, isRoom := strings.CutPrefix(from, "pkg/aggregate/")
+	if next, beside := strings.CutPrefix(to, "pkg/aggregate/"); isRoom && beside {
+		return slices.Contains(rooms[room], next)
+	}
 	layer := strings.Join(strings.SplitN(from, "/", 3)[:2], "/")
 	below, known := layers[layer]
 	if within(to, layer) {
@@ -91,6 +111,12 @@ func TestEveryLayerIsKnown(t *testing.T) {
 	for _, d := range dirs {
 		if _, known := layers["pkg/"+d.Name()]; !known {
 			t.Errorf("pkg/%s is in no layer", d.Name())
+		}
+	}
+	for _, p := range packages(t) {
+		room, ok := strings.CutPrefix(p.path(), "pkg/aggregate/")
+		if _, known := rooms[room]; ok && !known {
+			t.Errorf("%s is no room that this test knows", p.path())
 		}
 	}
 }

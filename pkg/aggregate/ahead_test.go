@@ -131,7 +131,9 @@ func TestExchanges(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Native: native}, proc, nodes)
+	var skew atomic.Int64
+	cfg := Config{Policy: policy(t, keepLong), Native: native, Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }}
+	c, counts := newCountedCluster(t, cfg, proc, nodes)
 	s, err := fusefs.Mount(mnt, fusefs.Config{
 		Attach: func(ctx context.Context, who vfs.Identity) (vfs.Node, error) { return c.Attach(ctx, who, "") },
 	})
@@ -151,12 +153,11 @@ func TestExchanges(t *testing.T) {
 		for _, held := range []bool{false, true} {
 			for _, n := range c.nodes {
 				if !held {
-					n.table.Store(nil)
-					c.store.DropNode(string(n.name), "")
-					n.aheads.mu.Lock()
-					clear(n.aheads.next)
-					n.aheads.mu.Unlock()
+					c.store.DropNode(string(n.Name), "")
 				}
+			}
+			if !held {
+				skew.Add(int64(time.Hour)) // no table is fresh, and all can be read ahead
 			}
 			for _, n := range counts {
 				n.Store(0)
@@ -187,7 +188,7 @@ func TestRefresh(t *testing.T) {
 		held := map[gpid.NodeName]uint64{}
 		for name, n := range counts {
 			n.Store(0)
-			held[name] = c.byName[name].table.Load().Generation()
+			held[name] = c.node(name).Table().Generation()
 		}
 		skew.Add(int64(time.Hour)) // nothing that is held is good any more
 		if got := len(names(t, rootOf(t, c, vfs.Root, ""))); got < nodes*procs {
@@ -218,14 +219,18 @@ func inProc(t *testing.T, mnt, native, command string) string {
 func TestAheadIsTheKernels(t *testing.T) {
 	proc := manyProcesses(t, 10)
 	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Access: authority(everybodyEverywhere)}, proc, 1)
-	n := c.byName["n1"]
-	tab, err := n.fresh(t.Context())
+	leaf, err := procfs9p.New(procfs9p.Config{Root: proc, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { leaf.Close() })
+	tab, err := c.node("n1").Fresh(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, who := range []vfs.Identity{vfs.Root, uid(1), uid(2)} {
 		root := rootOf(t, c, who, "")
-		plain := rootOf(t, n.up.(counted).leafUpstream, who, "")
+		plain := rootOf(t, leaf, who, "")
 		for _, name := range []string{"environ", "cgroup", "exe"} {
 			before := counts["n1"].Load()
 			for i := range tab.Len() {

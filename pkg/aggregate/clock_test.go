@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,23 +62,5 @@ func TestStartTimeStays(t *testing.T) {
 	eventually(t, "the new boot", func() bool { names(t, roots[0]); return stateOf(t, roots[0], "n1") == "up" })
 	if got := startTime(t, roots[0], "n1:7"); got == want[0] {
 		t.Errorf("after a reboot it starts at %s as before", got)
-	}
-}
-
-// A leaf that makes boots up is not remembered without bound.
-func TestClocksAreBounded(t *testing.T) {
-	var s clocks
-	f := newFakeLeaf().facts
-	first := s.of(f)
-	for i := range 100 {
-		f.BootID = fmt.Sprint(i)
-		s.of(f)
-		f.BootID = "boot-1"
-		if s.of(f) != first {
-			t.Fatal("a boot that is in use was forgotten")
-		}
-	}
-	if len(s.all) > maxBoots {
-		t.Errorf("%d boots are remembered", len(s.all))
 	}
 }

@@ -10,36 +10,24 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/tree"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // A Cluster is the merged tree of a set of nodes.
 type Cluster struct {
-	cfg        Config
-	nodes      []*node // by index; the head node first
-	byName     map[gpid.NodeName]*node
-	byIndex    map[int]*node
-	host       host
-	made       made
-	native     *native
-	users      access.Names
-	access     *access.Authority
-	numbers    *gpid.Numbering
-	store      *cachepolicy.Store
-	streaks    *streaks
-	nameTables *nameTables
-	views      sharedViews
-	room       *room
-	layouts    sums.Layouts
-	sumReaders sumReaders
-	notes      notes
-	stop       context.CancelFunc
-	work       sync.WaitGroup
+	tree  *tree.Tree
+	nodes []*proctable.Node // by index; the head node first
+	store *cachepolicy.Store
+	gpids *gpid.Numbering
+	stop  context.CancelFunc
+	work  sync.WaitGroup
 }
 
 // New starts to connect to all nodes and returns at once. Close ends it.
@@ -51,67 +39,99 @@ func New(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	indexes := []int{0} // of the head, and of cfg.Nodes
+	for _, n := range cfg.Nodes {
+		index, ok := cfg.GPIDs.Index(n.Name)
+		if !ok {
+			return nil, fmt.Errorf("node %q has no index", n.Name)
+		}
+		indexes = append(indexes, index)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
-		cfg: cfg, host: host, streaks: newStreaks(), nameTables: newNameTables(), room: newRoom(), users: cfg.Names, access: cfg.Access, numbers: cfg.GPIDs, stop: stop,
-		store:  cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
-		made:   made{since: cfg.Now(), keep: cfg.Policy.Table()},
-		byName: map[gpid.NodeName]*node{}, byIndex: map[int]*node{},
+		store: cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
+		gpids: cfg.GPIDs, stop: stop,
 	}
-	c.native = newNative(c.made, &cfg)
-	c.addNode(newNode(ctx, &cfg, cfg.Head, 0))
-	for _, nc := range cfg.Nodes {
-		index, ok := cfg.GPIDs.Index(nc.Name)
-		if !ok {
-			stop()
-			c.store.Close()
-			return nil, fmt.Errorf("node %q has no index", nc.Name)
-		}
-		c.addNode(newNode(ctx, &cfg, nc, index))
+	shared := proctable.NewShared(proctable.Config{
+		Policy: c.store.Policy, Store: c.store, Numbers: cfg.GPIDs, Host: host, CgroupNode: cfg.CgroupNode,
+	})
+	for i, n := range append([]NodeConfig{cfg.Head}, cfg.Nodes...) {
+		c.nodes = append(c.nodes, proctable.New(ctx, shared, cfg.upstream(n, indexes[i], vfs.Root), proctable.Traits{MaxProcs: cfg.MaxProcs}))
 	}
-	sortByIndex(c.nodes)
+	views := view.New(view.Config{Nodes: c.nodes, Numbers: cfg.GPIDs, Access: cfg.Access, Users: cfg.Names})
+	treeConfig := cfg.tree(host)
+	treeConfig.Views, treeConfig.Store = views, c.store
+	c.tree = tree.New(treeConfig)
 	for _, n := range c.nodes {
-		delay := spread(len(c.nodes))
-		if n.index == 0 {
+		delay := upstream.Spread(len(c.nodes))
+		if n.Index == 0 {
 			delay = 0
 		}
-		n.wg.Go(func() {
-			if sleep(ctx, delay) {
-				n.run()
-			}
-		})
+		n.Go(func() { n.Run(delay) })
 	}
-	c.work.Go(func() { c.tidy(ctx) })
+	c.work.Go(func() { c.tidy(ctx, lograte.ByMessage(cfg.Log).Error) })
 	return c, nil
 }
 
-// tidyInterval is how often what is held and can be shown to nobody any more is let
-// go, and how soon it is told that there are no gpids left.
+// upstream is what one node is made of.
+func (cfg *Config) upstream(n NodeConfig, index int, reader vfs.Identity) upstream.Config {
+	return upstream.Config{
+		Name: n.Name, Index: index, Address: n.Address, Dial: n.Dial, Tree: n.Tree, Reader: reader,
+		Timeouts: cfg.Timeouts, Log: cfg.Log, Now: cfg.Now,
+	}
+}
+
+// tree is what a tree is made of, but for its views and store.
+func (cfg *Config) tree(h proctable.Host) tree.Config {
+	return tree.Config{
+		Numbers: cfg.GPIDs, Users: cfg.Names, Access: cfg.Access, Timeouts: cfg.Timeouts, Host: h,
+		Proc: cfg.Proc, Native: cfg.Native, Version: cfg.Version, Log: cfg.Log, Now: cfg.Now,
+	}
+}
+
+// tidyInterval is how often what is cached and can be shown to nobody any more is dropped,
+// and how soon the log says that there are no gpids left.
 const tidyInterval = 10 * time.Second
 
 // tidy does that until ctx ends.
-func (c *Cluster) tidy(ctx context.Context) {
-	told, log := false, lograte.ByMessage(c.cfg.Log)
-	for sleep(ctx, tidyInterval) {
+func (c *Cluster) tidy(ctx context.Context, logError func(string, ...any)) {
+	told := false
+	for upstream.Sleep(ctx, tidyInterval) {
 		c.store.Expire()
-		c.sumReaders.tidy(c.cfg.Now())
+		c.tree.Tidy()
 		for _, n := range c.nodes {
-			n.dropLines()
-			n.cgroups.tidy(n.now())
+			n.Tidy()
 		}
-		_, err := c.numbers.Err()
+		_, err := c.gpids.Err()
 		if err != nil && !told {
-			log.Error("processes are not shown for want of a global pid", "err", err)
+			logError("processes are not shown for want of a global pid", "err", err)
 		}
 		told = err != nil
 	}
 }
 
-func (c *Cluster) addNode(n *node) {
-	n.store, n.policy, n.streaks, n.nameTables, n.room = c.store, c.store.Policy, c.streaks, c.nameTables, c.room
-	n.countersIn(&c.layouts)
-	c.nodes = append(c.nodes, n)
-	c.byName[n.name], c.byIndex[n.index] = n, n
+// Attach implements vfs.Tree, see tree.Tree.Attach.
+func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	return c.tree.Attach(ctx, who, aname)
+}
+
+// Generation changes whenever a sweep has brought something.
+func (c *Cluster) Generation() uint64 { return c.tree.Generation() }
+
+// Note notes what is wrong with a part of the front end, for cluster/status; nil is
+// that nothing is.
+func (c *Cluster) Note(what string, err error) { c.tree.Note(what, err) }
+
+// Warn notes what deserves a look in a part that is in force; nothing is that nothing
+// does.
+func (c *Cluster) Warn(what string, warnings []string) { c.tree.Warn(what, warnings) }
+
+// SetPolicy puts another cache policy in force, for what is cached already, too.
+func (c *Cluster) SetPolicy(p *cachepolicy.Policy) {
+	c.store.SetPolicy(p)
+	for _, n := range c.nodes {
+		n.PolicyChanged()
+	}
 }
 
 // Close drops all connections and waits for everything that the cluster
@@ -119,28 +139,82 @@ func (c *Cluster) addNode(n *node) {
 func (c *Cluster) Close() error {
 	c.stop()
 	for _, n := range c.nodes {
-		n.wait()
+		n.Wait()
 	}
 	c.work.Wait()
 	c.store.Close()
-	return c.numbers.Close()
+	return c.gpids.Close()
 }
 
 // Ready waits until every node has been reached or has failed once, or ctx
 // ends.
 func (c *Cluster) Ready(ctx context.Context) {
 	for _, n := range c.nodes {
-		if n.awaitTried(ctx) != nil {
+		if n.AwaitTried(ctx) != nil {
 			return
 		}
 	}
 }
 
+// Missed is how many answers had to do without a node, or with old values of it, since the
+// cluster began: listings without its rows or with old ones, sums without it or with old
+// values, and files of its processes that could not be had. Nodes that no answer lacked are
+// left out.
+func (c *Cluster) Missed() map[gpid.NodeName]uint64 {
+	all := make(map[gpid.NodeName]uint64)
+	for _, n := range c.nodes {
+		if count := n.Missed(); count > 0 {
+			all[n.Name] = count
+		}
+	}
+	return all
+}
+
+// A Mirror is the tree of a cluster that another process of this machine serves.
+type Mirror = tree.Mirror
+
+// NewMirror starts to connect to the daemon, cfg.Head, and returns at once.
+// path is the root within the daemon's tree, "" or "/sets/n[1-3]"; who is the
+// identity that the mirror is for. Close ends it.
+func NewMirror(cfg Config, who vfs.Identity, path string) (*Mirror, error) {
+	if len(cfg.Nodes) > 0 {
+		return nil, fmt.Errorf("aggregate: a mirror has one upstream")
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	host, err := thisHost(cfg.Proc)
+	if err != nil {
+		return nil, err
+	}
+	head := cfg.Head
+	head.Tree = path
+	return tree.NewMirror(cfg.tree(host), cfg.Policy, cfg.upstream(head, 0, who)), nil
+}
+
+// Prefetched is a root, of a cluster or a mirror, that has nothing but what a sweep
+// brings: of each process the files that are named.
+func Prefetched(root vfs.Dir, files []string) vfs.Dir { return tree.Prefetched(root, files) }
+
+// Patience is how long a request of a cluster's tree may take, see tree.Patience.
+func Patience(ctx context.Context, root vfs.Dir) (patience time.Duration, remarks bool, err error) {
+	return tree.Patience(ctx, root)
+}
+
+// ExplainName is the name in cluster/explain of a file of a node, see tree.ExplainName.
+func ExplainName(node, path string) string { return tree.ExplainName(node, path) }
+
+// What Note may be about.
+const (
+	NoteConfiguration = tree.NoteConfiguration
+	NotePolicy        = tree.NotePolicy
+)
+
 // thisHost is the machine that the merged tree's readers are on.
-func thisHost(proc string) (host, error) {
+func thisHost(proc string) (proctable.Host, error) {
 	boot, err := bootTime()
 	id, _ := os.ReadFile(proc + "/sys/kernel/random/boot_id") // names the boot for those who mirror the tree; without it they take each connection for one
-	return host{bootID: strings.TrimSpace(string(id)), boot: boot, hz: userHz, pageSize: int64(os.Getpagesize())}, err
+	return proctable.Host{BootID: strings.TrimSpace(string(id)), Boot: boot, Hz: userHz, PageSize: int64(os.Getpagesize())}, err
 }
 
 // userHz is the USER_HZ of every architecture that Go runs on: Linux fixes it
@@ -154,12 +228,4 @@ func bootTime() (time.Time, error) {
 		return time.Time{}, fmt.Errorf("CLOCK_BOOTTIME: %w", err)
 	}
 	return time.Now().Add(-time.Duration(up.Nano())), nil
-}
-
-// Attach implements vfs.Tree. aname is "" for the main tree or the path of a
-// root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
-// precede, see timensName; with "snapshot" before all that, the snapshots of
-// that root. NodeTree is the tree of one node, for a front end above.
-func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
-	return c.attach(ctx, who, aname)
 }

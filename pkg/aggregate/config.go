@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,22 +9,19 @@ import (
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// An Upstream is an open connection to a node: a tree that can end.
-type Upstream interface {
-	vfs.Tree
-	// Done is closed once the connection has ended.
-	Done() <-chan struct{}
-	// Err says why it ended, after Done.
-	Err() error
-	Close() error
-}
+// What a node is reached by, see package upstream.
+type (
+	Upstream = upstream.Conn
+	Dialer   = upstream.Dialer
+	Timeouts = upstream.Timeouts
+)
 
-// A Dialer opens the connection to a node. It returns soon after ctx ends.
-type Dialer func(ctx context.Context) (Upstream, error)
+// NodeTree is the attach name, at a front end, of the tree of one of its nodes.
+func NodeTree(name gpid.NodeName) string { return upstream.NodeTree(name) }
 
 // NodeConfig is one node of a cluster.
 type NodeConfig struct {
@@ -33,25 +29,6 @@ type NodeConfig struct {
 	Address string // for people, in /cluster/nodes
 	Dial    Dialer
 	Tree    string // what to attach to; "" for a leaf, NodeTree behind another cluster
-}
-
-// Timeouts bound the exchanges with a node.
-type Timeouts struct {
-	Connect time.Duration // opening a connection; default 2 s
-	Read    time.Duration // one exchange; default 2 s
-	Sweep   time.Duration // how long a listing waits for the slowest node; default 1 s
-}
-
-func (t Timeouts) withDefaults() Timeouts {
-	for _, d := range []struct {
-		v   *time.Duration
-		def time.Duration
-	}{{&t.Connect, 2 * time.Second}, {&t.Read, 2 * time.Second}, {&t.Sweep, time.Second}} {
-		if *d.v <= 0 {
-			*d.v = d.def
-		}
-	}
-	return t
 }
 
 // Config is what a cluster is made of.
@@ -63,7 +40,7 @@ type Config struct {
 	// GPIDs has an index for each of Nodes; nil is that there are none. It is the
 	// cluster's from New on, which closes it.
 	GPIDs *gpid.Numbering
-	// Policy says what is kept and for how long. Required.
+	// Policy says what is cached and for how long. Required.
 	Policy *cachepolicy.Policy
 	// Timeouts bound each exchange.
 	Timeouts Timeouts
@@ -109,7 +86,7 @@ func (c *Config) check() error {
 			return fmt.Errorf("node %q cannot be dialled", n.Name)
 		}
 	}
-	c.Timeouts = c.Timeouts.withDefaults()
+	c.Timeouts = c.Timeouts.WithDefaults()
 	if c.MaxProcs <= 0 {
 		c.MaxProcs = DefaultMaxProcs
 	}

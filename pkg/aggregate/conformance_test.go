@@ -79,7 +79,7 @@ func newMirror(t *testing.T, p *cachepolicy.Policy, up Upstream) *Mirror {
 // A mirror of a cluster conforms too, and shows the same processes.
 func TestMirror(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1")
-	m := newMirror(t, c.cfg.Policy, &clusterUpstream{c})
+	m := newMirror(t, c.store.Policy(), &clusterUpstream{c})
 	pid := sleeper(t, 0)
 	g := gpid0(pid)
 	root := rootOf(t, m, vfs.Root, "")

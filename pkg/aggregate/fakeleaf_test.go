@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -135,7 +137,7 @@ func (u *fakeUpstream) Err() error            { return errors.New("cut off") }
 func (u *fakeUpstream) Close() error          { return nil }
 
 func (u *fakeUpstream) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
-	if aname == snapshotName {
+	if aname == upstream.SnapshotTree {
 		dir := snapshot.NewDir(vfs.Attr{ID: 2, Mode: uint32(vfs.TypeDir) | 0o500}, slog.New(slog.DiscardHandler), u.snapshot)
 		return fakeSnapshots{dir, u}, nil
 	}
@@ -231,7 +233,7 @@ func (l *fakeLeaf) find(path string, who vfs.Identity) (text string, names []str
 	first, _, _ := strings.Cut(path, "/")
 	for _, p := range l.procs {
 		dir := strconv.Itoa(p.pid)
-		if l.facts.HidePID >= hideProcess && !who.IsRoot() && who.UID != p.uid {
+		if l.facts.HidePID >= proctable.HideProcess && !who.IsRoot() && who.UID != p.uid {
 			continue
 		}
 		if path == "" {

@@ -196,7 +196,7 @@ func TestHiddenLikeUnusedInPages(t *testing.T) {
 	bob := rootOf(t, c, uid(1), "")
 	names(t, rootOf(t, c, vfs.Root, "")) // all have numbers
 	names(t, bob)
-	hidden := c.byName["n1"].gpid(30060)
+	hidden := c.node("n1").GPID(30060)
 	for _, dir := range [][]string{nil, {"cluster", "where"}} {
 		var asked [3][]string
 		for i, g := range []gpid.GPID{hidden, hidden + 1, 2_000_000_000} {

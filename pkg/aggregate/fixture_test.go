@@ -9,8 +9,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -61,6 +63,9 @@ func beginCluster(t *testing.T, cfg Config) *Cluster {
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Sweep(time.Second)
 	}
+	if cfg.Timeouts == (Timeouts{}) { // on a busy machine no node is late
+		cfg.Timeouts = Timeouts{Connect: 20 * time.Second, Read: 20 * time.Second, Sweep: 20 * time.Second}
+	}
 	var names []gpid.NodeName
 	for _, n := range cfg.Nodes {
 		names = append(names, n.Name)
@@ -107,6 +112,30 @@ func names(t *testing.T, dir vfs.Dir) []string {
 			off = e.Next
 		}
 	}
+}
+
+// node is the node of that name.
+func (c *Cluster) node(name gpid.NodeName) *proctable.Node {
+	for _, n := range c.nodes {
+		if n.Name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// openRPC opens the rpc file of a tree of snapshots in this process.
+func openRPC(t *testing.T, dir vfs.Dir) (snapshot.RPC, error) {
+	t.Helper()
+	file, err := dir.Walk(t.Context(), snapshot.SweepFile)
+	if err != nil {
+		return nil, err
+	}
+	h, err := file.(vfs.File).Open(t.Context())
+	if err != nil {
+		return nil, err
+	}
+	return h.(snapshot.RPC), nil
 }
 
 func read(t *testing.T, dir vfs.Dir, path ...string) string {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -19,7 +20,7 @@ type giantUpstream struct {
 
 func (u giantUpstream) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	n, err := u.clusterUpstream.Attach(ctx, who, aname)
-	if dir, ok := n.(vfs.Dir); ok && err == nil && strings.HasPrefix(aname, snapshotName) {
+	if dir, ok := n.(vfs.Dir); ok && err == nil && strings.HasPrefix(aname, upstream.SnapshotTree) {
 		return giantDir{dir, u.asked}, nil
 	}
 	return n, err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -244,6 +245,14 @@ func TestDeadNode(t *testing.T) {
 	})
 }
 
+// sweep has all nodes deliver a fresh table.
+func sweep(ctx context.Context, nodes []*proctable.Node) {
+	proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) error {
+		_, err := n.Fresh(ctx)
+		return err
+	})
+}
+
 // Many who list at once cause one snapshot.
 func TestSweepsAreJoined(t *testing.T) {
 	p := &patient{}
@@ -253,14 +262,14 @@ func TestSweepsAreJoined(t *testing.T) {
 	})
 	root := rootOf(t, c, vfs.Root, "")
 	names(t, root)
-	eventually(t, "the table has expired", func() bool { return c.byName["n1"].table.Load().keep(time.Now()) == 0 })
+	eventually(t, "the table has expired", func() bool { return c.node("n1").Table().Left(time.Now()) == 0 })
 	p.stop()
 	p.mu.Lock()
 	before := p.asked
 	p.mu.Unlock()
 	var wg sync.WaitGroup
 	for range 20 {
-		wg.Go(func() { c.sweep(t.Context(), c.nodes) })
+		wg.Go(func() { sweep(t.Context(), c.nodes) })
 	}
 	time.Sleep(50 * time.Millisecond)
 	p.resume()
@@ -291,18 +300,21 @@ func TestOverdue(t *testing.T) {
 	if !listed(names(t, root), theirs) {
 		t.Fatal("its rows are not there at first")
 	}
-	n := c.byName["n1"]
+	n := c.node("n1")
 	p.stop()
+	p.mu.Lock()
+	before := p.asked
+	p.mu.Unlock()
 	skew.Add(int64(time.Hour)) // no table is good any more
 	first := make(chan struct{})
 	go func() {
 		defer close(first)
-		c.sweep(t.Context(), []*node{n})
+		sweep(t.Context(), []*proctable.Node{n})
 	}()
 	eventually(t, "a snapshot is under way", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.fetch != nil
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.asked > before
 	})
 	skew.Add(int64(20 * time.Second))
 	if listed(names(t, root), theirs) {
@@ -316,14 +328,6 @@ func TestOverdue(t *testing.T) {
 	p.resume()
 	<-first
 	eventually(t, "its rows are back", func() bool { return listed(names(t, root), theirs) })
-}
-
-// The longest wait between two attempts, and the attempt itself on a machine
-// that is well, leave a node back within two seconds of being well.
-func TestRetryIsSoon(t *testing.T) {
-	if longest := retryMax; longest > 1500*time.Millisecond || probeSilent > time.Second {
-		t.Errorf("a dead node is dialled every %v, a silent one probed every %v", longest, probeSilent)
-	}
 }
 
 // A node that answers nothing but errors does not count as up, and is not asked
@@ -341,7 +345,7 @@ func TestSickNode(t *testing.T) {
 	p.mu.Lock()
 	p.sick = syscall.EIO
 	p.mu.Unlock()
-	c.byName["n1"].probe()
+	c.node("n1").Probe()
 	eventually(t, "n1 is down", func() bool { return stateOf(t, root, "n1") == "down" })
 	p.mu.Lock()
 	p.sick = nil

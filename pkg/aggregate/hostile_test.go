@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -94,7 +95,7 @@ func TestTooManyProcesses(t *testing.T) {
 			var answer []byte
 			bad.answer = func(snapshot.Request) ([]byte, error) { return slices.Clone(answer), nil }
 			c := fakeCluster(t, Config{}, append(leaves, bad)...)
-			answer = crowd(t, bad.facts, c.cfg.Policy.Prefetch(), tc.procs)
+			answer = crowd(t, bad.facts, c.store.Policy().Prefetch(), tc.procs)
 			if tc.damage != nil {
 				tc.damage(answer)
 			}
@@ -105,7 +106,7 @@ func TestTooManyProcesses(t *testing.T) {
 					t.Errorf("list %d: rows of the nodes: %v", i, rows)
 				}
 				t.Logf("list %d took %v and allocated %d MiB", i, took, bytes>>20)
-				if most := c.cfg.Timeouts.Sweep; took > most {
+				if most := c.nodes[0].Limits().Sweep; took > most {
 					t.Errorf("list %d took %v, a sweep %v", i, took, most)
 				}
 				if most := uint64(220 << 20); bytes > most {
@@ -144,7 +145,7 @@ func TestMaxProcs(t *testing.T) {
 		t.Errorf("rows of the nodes: %v", rows)
 	}
 	// One whose table is small lists a crowd all the same.
-	for pid := 100; pid < 100+maxOthers; pid++ {
+	for pid := 100; pid < 100+proctable.MaxEntries-gpid.MaxPID; pid++ {
 		n1.add(pid, 0, 0, pid, pid)
 	}
 	if rows, _, _ := rowsOf(t, root, 3); !slices.Equal(rows, []int{1, 0, 0}) {
@@ -154,7 +155,7 @@ func TestMaxProcs(t *testing.T) {
 
 // Very many nodes that announce much and send little keep others waiting once, at most.
 func TestStallingNodes(t *testing.T) {
-	const many = inFlight/maxRoom + 6
+	const many = 64 + 6 // as many as fit into what may be in flight, and some
 	leaves := []*fakeLeaf{goodLeaf("head", 100), goodLeaf("n1", 100)}
 	for range many {
 		l := newFakeLeaf()
@@ -167,20 +168,21 @@ func TestStallingNodes(t *testing.T) {
 		}
 		leaves = append(leaves, l)
 	}
-	c := fakeCluster(t, Config{Timeouts: Timeouts{Sweep: 500 * time.Millisecond, Read: time.Second}}, leaves...)
+	c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(time.Millisecond), Timeouts: Timeouts{Sweep: 500 * time.Millisecond, Read: time.Second}}, leaves...)
 	root := rootOf(t, c, vfs.Root, "")
 	names(t, root)
 	eventually(t, "the nodes that stall have failed", func() bool {
 		for _, n := range c.nodes[2:] {
-			if n.healthNow().sweep == nil {
+			if n.Problem() == nil {
 				return false
 			}
 		}
 		return true
 	})
 	for range 3 {
-		c.nodes[0].table.Store(nil)
-		c.nodes[1].table.Store(nil)
+		eventually(t, "the good nodes must be asked again", func() bool {
+			return c.nodes[0].Table().Left(time.Now()) == 0 && c.nodes[1].Table().Left(time.Now()) == 0
+		})
 		if rows, _, _ := rowsOf(t, root, len(leaves)); rows[0] != 100 || rows[1] != 100 {
 			t.Errorf("rows of the good nodes: %v", rows[:2])
 		}

@@ -79,7 +79,4 @@ func TestShortageInTheRow(t *testing.T) {
 			eventually(t, want, func() bool { return strings.Contains(row(), want) })
 		}
 	}
-	if err := lacking(0, syscall.EPERM); err == nil || !strings.Contains(err.Error(), "CAP_SYS_PTRACE") {
-		t.Errorf("processes that the procfs hides: %v", err)
-	}
 }

@@ -16,7 +16,7 @@ func TestMirrorMissed(t *testing.T) {
 		Nodes: []NodeConfig{{Name: "n1", Dial: func(context.Context) (Upstream, error) { return nil, syscall.ECONNREFUSED }}},
 	})
 	up := &endingUpstream{clusterUpstream{c}, make(chan struct{})}
-	m := newMirror(t, c.cfg.Policy, up)
+	m := newMirror(t, c.store.Policy(), up)
 	root := rootOf(t, m, vfs.Root, "")
 	tryNode := func() error {
 		_, err := vfs.ReadFile(t.Context(), root, 1<<20, "nodes", "n1", "meminfo")

@@ -145,14 +145,14 @@ func TestStateOfNames(t *testing.T) {
 	c := fakeCluster(t, Config{Policy: cachepolicy.Sweep(time.Second), Access: authority(ownEverywhere)}, newFakeLeaf(), l)
 	bob := rootOf(t, c, uid(1), "")
 	names(t, bob)
-	n := c.byName["n1"]
+	n := c.node("n1")
 	file, _, err := vfs.WalkPath(t.Context(), bob, "n1:20101", "stat")
 	if err != nil {
 		t.Fatal(err)
 	}
 	state := func() uint64 {
 		t.Helper()
-		state, ok := file.(*tableFile).State()
+		state, ok := file.(vfs.Stater).State()
 		if !ok {
 			t.Fatal("the state is not known")
 		}
@@ -169,7 +169,7 @@ func TestStateOfNames(t *testing.T) {
 			}
 		}
 	})
-	if _, err := n.newer(t.Context(), n.now()); err != nil {
+	if _, err := n.Newer(t.Context(), n.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if after := read(t, bob, "n1:20101", "stat"); after == before {

@@ -101,7 +101,7 @@ func TestPagedCluster(t *testing.T) {
 	}
 	// What mirrors get.
 	dir := rootOf(t, c, vfs.Root, "snapshot")
-	h, err := openSweepFile(t.Context(), dir)
+	h, err := openRPC(t, dir)
 	if err != nil {
 		t.Fatal(err)
 	}

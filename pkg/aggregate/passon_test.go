@@ -88,21 +88,21 @@ func TestTwoLevels(t *testing.T) {
 		return n
 	}
 	eventually(t, "the processes of all nodes", func() bool { return rows() == groups*each*procs })
-	n := c.byName["g1n07"]
-	below := middles[1].byName["g1n07"]
+	n := c.node("g1n07")
+	below := middles[1].node("g1n07")
 
 	// What comes is what the node says: its generations, its numbers, its times.
 	for range 3 {
-		before := n.table.Load().Generation()
+		before := n.Table().Generation()
 		sims[1].Churn(0.2)
-		tab, err := n.newer(t.Context(), time.Now())
+		tab, err := n.Newer(t.Context(), time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tab.Generation() <= before || tab.Generation() != below.table.Load().Generation() || !tab.Since(before) {
-			t.Errorf("generation %d after %d; the node below has %d", tab.Generation(), before, below.table.Load().Generation())
+		if tab.Generation() <= before || tab.Generation() != below.Table().Generation() || !tab.Since(before) {
+			t.Errorf("generation %d after %d; the node below has %d", tab.Generation(), before, below.Table().Generation())
 		}
-		if tab.Facts().Hostname != "g1n07" || tab.Facts().BootID != below.table.Load().Facts().BootID {
+		if tab.Facts().Hostname != "g1n07" || tab.Facts().BootID != below.Table().Facts().BootID {
 			t.Errorf("%+v", tab.Facts())
 		}
 	}
@@ -111,13 +111,13 @@ func TestTwoLevels(t *testing.T) {
 		t.Errorf("%d processes are in jobs", jobs)
 	}
 	// Files that no sweep brings are read at the node, as who asks.
-	tab := n.table.Load()
+	tab := n.Table()
 	p := tab.Proc(tab.Len() - 1)
-	dir := walkDir(t, root, n.gpid(gpid.PID(p.PID)).String())
+	dir := walkDir(t, root, n.GPID(gpid.PID(p.PID)).String())
 	if got := read(t, dir, "environ"); !strings.Contains(got, "PATH=") {
 		t.Errorf("environ is %q", got)
 	}
-	other := walkDir(t, rootOf(t, c, vfs.Identity{UID: 4000, GID: 4000}, ""), n.gpid(gpid.PID(p.PID)).String())
+	other := walkDir(t, rootOf(t, c, vfs.Identity{UID: 4000, GID: 4000}, ""), n.GPID(gpid.PID(p.PID)).String())
 	if _, err := vfs.ReadFile(t.Context(), other, 1<<20, "environ"); vfs.Errno(err) != syscall.EACCES {
 		t.Errorf("another user's environ: %v", err)
 	}
@@ -126,9 +126,9 @@ func TestTwoLevels(t *testing.T) {
 	}
 	// One that fails at the bottom fails at the top, and no other does.
 	sims[2].Fail(1, 0, 0)
-	last := c.byName["g2n19"]
+	last := c.node("g2n19")
 	eventually(t, "the rows without those of a dead node", func() bool { return rows() == (groups*each-1)*procs })
-	eventually(t, "the node is seen to be ill", func() bool { return last.healthNow().problem() != nil })
+	eventually(t, "the node is seen to be ill", func() bool { return last.Problem() != nil })
 	sims[2].Fail(0, 0, 0)
 	eventually(t, "all rows again", func() bool { return rows() == groups*each*procs })
 

@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -119,8 +119,8 @@ func TestUnansweringNode(t *testing.T) {
 			stat := read(t, root, g, "stat")
 			kept := walkDir(t, root, g)
 			end.begin(p)
-			c.byName["n1"].probe()
-			eventually(t, "n1 does not answer", func() bool { return c.byName["n1"].unanswering() })
+			c.node("n1").Probe()
+			eventually(t, "n1 does not answer", func() bool { return c.node("n1").Health().State != upstream.Up })
 			skew.Add(int64(2 * time.Second)) // the table's time is over
 
 			check := func(when string, want func(int) syscall.Errno) {
@@ -244,11 +244,11 @@ func TestFirstSweepIsWaitedFor(t *testing.T) {
 	if strings.Contains(text, "\n# ") {
 		t.Errorf("remarks: %s", text[strings.Index(text, "\n# "):])
 	}
-	if head := c.byName["head"]; head.listWait() != time.Minute {
-		t.Errorf("the head is waited for for %v", head.listWait())
+	if head := c.node("head"); head.ListWait() != time.Minute {
+		t.Errorf("the head is waited for for %v", head.ListWait())
 	}
-	if n := c.byName["n1"]; n.listWait() > 20*time.Millisecond {
-		t.Errorf("from the second sweep on, a node is waited for for %v", n.listWait())
+	if n := c.node("n1"); n.ListWait() > 20*time.Millisecond {
+		t.Errorf("from the second sweep on, a node is waited for for %v", n.ListWait())
 	}
 }
 
@@ -279,37 +279,6 @@ func TestNodeThatAnswersWithErrors(t *testing.T) {
 }
 
 // A request whose connection ends under it is one to a node that does not answer, and one
-// that its requester has given up is not.
-func TestErrorsOfConnections(t *testing.T) {
-	c := newTestCluster(t, Config{Timeouts: Timeouts{Read: time.Minute}})
-	n := c.nodes[0]
-	ended := &leafUpstream{done: make(chan struct{})}
-	close(ended.done)
-	open := &leafUpstream{done: make(chan struct{})}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	late, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	for _, k := range []struct {
-		name string
-		ctx  context.Context
-		up   Upstream
-		err  error
-		want syscall.Errno
-	}{
-		{"the connection ended", t.Context(), ended, errors.New("unexpected EOF"), syscall.EHOSTDOWN},
-		{"it was reset", t.Context(), open, syscall.ECONNRESET, syscall.EHOSTDOWN},
-		{"the deadline has passed", late, open, context.DeadlineExceeded, syscall.EHOSTDOWN},
-		{"the requester has gone", gone, open, context.Canceled, syscall.EINTR},
-		{"the node's answer", t.Context(), open, syscall.EACCES, syscall.EACCES},
-		{"no error", t.Context(), ended, nil, 0},
-	} {
-		if err := n.unanswered(k.ctx, k.up, k.err); vfs.Errno(err) != k.want {
-			t.Errorf("%s: %v", k.name, err)
-		}
-	}
-}
-
 // A sum of no node is an error, and not that there is nothing; a node that a sum lacks is
 // counted.
 func TestSumOfNobody(t *testing.T) {

@@ -151,7 +151,7 @@ func TestGaugesStayForStale(t *testing.T) {
 		return [5]int{int(read(t, root, "loadavg")[0] - '0'), line(read(t, root, "vmstat"), "nr_dirty")[0], line(read(t, root, "stat"), "procs_blocked")[0], line(read(t, root, "meminfo"), "MemTotal")[0], len(strings.Split(read(t, root, "cpuinfo"), "processor"))}
 	}
 	// Nothing but sums is read.
-	eventually(t, "the node's boot is known", func() bool { read2(); return c.byName["n1"].clock.Load() != nil })
+	eventually(t, "the node's boot is known", func() bool { read2(); return c.node("n1").Clock() != nil })
 	want := read2()
 	if want[0] != 2 || want[1] != 20 {
 		t.Fatalf("the sums are %v", want)

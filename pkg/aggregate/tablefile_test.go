@@ -57,23 +57,3 @@ func TestTableFileState(t *testing.T) {
 	}
 	t.Error("whenever one process changes, another is in another state, too")
 }
-
-// Who reads process after process near the end of a table's time has the next one
-// brought before that.
-func TestRenewInTime(t *testing.T) {
-	c := newTestCluster(t, Config{Policy: cachepolicy.Sweep(time.Hour)}, "n1")
-	names(t, rootOf(t, c, vfs.Root, ""))
-	n := c.byName["n1"]
-	now := n.table.Load()
-	last := &table{Table: now.Table, moment: now.moment, took: 2 * time.Hour, expires: now.expires}
-	n.table.Store(last)
-	n.renew(1)
-	n.renew(1)
-	if n.table.Load() != last {
-		t.Error("renewed for one process")
-	}
-	for pid := range gpid.PID(lateReads + 2) {
-		n.renew(pid + 1)
-	}
-	eventually(t, "the table is renewed", func() bool { return n.table.Load() != last })
-}

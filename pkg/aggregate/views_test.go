@@ -2,8 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
-	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"os"
 	"os/exec"
 	"slices"
@@ -12,6 +10,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/procpath"
@@ -158,12 +160,12 @@ type fetched struct{ files map[string]map[string]string }
 
 func fetchAll(t *testing.T, c *Cluster, who vfs.Identity, path string) fetched {
 	t.Helper()
-	h, err := openSweepFile(t.Context(), rootOf(t, c, who, snapshotName+path))
+	h, err := openRPC(t, rootOf(t, c, who, upstream.SnapshotTree+path))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: c.cfg.Policy.Prefetch()}, nil, snapshot.Limits{})
+	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: c.store.Policy().Prefetch()}, nil, snapshot.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,13 +333,9 @@ func TestEnded(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	c := newTestCluster(t, Config{Timeouts: Timeouts{Connect: time.Second, Read: 3 * time.Second, Sweep: 4 * time.Second}})
-	root := rootOf(t, c, vfs.Root, "")
-	want := hints{timeouts: c.cfg.Timeouts, bootID: c.host.bootID, remarks: true}
-	if got := parseHints([]byte(read(t, root, "cluster", "hints"))); got != want {
-		t.Errorf("%+v", got)
-	}
-	if got := parseHints([]byte("read 1h\nsweep -1s\nfuture 1\nx\n")); got != (hints{timeouts: Timeouts{Read: maxPatience}}) {
-		t.Errorf("odd hints are %+v", got)
+	patience, remarks, err := Patience(t.Context(), rootOf(t, c, vfs.Root, ""))
+	if want := 8 * time.Second; patience != want || !remarks || err != nil {
+		t.Errorf("a request may take %v, want %v; remarks %v, error %v", patience, want, remarks, err)
 	}
 }
 

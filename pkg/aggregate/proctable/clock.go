@@ -1,0 +1,128 @@
+package proctable
+
+import (
+	"context"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+)
+
+// A Clock turns a node's numbers into the reader's, for one boot of the node. It is made
+// from the facts of the first snapshot of that boot and stays as it is for as long as
+// the front end runs. A start time is counted in ticks since the node's boot, which
+// never change; when that was, by the node's wall clock, moves with each step of that
+// clock. Were start times to follow, every process on the node would seem to be another
+// one to who tells processes apart by pid and start time, as psutil does.
+type Clock struct {
+	BootID string
+	n      *Node
+	facts  snapshot.Facts // as of when it was made
+
+	maps *lru.Cache[time.Time, *rewrite.Map] // by the boot of the reader's machine
+}
+
+func newClock(n *Node, f snapshot.Facts) *Clock {
+	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[time.Time, *rewrite.Map](maxMaps)}
+}
+
+// maxMaps is how many readers' boots a clock remembers.
+const maxMaps = 64
+
+// clocks are those of a node's boots, so that a connection that is made anew finds the
+// clock that its processes had before.
+type clocks struct {
+	n   *Node
+	all *lru.Cache[string, *Clock] // by boot id
+}
+
+// maxBoots is how many boots of a node are remembered: a node has one at a time, and a
+// leaf that makes them up forgets its own.
+const maxBoots = 8
+
+// of is the clock of the boot that the facts are of. A node that does not name its boots
+// has another clock on each connection.
+func (s *clocks) of(f snapshot.Facts) *Clock {
+	k, ok := s.all.Get(f.BootID)
+	if !ok {
+		k = newClock(s.n, f)
+		if f.BootID != "" {
+			s.all.Add(f.BootID, k)
+		}
+	}
+	return k
+}
+
+// last is the clock of the boot that was used last; nil is none.
+func (s *clocks) last() *Clock {
+	if all := s.all.Values(); len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return nil
+}
+
+// inTicks is d in ticks of that many a second, to the nearest: two clocks that
+// differ by microseconds make no tick.
+func inTicks(d time.Duration, hz int64) int64 {
+	d = d.Round(time.Second / time.Duration(hz))
+	return int64(d/time.Second)*hz + int64(d%time.Second)*hz/int64(time.Second)
+}
+
+// Map is what rewrites the node's files for a reader on machine h.
+func (k *Clock) Map(h Host) *rewrite.Map {
+	if m, ok := k.maps.Get(h.Boot); ok {
+		return m
+	}
+	n, boot := k.n, k.facts.BootTime
+	if n.Index == 0 {
+		boot = n.Host.Boot // the same machine, whose clock was read twice
+	}
+	m := &rewrite.Map{
+		PID:        func(native int64) int64 { return int64(n.GPID(gpid.PID(native))) },
+		StartShift: inTicks(boot.Sub(h.Boot), h.Hz),
+		HzFrom:     int64(k.facts.Hz), HzTo: h.Hz,
+		PageFrom: int64(k.facts.PageSize), PageTo: h.PageSize,
+	}
+	if n.CgroupNode && n.Index != 0 {
+		m.CgroupSlice = string(cgroup.AppendSlice(nil, string(n.Name)))
+	}
+	if before, ok, _ := k.maps.PeekOrAdd(h.Boot, m); ok {
+		return before
+	}
+	return m
+}
+
+// Hz is the node's USER_HZ.
+func (k *Clock) Hz() int64 { return int64(k.facts.Hz) }
+
+// BootTime is when the node was booted, as it said first.
+func (k *Clock) BootTime() time.Time { return k.facts.BootTime }
+
+// MapFor is what rewrites the node's files for a reader on machine h, as soon as that is
+// known: a snapshot teaches it.
+func (n *Node) MapFor(ctx context.Context, h Host) (*rewrite.Map, error) {
+	k := n.Clock()
+	if k == nil {
+		t, err := n.Fresh(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k = t.Clock
+	}
+	return k.Map(h), nil
+}
+
+// LastClock is the clock of the boot that was known last, on whatever session; nil is none.
+func (n *Node) LastClock() *Clock { return n.clocks.last() }
+
+// A Host is what rewriting needs to know of the reader's machine.
+type Host struct {
+	BootID   string
+	Boot     time.Time
+	Hz       int64
+	PageSize int64
+}

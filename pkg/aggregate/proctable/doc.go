@@ -1,0 +1,25 @@
+// Package proctable holds the processes of each node of a cluster.
+//
+// A [Node] is an upstream and its last [Table]: the processes of the node with the files that
+// the policy has prefetched, brought by one snapshot. A table never changes; a newer one takes
+// its place as a whole. Sweeps bring tables, to all who wait for one at once; a [Roster] is
+// what a listing shows of a table, checked against the node's own list of pids; read-ahead
+// brings one more file of all processes at once to who reads it process after process.
+//
+// # Freshness
+//
+// A table is good for the policy's time (Policy.Table), and for as long as its session lives.
+// While the node does not answer, the last table is shown as stale for as long as the policy
+// says (Policy.StaleTable); see stale.go.
+//
+// # Visibility
+//
+// A table holds what the front end's reader, root, reads. [Row.VisibilityTo] says in which
+// form somebody else may be given it: full, masked as for other users, or not at all, and then
+// the node's kernel is asked.
+//
+// # Concurrency
+//
+// Everything exported may be used concurrently. Lock order: none nests; each mutex guards the
+// fields named beside it and is never held over an exchange.
+package proctable

@@ -1,0 +1,223 @@
+package proctable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+)
+
+// Config is what the nodes of a front end have in common.
+type Config struct {
+	// Policy is the cache policy in force now.
+	Policy func() *cachepolicy.Policy
+	// Store is what is cached of the nodes besides the tables; nil is nothing.
+	Store *cachepolicy.Store
+	// Numbers are the gpids.
+	Numbers *gpid.Numbering
+	// Host is the front end's own machine.
+	Host Host
+	// CgroupNode puts the paths of <pid>/cgroup of all nodes but the head below
+	// <node>.slice.
+	CgroupNode bool
+}
+
+// Traits are how the tables of one kind of upstream are taken.
+type Traits struct {
+	// MaxProcs is how many processes the node may have; 0 is no limit.
+	MaxProcs int
+	// Lease is for how many times the time that it took to get a table is good at least;
+	// default 2.
+	Lease int
+	// TooMuch reports whether a snapshot failed so that the node is not asked for another
+	// for a while; default that it was too long.
+	TooMuch func(error) bool
+	// Swept is called in the background after each snapshot that came.
+	Swept func()
+	// Alone says that there is no other node: a listing waits for this one however long
+	// its snapshot takes, since it has nothing else to show.
+	Alone bool
+}
+
+// Shared is what the nodes of a front end share.
+type Shared struct {
+	Config
+	budget  *budget
+	names   *nameLists
+	streaks *streaks
+}
+
+// NewShared makes what nodes share.
+func NewShared(cfg Config) *Shared {
+	return &Shared{Config: cfg, budget: newBudget(), names: newNameLists(), streaks: newStreaks()}
+}
+
+// A Node is an upstream and the table of its processes.
+type Node struct {
+	*upstream.Node
+	*Shared
+	traits Traits
+
+	table  atomic.Pointer[Table] // what the last sweep brought, perhaps out of date; nil is nothing
+	sweeps atomic.Uint64         // how often table was replaced
+	clocks clocks                // of the boots that it had
+
+	ahead   ahead
+	cgroups cgroups
+
+	stale     atomic.Int64  // when an old value was shown last, since the node did not answer, ns since 1970
+	missed    atomic.Uint64 // how many answers had to do without it, see Missed
+	withdrawn atomic.Bool   // the last listing lacked its rows
+	lagging   atomic.Bool   // its last snapshot did not come in time, see ListWait
+	late      atomic.Int32  // processes read one by one since the table expired, see Renew
+	latePID   atomic.Int32  // the last of them
+
+	first     chan struct{} // closed when a snapshot has come, or has failed, once
+	firstOnce sync.Once
+
+	mu       sync.Mutex
+	fetch    *fetch    // guarded by mu; the sweep under way, if any
+	refused  time.Time // guarded by mu; when a snapshot was last too much, see Traits.TooMuch
+	sweepErr error     // guarded by mu; what was wrong with the last snapshot; nil if nothing
+	lacks    error     // guarded by mu; what is missing from the last one that came; nil if nothing
+}
+
+// New makes a node of whose processes nothing is known yet. cfg.Changed is the node's own.
+func New(ctx context.Context, s *Shared, cfg upstream.Config, traits Traits) *Node {
+	n := &Node{Shared: s, traits: traits, first: make(chan struct{}), cgroups: newCgroups()}
+	if n.traits.Lease == 0 {
+		n.traits.Lease = 2
+	}
+	if n.traits.TooMuch == nil {
+		n.traits.TooMuch = func(err error) bool { return errors.Is(err, syscall.EFBIG) }
+	}
+	n.clocks = clocks{n, newLRU[string, *Clock](maxBoots)}
+	cfg.Changed = n.changed
+	n.Node = upstream.New(ctx, cfg)
+	return n
+}
+
+// changed takes note of another state of the node.
+func (n *Node) changed(s upstream.State) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s == upstream.Up && cachepolicy.Unanswered(n.sweepErr) {
+		n.sweepErr = nil // it answers again
+		n.lagging.Store(false)
+	}
+	n.refused = time.Time{} // it may have been silent, and not too much
+}
+
+// Problem is what an admin should know of the node, nil if all is well.
+func (n *Node) Problem() error {
+	if h := n.Health(); h.State != upstream.Up && h.Err != nil {
+		return h.Err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.sweepErr != nil {
+		return n.sweepErr
+	}
+	return n.lacks
+}
+
+// GPID is the gpid of a process of the node; 0 is that it has none.
+func (n *Node) GPID(pid gpid.PID) gpid.GPID { return n.Numbers.GPID(n.Index, pid) }
+
+// MaxProcs is how many processes the node may have; 0 is no limit.
+func (n *Node) MaxProcs() int { return n.traits.MaxProcs }
+
+// Sweeps is how often a sweep has brought a table.
+func (n *Node) Sweeps() uint64 { return n.sweeps.Load() }
+
+// Tidy drops what is cached of the node beside its table and can be used by nobody any more.
+func (n *Node) Tidy() { n.cgroups.tidy(n.Now()) }
+
+// PolicyChanged drops what was cached by the rules of the policy before.
+func (n *Node) PolicyChanged() { n.cgroups.drop() }
+
+// takeSnapshot has the node say what its processes are, as they were at most maxAge
+// ago, or what has changed since the last table.
+func (n *Node) takeSnapshot(maxAge time.Duration) (*Table, error) {
+	asked, policy := n.Now(), n.Policy()
+	t, by, err := n.ask(snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}, n.table.Load())
+	if err != nil {
+		return nil, err
+	}
+	facts := t.Facts()
+	keep := policy.Table()
+	if facts.Keep > 0 {
+		keep = min(facts.Keep, maxKeep)
+	}
+	// One that took longer to get than it may be cached would be of no use to whoever
+	// reads on from it.
+	took := n.Now().Sub(asked)
+	moment := asked.Add(-min(facts.Age, maxAge))
+	return &Table{
+		Table: t, session: by, asked: asked, moment: moment, took: took,
+		expires: moment.Add(max(keep, time.Duration(n.traits.Lease)*took)),
+	}, nil
+}
+
+// exchangeSnapshot has the node say what certain files of its processes are.
+func (n *Node) exchangeSnapshot(files ...string) (*snapshot.Table, *upstream.Session, error) {
+	return n.ask(snapshot.Request{Files: files}, nil)
+}
+
+const (
+	// maxKeep bounds how long an upstream can have its answer cached.
+	maxKeep = time.Minute
+	// maxExpect is how much is asked for at most before the length of an answer is known,
+	// in bytes. The first difference is shorter than the whole before it.
+	maxExpect = 16 << 10
+)
+
+// ask makes one exchange for a snapshot; base is the last table of the same files, nil for
+// none.
+func (n *Node) ask(req snapshot.Request, base *Table) (t *snapshot.Table, by *upstream.Session, err error) {
+	var before *snapshot.Table
+	var of *upstream.Session
+	limits := n.answerLimits()
+	if base != nil && base.session.Live() {
+		before, of = base.Table, base.session
+		limits.Expect = min(before.Received()+before.Received()/4, maxExpect)
+	}
+	t, by, err = n.Snapshot(req, before, of, limits)
+	var much *snapshot.ErrTooMuch
+	switch {
+	case errors.As(err, &much) && !much.PIDMax && n.traits.MaxProcs > 0:
+		err = fmt.Errorf("snapshot: %w (max_processes in the configuration)", err)
+	case err != nil:
+		err = fmt.Errorf("snapshot: %w%s", err, remedy(err))
+	}
+	return t, by, err
+}
+
+// answerLimits bound what the node can answer.
+func (n *Node) answerLimits() (l snapshot.Limits) {
+	n.mu.Lock()
+	doubtful := n.sweepErr != nil
+	n.mu.Unlock()
+	l.Room, l.Turn = n.budget.limits(doubtful)
+	if most := n.traits.MaxProcs; most > 0 {
+		l.Procs, l.Answer = most, max(minAnswer, most*perProcess)
+	}
+	return l
+}
+
+const (
+	// perProcess is how many bytes of answer a node may have for each process that it
+	// may have: twice what the files of most come to.
+	perProcess = 1 << 10
+	// minAnswer is what it may have in any case, in bytes: some processes have arguments
+	// of 64 KiB.
+	minAnswer = 32 << 20
+)

@@ -1,0 +1,213 @@
+package proctable
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Read-ahead across processes: a requester who opens one file name process after process (ps
+// environ, pgrep cgroup, pidof exe) gets it of all processes of a node with one
+// exchange, where the policy lets the file be cached. What comes is put into the
+// store, for the requester and nobody else.
+
+// A habit is a requester (vfs.Identity.Key) and a file name, relative to a process directory.
+type habit struct{ reader, name string }
+
+// A streak is how far a requester has come with one name.
+type streak struct {
+	p      processKey // the last process
+	length int        // different processes, one after the other
+	at     time.Time
+}
+
+// A processKey tells a process from all others of the cluster.
+type processKey struct {
+	n    *Node
+	leaf uint64
+}
+
+// streaks are who reads process after process, over all nodes of a cluster.
+type streaks struct {
+	mu   sync.Mutex
+	last *lru.Cache[habit, streak] // changed under mu
+}
+
+const (
+	// streakFrom is the process of a streak with which all the others of its node are
+	// read ahead.
+	streakFrom = 2
+	// streakPause is a pause that ends a streak.
+	streakPause = 2 * time.Second
+	// maxStreaks bounds how many are remembered.
+	maxStreaks = 1024
+	// aheadMost is how long it takes at most until a name can be read ahead again, and
+	// aheadRetry how long where that failed.
+	aheadMost, aheadRetry = time.Minute, 5 * time.Second
+)
+
+func newStreaks() *streaks { return &streaks{last: newLRU[habit, streak](maxStreaks)} }
+
+// newLRU is a cache of that many entries, of which the one that was used last goes last.
+func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
+	c, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // it fails for sizes below 1 only
+	}
+	return c
+}
+
+// next notes that h's file of a process was not cached, and reports whether it is one
+// of a streak.
+func (s *streaks) next(h habit, p processKey, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, _ := s.last.Get(h)
+	if now.Sub(k.at) > streakPause {
+		k.length = 0
+	}
+	if k.length == 0 || k.p != p {
+		k.length++
+	}
+	k.p, k.at = p, now
+	s.last.Add(h, k)
+	return k.length >= streakFrom
+}
+
+// ahead are the names that are read ahead of one node.
+type ahead struct {
+	flights singleflight.Group
+	mu      sync.Mutex
+	next    *lru.Cache[habit, time.Time] // guarded by mu; not before then again; nil is empty
+}
+
+// due reports whether a name can be read ahead now, and if so says when again.
+func (a *ahead) due(h habit, now, again time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next == nil {
+		a.next = newLRU[habit, time.Time](maxStreaks)
+	}
+	if next, ok := a.next.Get(h); ok && now.Before(next) {
+		return false
+	}
+	a.next.Add(h, again)
+	return true
+}
+
+// ReadAhead is the file of that name of a process as read-ahead has just brought it for who,
+// not ok where read-ahead does not pay, fails, or leaves it to the node's kernel. It is called
+// when the file is not cached.
+func (n *Node) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PID, leaf uint64, name string) (content []byte, err error, ok bool) {
+	if n.Store == nil {
+		return nil, nil, false
+	}
+	rule := n.Store.Policy().Rule(string(n.Name), strconv.Itoa(int(pid))+"/"+name)
+	h := habit{who.Key(), name}
+	if rule.Cache <= 0 || !n.streaks.next(h, processKey{n, leaf}, n.Now()) {
+		return nil, nil, false
+	}
+	var t *Table
+	select {
+	case r := <-n.ahead.flights.DoChan(h.reader+"\x00"+name, func() (any, error) { return n.bringAll(h, who, time.Duration(rule.Cache)), nil }):
+		t = r.Val.(*Table)
+	case <-ctx.Done():
+	}
+	if t == nil {
+		return nil, nil, false
+	}
+	r, ok := t.Lookup(pid)
+	if !ok || r.ID() != leaf {
+		return nil, nil, false
+	}
+	if content, err, ok = n.aheadFile(r, who, name); cachepolicy.Unanswered(err) {
+		return nil, nil, false
+	}
+	return content, err, ok
+}
+
+// bringAll reads a name ahead, unless that was done not long ago: what is missed now is new.
+func (n *Node) bringAll(h habit, who vfs.Identity, cache time.Duration) *Table {
+	if !n.Begin() {
+		return nil
+	}
+	defer n.Done()
+	if now := n.Now(); !n.ahead.due(h, now, now.Add(min(cache, aheadMost))) {
+		return nil
+	}
+	t, err := n.takeAhead(who, h.name)
+	if err != nil {
+		n.Log.Debug("read-ahead", "file", h.name, "error", err)
+		n.ahead.next.Add(h, n.Now().Add(aheadRetry))
+		return nil
+	}
+	return t
+}
+
+// takeAhead reads the file of that name of all processes and caches it for who.
+func (n *Node) takeAhead(who vfs.Identity, name string) (*Table, error) {
+	k := n.Clock()
+	if k == nil {
+		return nil, fmt.Errorf("its boot is not known: %w", syscall.EAGAIN)
+	}
+	// In which form somebody else may have what the node's reader gets is known from
+	// these two.
+	files := []string{name}
+	if !n.Reads(who) {
+		files = []string{"stat", "status"}
+		if name != "stat" && name != "status" {
+			files = append(files, name)
+		}
+	}
+	asked := n.Store.Now()
+	got, by, err := n.exchangeSnapshot(files...)
+	if err != nil {
+		return nil, err
+	}
+	if got.Facts().BootID != k.BootID {
+		return nil, fmt.Errorf("it was booted anew: %w", syscall.ESTALE)
+	}
+	t := &Table{Table: got, session: by}
+	for i := range t.Len() {
+		r := t.Row(i)
+		content, err, ok := n.aheadFile(r, who, name)
+		if !ok {
+			continue
+		}
+		n.Store.Put(cachepolicy.Key{Process: n.CacheKey(k, r.PID(), r.ID()), Path: name, Reader: who.Key()}, asked, content, err)
+	}
+	return t, nil
+}
+
+// CacheKey is a process as the store knows it.
+func (n *Node) CacheKey(k *Clock, pid gpid.PID, leaf uint64) cachepolicy.Process {
+	return cachepolicy.Process{Node: string(n.Name), Boot: k.BootID, PID: int(pid), Start: leaf}
+}
+
+// aheadFile is the file of a row as who would read it; not ok where the node's
+// kernel must say.
+func (n *Node) aheadFile(r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+	v := n.Visibility(r, who)
+	if v == Masked {
+		if names := n.ProcessNames(); names != nil && names.Process[name]&0o7777 == 0o400 {
+			// The files of a process have one owner; none but that one may open it.
+			owner := r.Table.Proc(r.I).FileUID
+			return nil, syscall.EACCES, owner != vfs.NoID && owner != who.UID
+		}
+	}
+	content, err = r.File(v, name)
+	if err == ErrAsk || err != nil && v == Masked {
+		return nil, nil, false
+	}
+	return content, err, true
+}

@@ -1,0 +1,228 @@
+package proctable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+)
+
+// A fetch is a snapshot under way.
+type fetch struct {
+	asked time.Time
+	done  chan struct{}
+	t     *Table // set before done is closed
+	err   error  // set before done is closed
+}
+
+// Fresh returns a table that is fresh, asking the node for one if need be. It
+// joins a snapshot under way. When ctx ends first the snapshot goes on, within
+// the read deadline, for those who come later.
+func (n *Node) Fresh(ctx context.Context) (*Table, error) {
+	if t := n.table.Load(); t.Left(n.Now()) > 0 {
+		return t, nil
+	}
+	return n.await(ctx, n.Sweep())
+}
+
+// Newer returns a table whose snapshot began after that moment.
+func (n *Node) Newer(ctx context.Context, than time.Time) (*Table, error) {
+	for {
+		t, err := n.await(ctx, n.startFetch(0))
+		if err != nil || !t.moment.Before(than) {
+			return t, err
+		}
+	}
+}
+
+func (n *Node) await(ctx context.Context, f *fetch) (*Table, error) {
+	select {
+	case <-f.done:
+		return f.t, f.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("node %s: snapshot: %w", n.Name, context.Cause(ctx))
+	}
+}
+
+// sparePause is how long a node is not asked for another snapshot of which one was too much
+// (see Traits.TooMuch): each takes it, and its requesters, seconds.
+const sparePause = 20 * time.Second
+
+// Sweep joins the snapshot under way, or starts one, for which the node may answer with what
+// it found half of a table's time ago. It does not wait.
+func (n *Node) Sweep() *fetch { return n.startFetch(n.Policy().Table() / 2) }
+
+// startFetch returns the snapshot under way, or starts one, for which the node may
+// answer with what it found not longer ago than that.
+func (n *Node) startFetch(maxAge time.Duration) *fetch {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.fetch != nil {
+		return n.fetch
+	}
+	f := &fetch{asked: n.Now(), done: make(chan struct{})}
+	if f.asked.Before(n.refused.Add(sparePause)) {
+		f.err = n.sweepErr
+	} else if !n.Go(func() { n.run(f, maxAge) }) {
+		f.err = context.Canceled
+	}
+	if f.err != nil {
+		close(f.done)
+		return f
+	}
+	n.fetch = f
+	return f
+}
+
+// run takes the snapshot, and puts its table in place of the one before.
+func (n *Node) run(f *fetch, maxAge time.Duration) {
+	f.t, f.err = n.takeSnapshot(maxAge)
+	n.firstOnce.Do(func() { close(n.first) })
+	if f.err == nil {
+		n.complete(f.t)
+	}
+	n.swept(f.t, f.err)
+	n.mu.Lock()
+	n.fetch = nil
+	if f.err != nil && n.traits.TooMuch(f.err) {
+		n.refused = n.Now()
+	}
+	if f.err == nil && f.t.session.Live() { // not of a leaf that has gone meanwhile
+		n.dropEnded(n.table.Swap(f.t), f.t)
+		n.sweeps.Add(1)
+		n.Numbers.Seen(n.Index, f.t.PIDs())
+		n.late.Store(0)
+	}
+	n.mu.Unlock()
+	close(f.done)
+	if n.traits.Swept != nil && f.err == nil {
+		n.traits.Swept()
+	}
+}
+
+// complete gives a table what is told apart by its facts: the clock of its boot, and the
+// names in its directories.
+func (n *Node) complete(t *Table) {
+	facts := t.Facts()
+	if k := n.Known(); k != nil && k.session == t.session && k.Clock.BootID == facts.BootID {
+		t.Clock = k.Clock
+	} else {
+		t.Clock = n.clocks.of(facts)
+	}
+	t.Names = n.names.of(t.Table.Names())
+}
+
+// swept notes how the last snapshot went, and what the table lacks that came of it.
+// One that failed is logged, once for as long as it fails; so is one that lacks
+// something.
+func (n *Node) swept(t *Table, err error) { n.note(!n.down(), t, err) }
+
+func (n *Node) note(up bool, t *Table, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err != nil && n.sweepErr == nil && up {
+		n.Log.Warn("no snapshot", "err", err)
+	}
+	n.sweepErr = err
+	n.lagging.Store(cachepolicy.Unanswered(err))
+	if t == nil {
+		return
+	}
+	lacks := lacking(t.Skipped(), t.Facts().Lacks)
+	if lacks != nil && n.lacks == nil {
+		n.Log.Warn("a snapshot is not whole", "err", lacks)
+	}
+	n.lacks = lacks
+}
+
+// ListWait is how long a listing waits for the node's rows: for a sweep's time; for those of
+// the head, which is the reader's own machine, as long as for any exchange; and for the
+// first of all, before which nothing is known of the node, for both. A node whose last
+// snapshot did not come in time is asked again, and waited for for an eighth of that: one that
+// is well again answers by then, and one that is not costs nobody a sweep's time each time.
+func (n *Node) ListWait() time.Duration {
+	t := n.Limits()
+	select {
+	case <-n.first:
+	default:
+		return t.Read + t.Sweep
+	}
+	if n.Index == 0 {
+		return max(t.Read, t.SweepWait())
+	}
+	if n.lagging.Load() {
+		return t.SweepWait() / lagShare
+	}
+	return t.SweepWait()
+}
+
+// lagShare is the part of a sweep's time that a node which has missed the last one gets.
+const lagShare = 8
+
+// overdue reports whether a snapshot under way has had a sweep's time already: a listing
+// would only wait for it as long again.
+func (n *Node) overdue() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.overdueLocked()
+}
+
+func (n *Node) overdueLocked() bool {
+	return n.fetch != nil && n.Now().Sub(n.fetch.asked) >= n.ListWait()
+}
+
+// TooLong reports whether an error is that of a snapshot which was too long, or took too long.
+func TooLong(err error) bool {
+	return errors.Is(err, syscall.EFBIG) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// Each calls f for all nodes at once, each with the time that a listing waits for it,
+// and returns what came of it in the order of the nodes.
+func Each[T any](ctx context.Context, nodes []*Node, f func(context.Context, *Node) T) []T {
+	out := make([]T, len(nodes))
+	w := NewWaits(ctx)
+	defer w.End()
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		ctx := w.Of(n)
+		wg.Go(func() { out[i] = f(ctx, n) })
+	}
+	wg.Wait()
+	return out
+}
+
+// Waits are the contexts of a listing, in each of which it waits for some of the nodes: there
+// are a few different waits, and thousands of nodes.
+type Waits struct {
+	parent context.Context
+	by     map[time.Duration]context.Context
+	cancel []context.CancelFunc
+}
+
+// NewWaits are the waits of a listing that ends with ctx.
+func NewWaits(ctx context.Context) *Waits {
+	return &Waits{parent: ctx, by: make(map[time.Duration]context.Context, 3)}
+}
+
+// End ends all of them.
+func (w *Waits) End() {
+	for _, cancel := range w.cancel {
+		cancel()
+	}
+}
+
+// Of is the context in which the listing waits for the node.
+func (w *Waits) Of(n *Node) context.Context {
+	wait := n.ListWait()
+	ctx := w.by[wait]
+	if ctx == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(w.parent, wait)
+		w.by[wait], w.cancel = ctx, append(w.cancel, cancel)
+	}
+	return ctx
+}

@@ -1,0 +1,71 @@
+package proctable
+
+import (
+	"slices"
+
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Visibility is in which form a table's files of a process may be given to a requester.
+type Visibility uint8
+
+// The visibilities.
+const (
+	None   Visibility = iota // not at all: the node's kernel must say
+	Masked                   // as the kernel shows it to any other user
+	Full                     // as the front end's reader reads it
+)
+
+// Visibility is in which form a row of the node's tables may be given to who: full if the leaf
+// is certain that the kernel gives it so, masked to other users, from whom the procfs hides
+// nothing. To the process's own user of whom the leaf is not certain it is not given at all,
+// since the kernel may show them more.
+func (n *Node) Visibility(r Row, who vfs.Identity) Visibility {
+	if n.Reads(who) {
+		return Full
+	}
+	p := r.Table.Proc(r.I)
+	switch {
+	case who.UID == vfs.OverflowID || who.UID == vfs.NoID:
+		return None
+	case who.UID == p.UID && who.GID == p.GID && p.OwnerReads:
+		return Full
+	case who.UID == p.UID || HidesFrom(r.Table.Facts(), who, HideContent):
+		return None
+	}
+	return Masked
+}
+
+// What a procfs hides, by its option hidepid, see proc(5).
+const (
+	HideContent  = 1 // what is in the directories of other users' processes
+	HideProcess  = 2 // and that they exist
+	HideUntraced = 4 // the same, whatever the option gid says
+)
+
+// HidesFrom reports whether the node's procfs hides that much of processes from who.
+func HidesFrom(f snapshot.Facts, who vfs.Identity, what int) bool {
+	if f.HidePID < what {
+		return false
+	}
+	return f.HidePID >= HideUntraced || who.GID != f.PIDGID && !slices.Contains(who.Groups, f.PIDGID)
+}
+
+// Hides reports whether there may be processes in a table of the node that the
+// node's own kernel does not list for who.
+func (n *Node) Hides(t *Table, who vfs.Identity) bool {
+	return !who.Equal(n.Reader) && !who.IsRoot() && HidesFrom(t.Facts(), who, HideProcess)
+}
+
+// mask is a file of a process as the kernel shows it to those without access to
+// the process; not ok if that cannot be made of what is held.
+func mask(name string, raw []byte) (bytes []byte, ok bool) {
+	switch name {
+	case "stat":
+		return snapshot.MaskStat(nil, raw)
+	case "statm", "status", "cmdline", "comm", "cgroup":
+		return raw, true // the same for all
+	}
+	return nil, false
+}

@@ -1,0 +1,123 @@
+package tree
+
+import (
+	"bytes"
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+)
+
+// nodeLines are the lines of cluster/ps of all processes in one table of a node. They
+// are kept for the next table, of which most have not changed. They never change
+// themselves.
+type nodeLines struct {
+	// The lines are as these make them.
+	m         *rewrite.Map
+	nameWidth int
+	users     map[uint32]string
+
+	by         *upstream.Session // that the table came by
+	generation uint64            // of the table
+	pids       []int32
+	ends       []uint32 // of each line in text; it starts where the one before ends
+	text       []byte
+	lack       lack // which have none
+
+	used atomic.Int64 // when they were asked for last, ns since 1970
+}
+
+// linesFor is how long lines are kept that nobody asks for.
+const linesFor = time.Minute
+
+func (l *nodeLines) line(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = l.ends[i-1]
+	}
+	return l.text[start:l.ends[i]]
+}
+
+// linesOf makes the lines of a table, nil where it has not what they are made of.
+func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *rewrite.Map) *nodeLines {
+	stat, cmdline := t.FileIndex("stat"), t.FileIndex("cmdline")
+	if stat < 0 || cmdline < 0 {
+		return nil
+	}
+	now := n.Now().UnixNano()
+	old := w.v.t.nodes[n].lines.Load()
+	if old != nil && !w.goesOn(old, t, m) {
+		old = nil
+	}
+	if old != nil && old.generation == t.Generation() {
+		old.used.Store(now)
+		return old
+	}
+	l := &nodeLines{
+		m: m, nameWidth: w.nameWidth, by: t.Session(), generation: t.Generation(),
+		pids: t.PIDs(), ends: make([]uint32, t.Len()),
+	}
+	text := w.lines[:0]
+	if old != nil {
+		text, l.users = make([]byte, 0, len(old.text)+len(old.text)/32), old.users
+	}
+	at := 0 // in old
+	for i, pid := range l.pids {
+		before := len(text)
+		for old != nil && at < len(old.pids) && old.pids[at] < pid {
+			at++
+		}
+		if old != nil && at < len(old.pids) && old.pids[at] == pid && !t.Changed(i, old.generation) {
+			text = append(text, old.line(at)...)
+		} else {
+			l.note(t.UID(i), w)
+			text = w.tableLine(text, n, t.Row(i), stat, cmdline, m)
+		}
+		if len(text) == before {
+			l.lack.note(n, t.Row(i), stat)
+		}
+		l.ends[i] = uint32(len(text))
+	}
+	if l.text = text; old == nil || len(text) < cap(text)-cap(text)/16 {
+		w.lines, l.text = text, bytes.Clone(text)
+	}
+	l.used.Store(now)
+	if t.Generation() != 0 {
+		w.v.t.nodes[n].lines.Store(l)
+	}
+	return l
+}
+
+// note notes a user who has a line. The users may be those of other lines, too.
+func (l *nodeLines) note(uid uint32, w *psPen) {
+	if _, ok := l.users[uid]; !ok {
+		users := make(map[uint32]string, len(l.users)+1)
+		maps.Copy(users, l.users)
+		users[uid] = w.user(uid)
+		l.users = users
+	}
+}
+
+// goesOn reports whether lines of a table before are those of t where that has not
+// changed.
+func (w *psPen) goesOn(old *nodeLines, t *proctable.Table, m *rewrite.Map) bool {
+	if old.m != m || old.nameWidth != w.nameWidth || old.by != t.Session() || !t.Since(old.generation) {
+		return false
+	}
+	for uid, name := range old.users {
+		if w.user(uid) != name {
+			return false
+		}
+	}
+	return true
+}
+
+// dropLines drops lines that nobody has asked for lately.
+func (f *nodeFiles) dropLines(now time.Time) {
+	if l := f.lines.Load(); l != nil && now.UnixNano()-l.used.Load() > int64(linesFor) {
+		f.lines.CompareAndSwap(l, nil)
+	}
+}

@@ -1,0 +1,175 @@
+package tree
+
+import (
+	"context"
+	"strings"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// root is the root directory of a view.
+type root struct{ v viewTree }
+
+// ID implements vfs.Node.
+func (r *root) ID() uint64 { return r.v.ID }
+
+// Type implements vfs.Node.
+func (r *root) Type() vfs.Type { return vfs.TypeDir }
+
+// Vacant implements vfs.Vacant: there is no node in the view.
+func (r *root) Vacant() bool { return len(r.v.Nodes()) == 0 }
+
+// Weight implements vfs.Weighty.
+func (r *root) Weight() int64 { return r.v.Weight() }
+
+// Attr implements vfs.Node.
+func (r *root) Attr(context.Context) (vfs.Attr, error) {
+	return r.v.t.base.Attr(r.v.ID, vfs.TypeDir), nil
+}
+
+// Walk implements vfs.Dir.
+func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	if n, ok := gpid.Parse(name); ok {
+		return r.walkGPID(ctx, n)
+	}
+	if node, pid, ok := strings.Cut(name, ":"); ok {
+		return r.walkQualified(ctx, gpid.NodeName(node), pid)
+	}
+	if _, ok := rootNames[name]; ok {
+		if sums.For(name) != nil && r.v.Denies(name) {
+			return nil, syscall.ENOENT
+		}
+		return r.v.named(name), nil
+	}
+	return r.v.standing(r.v.t.native.entry(r.v.ID, name))
+}
+
+// rootNames are the names of a root besides the processes and what is the
+// reader's own.
+var rootNames = map[string]vfs.Type{
+	"nodes": vfs.TypeDir, "sets": vfs.TypeDir, "users": vfs.TypeDir, "cluster": vfs.TypeDir, "sys": vfs.TypeDir,
+	"cpuinfo": vfs.TypeFile, "loadavg": vfs.TypeFile, "meminfo": vfs.TypeFile, "stat": vfs.TypeFile, "vmstat": vfs.TypeFile,
+}
+
+// named makes the entry of one of rootNames.
+func (v viewTree) named(name string) vfs.Node {
+	id := objectid.Child(v.ID, name)
+	switch name {
+	case "nodes":
+		return newNodesDir(v, id)
+	case "sets":
+		return newSetsDir(v, id)
+	case "users":
+		return newUsersDir(v, id)
+	case "cluster":
+		return newClusterDir(v, id)
+	case "sys":
+		return newSysDir(v.t.native, id, v.standing)
+	}
+	return newSumFile(v, name, id)
+}
+
+// process is the directory of the process with that native pid on a node.
+func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vfs.Node, error) {
+	p, a, err := view.Resolve(ctx, r.v.View, n, pid)
+	if err != nil {
+		return nil, err
+	}
+	if p.Map, err = n.MapFor(ctx, r.v.Host); err != nil {
+		return nil, err
+	}
+	return remote.NewProcessDir(r.v.View, r.v.ID, p, a), nil
+}
+
+// walkGPID finds a process of the view. The reader's own process can be walked in
+// every root, as a link to the native one: procps refuses to start without it, and
+// programs look for themselves there. Over 9P, which does not tell who the reader
+// is, that holds for all processes of the reading user on this machine.
+func (r *root) walkGPID(ctx context.Context, g gpid.GPID) (vfs.Node, error) {
+	native := r.v.t.native
+	if isCaller(ctx, g) {
+		return native.ownLink(r.v.ID, g.String()), nil
+	}
+	if n, pid, ok := r.v.Locate(g); ok {
+		p, err := r.process(ctx, n, pid)
+		if err == nil {
+			return p, nil
+		}
+		if vfs.Errno(err) != syscall.ENOENT {
+			return nil, n.Told(err)
+		}
+	} else {
+		_ = r.v.ResolveNobody(ctx, g) // it is nobody's, whatever that says
+	}
+	if g <= gpid.MaxPID && native.mayBeCaller(ctx, r.v.Who, gpid.PID(g)) {
+		return native.link(objectid.Child(r.v.ID, g.String()), g.String()), nil
+	}
+	if g == 1 {
+		return native.initProcess(ctx, r.v.ID)
+	}
+	return nil, syscall.ENOENT
+}
+
+// walkQualified finds a process by node and native pid.
+func (r *root) walkQualified(ctx context.Context, name gpid.NodeName, pid string) (vfs.Node, error) {
+	n := r.v.Node(name)
+	native, ok := gpid.ParsePID(pid)
+	if n == nil || !ok {
+		return nil, syscall.ENOENT
+	}
+	p, err := r.process(ctx, n, native)
+	if err != nil {
+		return nil, n.Told(err)
+	}
+	return p, nil
+}
+
+// List implements vfs.Dir. It sweeps the nodes of the view.
+func (r *root) List(context.Context) (vfs.DirHandle, error) {
+	return vfs.NewListing(r.entries), nil
+}
+
+func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
+	v := r.v
+	nodes, rosters := v.listing(ctx)
+	total := 64
+	for _, r := range rosters {
+		total += r.Len()
+	}
+	all := make([]vfs.DirEntry, 0, total)
+	for r := range v.rows(nodes, rosters) {
+		all = append(all, vfs.DirEntry{
+			Name: r.gpid.String(), ID: objectid.Process(v.ID, r.n.Index, r.ID()), Type: vfs.TypeDir, Next: uint64(r.gpid) + 1,
+		})
+	}
+	if !v.t.Numbers.Rising() {
+		synthetic.Sort(all)
+	}
+	if len(all) == 0 {
+		all = v.t.native.ownEntry(ctx, v.ID)
+	}
+	return append(all, v.t.native.otherNames(v.ID, v.Denies)...), nil
+}
+
+// otherNames are the entries of a root that are no processes.
+func (n *native) otherNames(parent uint64, denies func(...string) bool) []vfs.DirEntry {
+	var all []vfs.DirEntry
+	for name, t := range rootNames {
+		if sums.For(name) != nil && denies(name) {
+			continue
+		}
+		all = append(all, synthetic.Entry(parent, name, t))
+	}
+	for _, name := range n.names() {
+		all = append(all, synthetic.Entry(parent, name, vfs.TypeLink))
+	}
+	return synthetic.Sort(all)
+}

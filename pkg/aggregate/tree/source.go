@@ -1,0 +1,90 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/access"
+)
+
+// sourceState is how the source of allocations is, in a word.
+func sourceState(s *access.SourceState) string {
+	switch {
+	case s.Over:
+		return "lost"
+	case s.Err != nil && s.Read.IsZero():
+		return "failing"
+	case s.Err != nil:
+		return "stale"
+	case s.Read.IsZero():
+		return "starting"
+	case s.Bad.Count > 0:
+		return "mistakes"
+	case len(s.Unknown) > 0:
+		return "unknown"
+	}
+	return "ok"
+}
+
+// sourceText says how old the allocations in force are, and why, and what was not
+// understood in them. What the source printed is shown only to who sees everything:
+// it may be about others.
+func sourceText(s *access.SourceState, now time.Time, whole bool) string {
+	var parts []string
+	switch {
+	case s.Over:
+		parts = append(parts, "nothing is allocated any more")
+	case s.Read.IsZero():
+		parts = append(parts, "none yet")
+	default:
+		parts = append(parts, age(now.Sub(s.Read))+" old")
+	}
+	var bad *access.BadTable
+	switch {
+	case errors.As(s.Err, &bad):
+		parts[0] += " (the newest table is not understood: " + mistake(bad.Bad.First, whole) + ")"
+	case s.Err != nil && whole:
+		parts = append(parts, s.Err.Error())
+	case s.Err != nil:
+		parts = append(parts, s.Brief())
+	}
+	if whole && s.Err == nil && !s.Read.IsZero() {
+		parts = append(parts, fmt.Sprintf("%d rows", s.Count))
+		if s.Waiting > 0 {
+			parts = append(parts, fmt.Sprintf("%d without nodes", s.Waiting))
+		}
+	}
+	if n := s.Bad.Count; n > 0 && s.Err == nil {
+		parts = append(parts, fmt.Sprintf("%d lines not understood, the first %s", n, mistake(s.Bad.First, whole)))
+	}
+	if len(s.Unknown) > 0 && whole {
+		parts = append(parts, "not in the user database: "+strings.Join(s.Unknown, ", "))
+	}
+	text := strings.Join(parts, ", ")
+	// What was not understood in an older table is no part of why there is no newer one.
+	if n := s.Bad.Count; n > 0 && s.Err != nil && !s.Over {
+		text += fmt.Sprintf("; of the one in use %d lines are passed over", n)
+	}
+	return text
+}
+
+// mistake is a line that was not understood.
+func mistake(m access.Mistake, whole bool) string {
+	if whole {
+		return m.String()
+	}
+	return fmt.Sprintf("line %d", m.Line)
+}
+
+// age is a time in the unit that says enough of it.
+func age(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	}
+	return fmt.Sprintf("%dh", d/time.Hour)
+}

@@ -1,0 +1,46 @@
+package tree
+
+import (
+	"context"
+	"strings"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// standing is a link into the reader's native procfs for a view: what is nearest
+// to it in the tree, for clients that know no links, is the head node's own file
+// of that name, since it is the head's clock that start times are told by.
+func (v viewTree) standing(l *synthetic.Link, err error) (vfs.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &standingLink{l, v}, nil
+}
+
+// alone is a link into the reader's native procfs where all clients know links.
+func alone(l *synthetic.Link, err error) (vfs.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+type standingLink struct {
+	*synthetic.Link
+	v viewTree
+}
+
+// StandIn implements vfs.StandIn.
+func (l *standingLink) StandIn(ctx context.Context) (vfs.Node, error) {
+	head := l.v.t.Views.Nodes[0]
+	path, ok := strings.CutPrefix(l.Target, l.v.t.native.path+"/")
+	if !ok || !l.v.Reaches(head) {
+		return nil, syscall.ENOENT
+	}
+	root := l.v.nodeRoot(head, objectid.Child(objectid.Child(l.v.ID, "nodes"), string(head.Name)))
+	n, _, err := vfs.WalkPath(ctx, root, strings.Split(path, "/")...)
+	return n, err
+}

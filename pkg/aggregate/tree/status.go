@@ -1,0 +1,202 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// notes are what is wrong with the front end itself, by what it is about.
+type notes struct {
+	mu  sync.Mutex
+	all map[string]note // guarded by mu
+}
+
+type note struct {
+	since time.Time
+	state string
+	text  string
+}
+
+// Note notes what is wrong with a part of the front end, for cluster/status; nil is
+// that nothing is.
+func (t *Tree) Note(what string, err error) {
+	if err == nil {
+		t.note(what, "", "")
+		return
+	}
+	t.note(what, "refused", err.Error())
+}
+
+// Warn notes what deserves a look in a part that is in force; nothing is that nothing
+// does.
+func (t *Tree) Warn(what string, warnings []string) {
+	if len(warnings) == 0 {
+		t.note(what, "", "")
+		return
+	}
+	first, _, _ := strings.Cut(warnings[0], "\n") // without the line of the file
+	text := "in force; " + first
+	if more := len(warnings) - 1; more > 0 {
+		text = fmt.Sprintf("in force; %s; and %d more warnings in the log", first, more)
+	}
+	t.note(what, "doubtful", text)
+}
+
+// note replaces what is noted of a part; no state is that it is well.
+func (t *Tree) note(what, state, text string) {
+	t.notes.mu.Lock()
+	defer t.notes.mu.Unlock()
+	if state == "" {
+		delete(t.notes.all, what)
+		return
+	}
+	if t.notes.all == nil {
+		t.notes.all = make(map[string]note)
+	}
+	t.notes.all[what] = note{t.Now(), state, text}
+}
+
+// statusTable is cluster/status: a line a part of the front end, whether it is well,
+// since when it is not, and what is wrong or how it is.
+func (t *Tree) statusTable() []byte {
+	rows := [][]string{{"PART", "STATE", "SINCE", "DETAIL"}}
+	add := func(what, detail string) {
+		t.notes.mu.Lock()
+		n, wrong := t.notes.all[what]
+		t.notes.mu.Unlock()
+		if wrong {
+			rows = append(rows, []string{what, n.state, n.since.UTC().Format(time.RFC3339), n.text})
+			return
+		}
+		rows = append(rows, []string{what, "ok", "-", detail})
+	}
+	states := make(map[upstream.State]int)
+	for _, n := range t.Views.Nodes {
+		states[n.Health().State]++
+	}
+	var nodes []string
+	well := "ok"
+	for _, s := range []upstream.State{upstream.Up, upstream.Silent, upstream.Down, upstream.Connecting} {
+		if states[s] > 0 {
+			nodes = append(nodes, fmt.Sprintf("%d %s", states[s], s))
+			if s != upstream.Up {
+				well = "missing"
+			}
+		}
+	}
+	rows = append(rows, []string{"nodes", well, "-", strings.Join(nodes, ", ")})
+	add(NoteConfiguration, "in force")
+	add(NotePolicy, t.Store.Policy().Name)
+	if s := t.Access.Source(); s != nil {
+		since := "-"
+		if !s.Since.IsZero() {
+			since = s.Since.UTC().Format(time.RFC3339)
+		}
+		rows = append(rows, []string{"allocations", sourceState(s), since, sourceText(s, t.Now(), true)})
+	}
+	if had, err := t.Numbers.Err(); err != nil {
+		rows = append(rows, []string{"gpids", "full", "-", fmt.Sprintf("%v; %d processes had none", err, had)})
+	} else {
+		rows = append(rows, []string{"gpids", "ok", "-", t.Numbers.Mode()})
+	}
+	return plaintext.Table(rows)
+}
+
+// What Note may be about.
+const (
+	NoteConfiguration = "configuration"
+	NotePolicy        = "policy"
+)
+
+// ExplainName is the name in cluster/explain of a file of a node, by its path relative
+// to the node's /proc; "" is any node.
+func ExplainName(node, path string) string {
+	path = strings.TrimSuffix(strings.TrimPrefix(path, "/proc/"), "/")
+	return node + "!" + strings.ReplaceAll(path, "/", "!")
+}
+
+// explanation is a file of cluster/explain: which rule of the policy in force is for a
+// file, and what is held of it for whoever asks.
+func (v viewTree) explanation(ctx context.Context, id uint64, name string) (vfs.Node, error) {
+	node, path, ok := strings.Cut(name, "!")
+	path = strings.ReplaceAll(path, "!", "/")
+	if !ok || node != "" && v.Node(gpid.NodeName(node)) == nil {
+		return nil, syscall.ENOENT
+	}
+	e, err := v.t.Store.Policy().Explain(node, path)
+	if err != nil {
+		return nil, syscall.ENOENT
+	}
+	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
+		return append(e.Text(path), v.heldText(gpid.NodeName(node), path)...), nil
+	}), nil
+}
+
+// heldText is the lines that say what is held of a file.
+func (v viewTree) heldText(name gpid.NodeName, path string) []byte {
+	var lines strings.Builder
+	nodes := v.Nodes()
+	if name != "" {
+		nodes = []*proctable.Node{v.Node(name)}
+	}
+	for _, n := range nodes {
+		if text := v.heldOf(n, path); text != "" {
+			fmt.Fprintf(&lines, "%-7s on %s: %s\n", "held", n.Name, text)
+		}
+	}
+	if lines.Len() == 0 {
+		return []byte("held    nothing for you now\n")
+	}
+	return []byte(lines.String())
+}
+
+// heldOf says what is held of a file of one node, "" for nothing.
+func (v viewTree) heldOf(n *proctable.Node, path string) string {
+	if n == nil {
+		return ""
+	}
+	names := strings.Split(path, "/")
+	var proc *view.Process
+	if pid, ok := gpid.Parse(names[0]); ok {
+		t := n.Table()
+		if t == nil || len(names) < 2 {
+			return ""
+		}
+		row, found := t.Lookup(gpid.PID(pid))
+		if !found {
+			return ""
+		}
+		proc = view.Of(n, row)
+		if name := strings.Join(names[1:], "/"); t.FileIndex(name) >= 0 {
+			content, err := row.File(proctable.Full, name)
+			if left := t.Left(n.Now()); left > 0 && err == nil {
+				return fmt.Sprintf("%d bytes in the table, good for another %v", len(content), left.Round(time.Millisecond))
+			}
+			return ""
+		}
+	}
+	key, ok := remote.CacheKey(n, v.View, n.Clock(), proc, names...)
+	if !ok {
+		return ""
+	}
+	info, held := v.t.Store.Held(key)
+	switch {
+	case !held:
+		return ""
+	case info.Err != nil:
+		return fmt.Sprintf("that it gave the error %q, %v ago, %d hits", info.Err, info.Age.Round(time.Millisecond), info.Hits)
+	}
+	return fmt.Sprintf("%d bytes, %v old, %d hits", info.Size, info.Age.Round(time.Millisecond), info.Hits)
+}

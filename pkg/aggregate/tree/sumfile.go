@@ -1,0 +1,156 @@
+package tree
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// newSumFile makes the root file of that name out of those of the view's nodes.
+func newSumFile(v viewTree, name string, id uint64) vfs.Node {
+	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
+		parts := v.gather(ctx, name)
+		if len(parts) == 0 && len(v.Nodes()) > 0 {
+			return nil, fmt.Errorf("no node has answered: %w", syscall.EHOSTDOWN) // and not that all is 0
+		}
+		return sums.For(name)(parts, v.sumReader()), nil
+	})
+}
+
+// gather reads one root file on all nodes of the view at once. Of a node that has not
+// answered by the sweep's deadline what the policy lets be shown still is in the sum, and
+// in any case what it had counted; see sums.Counters.
+func (v viewTree) gather(ctx context.Context, name string) []sums.Part {
+	nodes := v.Nodes()
+	read := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) sums.Part { return v.sumPart(ctx, n, name) })
+	var parts []sums.Part
+	for i, n := range nodes {
+		if p := read[i]; p.Text != nil {
+			p.Node, p.Index = string(n.Name), n.Index
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// sumPart is one node's part of a sum, without a text where it has none.
+func (v viewTree) sumPart(ctx context.Context, n *proctable.Node, name string) (p sums.Part) {
+	w, err := v.wideFile(ctx, n, name)
+	p.Text, p.Hz = w.text, w.hz
+	if c := v.t.nodes[n].counters[name]; c != nil {
+		seen := summed{n, name}
+		switch {
+		case p.Text != nil:
+			p.Text, p.Hz = c.Add(w.boot, p.Text, w.hz, v.Host.Hz, n.Now()), v.Host.Hz
+			v.t.sumReaders.note(v.Who.Key(), seen, n.Now())
+		case view.Refused(err):
+			v.t.sumReaders.forget(v.Who.Key(), seen)
+		case v.t.sumReaders.has(v.Who.Key(), seen, n.Now()):
+			p.Text, p.Hz = c.Last(), v.Host.Hz
+		}
+	}
+	if !view.Refused(err) && (err != nil || w.old) {
+		n.Miss()
+	}
+	if p.Text != nil {
+		limited, err := remote.Limit(ctx, n, v.View, name, p.Text)
+		if err != nil { // how many processes there are is not known
+			limited = sums.Limit(name, p.Text, sums.Counts{})
+		}
+		p.Text = limited
+	}
+	return p
+}
+
+// A wideText is a root file of a node.
+type wideText struct {
+	text []byte // nil is none
+	boot string // of the node, "" is not known
+	hz   int64  // the node's USER_HZ
+	old  bool   // it is what was held, since the node did not answer
+}
+
+// wideFile is a root file of the node as v's identity reads it, or what is held of it
+// where the node does not answer.
+func (v viewTree) wideFile(ctx context.Context, n *proctable.Node, name string) (w wideText, err error) {
+	s, k := n.Session(), n.Clock()
+	connected := s.Live()
+	switch {
+	case k == nil && !connected:
+		k = n.LastClock()
+	case k == nil:
+		// Who reads nothing but sums never sweeps. Without the node's boot nothing of it
+		// can be held: the next read knows it.
+		n.Sweep()
+	}
+	if w.hz = v.t.Host.Hz; k != nil {
+		w.boot, w.hz = k.BootID, k.Hz()
+	}
+	one := func(ctx context.Context) (text []byte, err error) {
+		err = n.Call(ctx, v.Who, func(ctx context.Context, root vfs.Dir) error {
+			if text, err = vfs.ReadFile(ctx, root, remote.MaxRootFile, name); err != nil || k != nil {
+				return err
+			}
+			// No sweep has told yet which boot it is.
+			id, err := vfs.ReadFile(ctx, root, maxBootID, "sys", "kernel", "random", "boot_id")
+			if err == nil {
+				w.boot = strings.TrimSpace(string(id))
+			}
+			return ctx.Err()
+		})
+		if err == nil && k != nil && n.Session() != s {
+			err = fmt.Errorf("node %s: the connection was made anew: %w", n.Name, syscall.EHOSTDOWN)
+		}
+		return text, err
+	}
+	key, ok := remote.CacheKey(n, v.View, k, nil, name)
+	if !ok {
+		w.text, err = one(ctx) // why not is in the node's health
+		return w, err
+	}
+	held, err := n.Store.Read(ctx, key, one)
+	if err != nil && !view.Refused(err) {
+		if held, ok = n.Store.Stale(key); ok {
+			err = nil
+		}
+	}
+	if err != nil {
+		return w, err
+	}
+	if held.Stale {
+		w.old = true
+		n.Stale(n.Now())
+	}
+	w.text = held.Content
+	return w, nil
+}
+
+// maxBootID bounds a node's boot id, in bytes; a kernel's has 36.
+const maxBootID = 128
+
+// sumReader is the reader's part of the files that are sums.
+func (v viewTree) sumReader() sums.Reader {
+	r := sums.Reader{BootTime: v.Host.Boot.Unix(), Hz: v.Host.Hz}
+	raw, err := os.ReadFile(v.t.Proc + "/stat")
+	if err != nil {
+		return r
+	}
+	if _, line, ok := bytes.Cut(raw, []byte("\nbtime ")); ok {
+		line, _, _ = bytes.Cut(line, []byte("\n"))
+		if n, err := strconv.ParseInt(string(line), 10, 64); err == nil {
+			r.BootTime = n - int64(v.t.Host.Boot.Sub(v.Host.Boot)/time.Second)
+		}
+	}
+	return r
+}

@@ -1,0 +1,128 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Config is what a tree is made of. All fields but Version are required.
+type Config struct {
+	Views    *view.Views
+	Store    *cachepolicy.Store // what is cached besides the tables
+	Numbers  *gpid.Numbering
+	Users    access.Names
+	Access   *access.Authority
+	Timeouts upstream.Timeouts
+	Host     proctable.Host // the front end's machine
+	Proc     string         // its native procfs as this process sees it
+	Native   string         // the reader's native procfs as the reader sees it
+	Version  string         // shown as that of the tree
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// A Tree is the merged tree of a cluster. It is a vfs.Tree.
+type Tree struct {
+	Config
+	base       synthetic.Base
+	native     *native
+	sumReaders sumReaders
+	notes      notes
+	nodes      map[*proctable.Node]*nodeFiles // never changed
+}
+
+// nodeFiles are what the tree remembers of a node beside its table.
+type nodeFiles struct {
+	counters map[string]*sums.Counters // of the root files that have them, by name; never changed
+	lines    atomic.Pointer[nodeLines] // of cluster/ps, as they were read last
+}
+
+// New makes the tree.
+func New(cfg Config) *Tree {
+	s := synthetic.Base{Since: cfg.Now(), Keep: cfg.Store.Policy().Table()}
+	t := &Tree{
+		Config: cfg, base: s, nodes: make(map[*proctable.Node]*nodeFiles),
+		native: newNative(s, cfg.Proc, cfg.Native, cfg.Now),
+	}
+	var layouts sums.Layouts
+	for _, n := range cfg.Views.Nodes {
+		files := &nodeFiles{counters: make(map[string]*sums.Counters)}
+		for _, name := range sums.Names() {
+			if c := sums.NewCounters(name, &layouts); c != nil {
+				files.counters[name] = c
+			}
+		}
+		t.nodes[n] = files
+	}
+	return t
+}
+
+// Tidy drops what is remembered and can be shown to nobody any more.
+func (t *Tree) Tidy() {
+	t.sumReaders.tidy(t.Now())
+	for n, files := range t.nodes {
+		files.dropLines(n.Now())
+	}
+}
+
+// A viewTree is the tree as one view has it.
+type viewTree struct {
+	*view.View
+	t *Tree
+}
+
+// timensName comes before the path of a root, with a number of seconds: the
+// tree for a reader in a time namespace whose CLOCK_BOOTTIME is that much ahead
+// of the machine's (time_namespaces(7)), so that processes that are older than
+// the machine's boot have their start times.
+const timensName = "timens"
+
+// maxTimens is how far ahead a clock may be: decades.
+const maxTimens = 1 << 30 * time.Second
+
+// Attach implements vfs.Tree. aname is "" for the main tree or the path of a
+// root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
+// precede, see timensName; with "snapshot" before all that, the snapshots of
+// that root. upstream.NodeTree is the tree of one node, for a front end above.
+func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	path, snapshots := strings.CutPrefix(aname, upstream.SnapshotTree)
+	if path == "/" {
+		path = ""
+	}
+	h := t.Host
+	if kind, seconds, rest, ok := view.CutRoot(path); ok && kind == timensName {
+		n, err := strconv.ParseUint(seconds, 10, 31)
+		if err != nil || time.Duration(n)*time.Second > maxTimens {
+			return nil, fmt.Errorf("attach %q: %q is no number of seconds: %w", aname, seconds, syscall.EINVAL)
+		}
+		h.Boot, path = h.Boot.Add(-time.Duration(n)*time.Second), rest
+	}
+	whole := t.Views.Of(who, h)
+	if name, ok := strings.CutPrefix(path, upstream.NodeTree("")); ok && h == t.Host {
+		return viewTree{whole, t}.attachNode(gpid.NodeName(name), snapshots)
+	}
+	v, err := whole.At(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("attach %q: %w", aname, err)
+	}
+	if snapshots {
+		return newSnapshotDir(viewTree{v, t}), nil
+	}
+	return &root{viewTree{v, t}}, nil
+}

@@ -1,0 +1,179 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// A Conn is an open connection to a node: a tree that can end.
+type Conn interface {
+	vfs.Tree
+	// Done is closed once the connection has ended.
+	Done() <-chan struct{}
+	// Err says why it ended, after Done.
+	Err() error
+	Close() error
+}
+
+// A Dialer opens the connection to a node. It returns soon after ctx ends.
+type Dialer func(ctx context.Context) (Conn, error)
+
+// A Session is one connection to a node: what was attached by it, and its open rpc file. A
+// connection that is made anew is another session, of perhaps another leaf, kernel or boot.
+// A nil Session is one that has ended.
+type Session struct {
+	conn  Conn
+	over  atomic.Bool
+	roots *lru.Cache[attach, vfs.Dir]
+	rpc   chan snapshot.RPC // the file that is kept open from one exchange to the next, if any
+}
+
+// An attach is what is attached to, and as whom (vfs.Identity.Key).
+type attach struct{ tree, who string }
+
+// maxRoots bounds the attaches that one session remembers.
+const maxRoots = 4096
+
+func newSession(conn Conn) *Session {
+	roots, err := lru.New[attach, vfs.Dir](maxRoots)
+	if err != nil {
+		panic(err) // it fails for sizes below 1 only
+	}
+	return &Session{conn: conn, roots: roots, rpc: make(chan snapshot.RPC, 1)}
+}
+
+// Live reports whether this is the node's connection now.
+func (s *Session) Live() bool { return s != nil && !s.over.Load() }
+
+// ended reports whether the connection has ended, noticed or not.
+func (s *Session) ended() bool {
+	if s == nil {
+		return false // there was none to end
+	}
+	select {
+	case <-s.conn.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// end closes the connection. Its end is that of the rpc file, too.
+func (s *Session) end() {
+	s.over.Store(true)
+	s.roots.Purge()
+	s.conn.Close()
+}
+
+// root is the root of a tree of the node's for an identity, attached to if need be.
+func (s *Session) root(ctx context.Context, who vfs.Identity, tree string) (vfs.Dir, error) {
+	key := attach{tree, who.Key()}
+	if dir, ok := s.roots.Get(key); ok {
+		return dir, nil
+	}
+	root, err := s.conn.Attach(ctx, who, tree)
+	if err != nil {
+		return nil, err
+	}
+	dir, ok := root.(vfs.Dir)
+	if !ok {
+		return nil, fmt.Errorf("what is attached to is no directory: %w", syscall.EIO)
+	}
+	s.roots.Add(key, dir)
+	return dir, nil
+}
+
+// takeRPC returns the rpc file that was kept open, or opens it. dir is the root of the
+// snapshots.
+func (s *Session) takeRPC(ctx context.Context, dir vfs.Dir) (snapshot.RPC, error) {
+	select {
+	case h := <-s.rpc:
+		return h, nil
+	default:
+		return openRPC(ctx, dir)
+	}
+}
+
+// giveRPC keeps the rpc file open for the next exchange. One is enough: an exchange that
+// found it taken has opened another.
+func (s *Session) giveRPC(h snapshot.RPC) {
+	select {
+	case s.rpc <- h:
+	default:
+		h.Close()
+	}
+}
+
+// SnapshotTree is the attach name of the snapshots of a leaf; before another attach name it
+// is that of the snapshots of that tree.
+const SnapshotTree = "snapshot"
+
+// NodeTree is the attach name, at a front end, of the tree of one of its nodes.
+func NodeTree(name gpid.NodeName) string { return "/nodes/" + string(name) }
+
+// Snapshot makes one exchange for a snapshot, as the node's reader, and returns the session
+// that the answer came by. base is what was known of the same files by session of: the
+// answer to that session may be a difference. Both may be nil.
+func (n *Node) Snapshot(req snapshot.Request, base *snapshot.Table, of *Session, limits snapshot.Limits) (t *snapshot.Table, by *Session, err error) {
+	// Its time begins when there is a connection to ask by.
+	if err := n.AwaitTried(n.ctx); err != nil {
+		return nil, nil, err
+	}
+	err = n.exchange(n.ctx, n.Reader, SnapshotTree+n.Tree, func(ctx context.Context, s *Session, dir vfs.Dir) error {
+		h, err := s.takeRPC(ctx, dir)
+		if err != nil {
+			return err
+		}
+		if s != of {
+			base = nil // it may be another leaf, or another boot
+		}
+		if t, err = snapshot.Fetch(ctx, h, req, base, limits); err != nil {
+			h.Close()
+			return err
+		}
+		s.giveRPC(h)
+		by = s
+		return nil
+	})
+	return t, by, err
+}
+
+// A writeOpener is a file that must be told when it is opened for writing too.
+// A 9P client's are; in-process files return a handle that takes writes anyway.
+type writeOpener interface {
+	OpenRW(ctx context.Context) (vfs.Handle, error)
+}
+
+// openRPC opens the rpc file of a tree of snapshots.
+func openRPC(ctx context.Context, dir vfs.Dir) (snapshot.RPC, error) {
+	file, err := dir.Walk(ctx, snapshot.SweepFile)
+	if err != nil {
+		return nil, err
+	}
+	var h vfs.Handle
+	switch f := file.(type) {
+	case writeOpener:
+		h, err = f.OpenRW(ctx)
+	case vfs.File:
+		h, err = f.Open(ctx)
+	default:
+		err = syscall.EISDIR
+	}
+	if err != nil {
+		return nil, err
+	}
+	rpc, ok := h.(snapshot.RPC)
+	if !ok {
+		h.Close()
+		return nil, syscall.EROFS
+	}
+	return rpc, nil
+}
