@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/atomicfile"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
@@ -75,7 +76,7 @@ func Init(dir string) (*CA, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writePair(dir, caName, certPEM, keyPEM, os.Link); err != nil {
+	if err := writePair(dir, caName, certPEM, keyPEM, (*atomicfile.File).Link); err != nil {
 		return nil, err
 	}
 	return OpenCA(dir)
@@ -129,7 +130,7 @@ func (ca *CA) Issue(name string, days int) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return until, writePair(ca.dir, name, certPEM, keyPEM, os.Rename)
+	return until, writePair(ca.dir, name, certPEM, keyPEM, (*atomicfile.File).Replace)
 }
 
 // Sign makes a certificate for name, in PEM, and its key.
@@ -167,4 +168,50 @@ func sign(t, parent *x509.Certificate, key, parentKey crypto.Signer) (certPEM, k
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
+}
+
+// checkDir refuses a directory in which others could put files of their own in
+// place of a CA's.
+func checkDir(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is no directory", dir)
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("others can write to the directory %s (its mode is %#o): chmod go-w %s", dir, mode, dir)
+	}
+	return nil
+}
+
+// writePair writes NAME.crt, for everybody, and NAME.key, for this user alone. Both are
+// on disk before place gives either its name.
+func writePair(dir, name string, certPEM, keyPEM []byte, place func(*atomicfile.File) error) error {
+	var written []*atomicfile.File
+	for _, one := range []struct {
+		suffix  string
+		content []byte
+		perm    fs.FileMode
+	}{{keyFile, keyPEM, 0o600}, {certFile, certPEM, 0o644}} {
+		f, err := atomicfile.Create(filepath.Join(dir, name+one.suffix), one.perm)
+		if err != nil {
+			return err
+		}
+		defer f.Discard()
+		if _, err := f.Write(one.content); err != nil {
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		written = append(written, f)
+	}
+	for _, f := range written {
+		if err := place(f); err != nil {
+			return err
+		}
+	}
+	return nil
 }

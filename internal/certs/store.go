@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/aggrfs/aggrfs/internal/filewatch"
 )
 
 // Files are the PEM files of one side.
@@ -36,16 +36,14 @@ type Store struct {
 	files Files
 	log   *slog.Logger
 
-	mu      sync.Mutex
-	set     *Set      // in force
-	raw     [3][]byte // the content that set was made of
-	seen    [3]stamp  // the files when they were last read
-	settled bool      // and were not written just then
-	broken  string    // what was wrong with them, if anything
+	mu     sync.Mutex
+	watch  filewatch.Watch // guarded by mu, as the rest
+	set    *Set            // in force
+	raw    [3][]byte       // the content that set was made of
+	broken string          // what was wrong with the files, if anything
 }
 
-// settleTime is how long a file must have been left alone for its stamp to tell
-// two contents apart: file systems have clocks of their own, and coarse ones.
+// settleTime is longer than a tick of the coarsest clock of a file system.
 const settleTime = 2 * time.Second
 
 // soon is how long before its end a certificate is warned of.
@@ -53,21 +51,24 @@ const soon = 14 * 24 * time.Hour
 
 // Open reads the files, all of which must be in order.
 func Open(files Files, log *slog.Logger) (*Store, error) {
-	s := &Store{files: files, log: log}
+	s := &Store{files: files, log: log, watch: filewatch.Watch{Settle: settleTime}}
 	if files.Cert == "" || files.Key == "" || files.CA == "" {
 		return nil, errors.New("a certificate, its key and a CA belong together: name all three files")
 	}
+	s.changed()
 	if err := s.load(); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
+func (s *Store) changed() bool { return s.watch.Changed(s.files.Cert, s.files.Key, s.files.CA) }
+
 // Current is what the files hold now, or held when they were last in order.
 func (s *Store) Current() *Set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := s.stamps(); now != s.seen || !s.settled {
+	if s.changed() {
 		switch err := s.load(); {
 		case err == nil:
 			s.broken = ""
@@ -79,13 +80,8 @@ func (s *Store) Current() *Set {
 	return s.set
 }
 
-// load reads the files. Where that fails nothing but seen changes.
+// load reads the files. Where that fails nothing changes.
 func (s *Store) load() error {
-	s.seen = s.stamps() // before they are read: what changes meanwhile shows later
-	s.settled = true
-	for _, one := range s.seen {
-		s.settled = s.settled && time.Since(one.changed()) > settleTime
-	}
 	var raw [3][]byte
 	var err error
 	for i, read := range []func() ([]byte, error){
@@ -106,7 +102,7 @@ func (s *Store) load() error {
 	}
 	again := s.set != nil
 	s.set, s.raw = set, raw
-	s.tell(again)
+	s.logRead(again)
 	return nil
 }
 
@@ -132,8 +128,8 @@ func (f Files) parse(raw [3][]byte) (*Set, error) {
 	return set, nil
 }
 
-// tell logs what was read.
-func (s *Store) tell(again bool) {
+// logRead logs what was read, and what is wrong with its time.
+func (s *Store) logRead(again bool) {
 	leaf := s.set.Certificate.Leaf
 	attrs := []any{"file", s.files.Cert, "name", Name(leaf), "until", leaf.NotAfter}
 	switch left := time.Until(leaf.NotAfter); {
@@ -146,27 +142,4 @@ func (s *Store) tell(again bool) {
 	case again:
 		s.log.Info("certificate files read again", attrs...)
 	}
-}
-
-// A stamp tells two states of a file apart, see stat(2). The zero stamp is a file
-// that cannot be looked at.
-type stamp struct {
-	dev, ino uint64
-	size     int64
-	ctime    syscall.Timespec // also moves with mode and owner
-}
-
-func (s stamp) changed() time.Time { return time.Unix(s.ctime.Unix()) }
-
-func (s *Store) stamps() (all [3]stamp) {
-	for i, path := range []string{s.files.Cert, s.files.Key, s.files.CA} {
-		info, err := os.Stat(path)
-		if err != nil {
-			continue
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			all[i] = stamp{st.Dev, st.Ino, st.Size, st.Ctim}
-		}
-	}
-	return all
 }
