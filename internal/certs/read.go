@@ -7,11 +7,12 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"slices"
-	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/trusted"
 )
 
 // maxFile is the longest file that is read, in bytes.
@@ -39,44 +40,20 @@ func hasAlternatives(c *x509.Certificate) bool {
 		slices.ContainsFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(subjectAltName) })
 }
 
-// readFile reads a regular file of at most maxFile bytes.
-func readFile(path string) ([]byte, error) { return read(path, func(fs.FileInfo) error { return nil }) }
+// readFile reads a certificate file.
+func readFile(path string) ([]byte, error) { return trusted.ReadRegular(path, maxFile, nil) }
 
 // readKey reads a file that only its owner can read, who is root or this user.
 func readKey(path string) ([]byte, error) {
-	return read(path, func(info fs.FileInfo) error {
-		if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	return trusted.ReadRegular(path, maxFile, func(st unix.Stat_t) error {
+		if mode := st.Mode & 0o777; mode&0o077 != 0 {
 			return fmt.Errorf("the key %s can be read by others than its owner (its mode is %#o): chmod 600 %s", path, mode, path)
 		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 			return fmt.Errorf("the key %s belongs to another user (uid %d), who can read it: chown it", path, st.Uid)
 		}
 		return nil
 	})
-}
-
-// read never waits for a writer, should path be a pipe.
-func read(path string, check func(fs.FileInfo) error) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	if err := check(info); err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
-	}
-	return data, err
 }
 
 // parseCertificates parses all certificates of a PEM file, whose name is path in

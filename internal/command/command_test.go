@@ -168,9 +168,9 @@ func TestStarterGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := &bounded{max: 1000}
+	out := &Limited{Max: 1000}
 	ended := make(chan error, 1)
-	go func() { ended <- sup.wait(out, &bounded{max: 1000}) }()
+	go func() { ended <- sup.wait(out, &Limited{Max: 1000}) }()
 	eventually(t, "the command runs", func() bool { return alive(t, "sleep\x00"+mark) })
 	sup.stop() // as the kernel does at the end of a process
 	if err := <-ended; err != nil || alive(t, mark) || !sup.verdict.Killed {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -85,7 +86,7 @@ func Run(ctx context.Context, s Spec) (Output, error) {
 		return Output{}, fail("its supervisor cannot be started: %v", err)
 	}
 	tooMuch := make(chan struct{})
-	out, errOut := &bounded{max: s.MaxOutput, over: tooMuch}, &bounded{max: maxComplaint}
+	out, errOut := &Limited{Max: s.MaxOutput, Over: func() { close(tooMuch) }}, &Limited{Max: maxComplaint}
 	ended := make(chan error, 1)
 	go func() { ended <- sup.wait(out, errOut) }()
 	var stopped error
@@ -103,11 +104,9 @@ func Run(ctx context.Context, s Spec) (Output, error) {
 	if stopped != nil {
 		err = <-ended
 	}
-	got := Output{out.b.Bytes(), complaint(errOut.b.String())}
-	select {
-	case <-tooMuch: // and then it ended
+	got := Output{out.Bytes(), complaint(errOut.String())}
+	if out.IsOver() { // and then it ended
 		stopped = fail("it prints more than %d bytes", s.MaxOutput)
-	default:
 	}
 	v := sup.verdict
 	switch {
@@ -241,10 +240,10 @@ func startSupervisor(o order) (*supervisor, error) {
 func (s *supervisor) stop() { s.hold.Close() }
 
 // wait takes what the command prints until all of it has ended.
-func (s *supervisor) wait(out, errOut *bounded) error {
+func (s *supervisor) wait(out, errOut *Limited) error {
 	defer s.stop()
 	copied := make(chan struct{}, 2)
-	for from, to := range map[*os.File]*bounded{s.out: out, s.errOut: errOut} {
+	for from, to := range map[*os.File]*Limited{s.out: out, s.errOut: errOut} {
 		go func() {
 			_, _ = io.Copy(to, from) // it ends when nobody can write there any more
 			copied <- struct{}{}
@@ -270,24 +269,31 @@ func (s *supervisor) wait(out, errOut *bounded) error {
 	return err
 }
 
-// bounded keeps the first max bytes and takes the rest, too.
-type bounded struct {
-	b    bytes.Buffer
-	max  int
-	over chan struct{} // closed when there is more; may be nil
-	full bool
+// Limited is an io.Writer that keeps the first Max bytes and takes the rest, too. It is
+// for one writer at a time; IsOver may be called concurrently.
+type Limited struct {
+	Max  int
+	Over func() // called when there is more, once; nil for nothing
+
+	b    bytes.Buffer // not embedded: its ReadFrom knows no limit
+	over atomic.Bool
 }
 
 // Write implements io.Writer.
-func (w *bounded) Write(p []byte) (int, error) {
-	room := w.max - w.b.Len()
-	if len(p) <= room {
-		return w.b.Write(p)
+func (l *Limited) Write(p []byte) (int, error) {
+	room := l.Max - l.b.Len()
+	l.b.Write(p[:min(room, len(p))])
+	if room < len(p) && !l.over.Swap(true) && l.Over != nil {
+		l.Over()
 	}
-	w.b.Write(p[:room])
-	if !w.full && w.over != nil {
-		close(w.over)
-	}
-	w.full = true
 	return len(p), nil
 }
+
+// IsOver reports whether more was written than is kept.
+func (l *Limited) IsOver() bool { return l.over.Load() }
+
+// Bytes is what was kept.
+func (l *Limited) Bytes() []byte { return l.b.Bytes() }
+
+// String is Bytes as a text.
+func (l *Limited) String() string { return l.b.String() }

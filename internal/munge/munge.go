@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/aggrfs/aggrfs/internal/command"
 	"github.com/aggrfs/aggrfs/internal/trusted"
 )
 
@@ -46,7 +49,7 @@ func (d Decoder) program() (string, error) {
 }
 
 // running bounds how many programs run at once, whoever sends credentials.
-var running = make(chan struct{}, 8)
+var running = semaphore.NewWeighted(8)
 
 // maxOutput bounds what is taken from the program, in bytes.
 const maxOutput = 64 << 10
@@ -60,12 +63,10 @@ func (d Decoder) Decode(ctx context.Context, credential []byte) (uid, gid uint32
 	if !bytes.HasPrefix(text, []byte("MUNGE:")) || bytes.IndexByte(text, 0) >= 0 {
 		return 0, 0, errors.New("it is none of MUNGE's")
 	}
-	select {
-	case running <- struct{}{}:
-		defer func() { <-running }()
-	case <-ctx.Done():
-		return 0, 0, fmt.Errorf("too many others are being decoded: %w", ctx.Err())
+	if err := running.Acquire(ctx, 1); err != nil {
+		return 0, 0, fmt.Errorf("too many others are being decoded: %w", err)
 	}
+	defer running.Release(1)
 	program, err := d.program()
 	if err != nil {
 		return 0, 0, err
@@ -78,8 +79,8 @@ func (d Decoder) Decode(ctx context.Context, credential []byte) (uid, gid uint32
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 	cmd.WaitDelay = time.Second
 	cmd.Stdin = bytes.NewReader(text)
-	var out, stderr limited
-	cmd.Stdout, cmd.Stderr = &out, &stderr
+	out, stderr := &command.Limited{Max: maxOutput}, &command.Limited{Max: maxOutput}
+	cmd.Stdout, cmd.Stderr = out, stderr
 	ran := cmd.Run()
 	if uid, gid, err = parse(out.String()); err != nil {
 		if why, _, _ := strings.Cut(stderr.String(), "\n"); why != "" {
@@ -89,7 +90,7 @@ func (d Decoder) Decode(ctx context.Context, credential []byte) (uid, gid uint32
 	if err == nil {
 		err = ran
 	}
-	if err != nil && out.Len() == 0 && stderr.Len() == 0 {
+	if err != nil && len(out.Bytes())+len(stderr.Bytes()) == 0 {
 		err = ran
 	}
 	return uid, gid, err
@@ -130,14 +131,4 @@ func number(value string) string {
 		return ""
 	}
 	return inside[strings.LastIndexByte(inside, '(')+1:]
-}
-
-// limited takes what is written up to maxOutput, and forgets the rest.
-type limited struct{ bytes.Buffer }
-
-func (l *limited) Write(p []byte) (int, error) {
-	if room := maxOutput - l.Len(); room > 0 {
-		l.Buffer.Write(p[:min(room, len(p))])
-	}
-	return len(p), nil
 }

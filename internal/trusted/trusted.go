@@ -21,27 +21,51 @@ import (
 // that is not trusted is an [*Error]. It does not wait for what is no regular
 // file.
 func ReadFile(path string, max int) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	data, err := read(path, unix.O_NOFOLLOW, max, func(fd int) error { return check(path, fd, unix.S_IFREG) })
 	if errors.Is(err, unix.ELOOP) {
-		return nil, &Error{path, "is a link; put the file itself there"}
+		err = &Error{path, "is a link; put the file itself there"}
 	}
+	return data, err
+}
+
+// ReadRegular reads a regular file, which a link may lead to, of at most max bytes and
+// without asking whether it is trusted: that is for check to say, nil for nothing. It
+// does not wait for what is no regular file. Of a file that is too long the first max
+// bytes are returned with the error.
+func ReadRegular(path string, max int, check func(unix.Stat_t) error) ([]byte, error) {
+	return read(path, 0, max, func(fd int) error {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			return &fs.PathError{Op: "stat", Path: path, Err: err}
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFREG {
+			return &Error{path, "is no regular file"}
+		}
+		if check == nil {
+			return nil
+		}
+		return check(st)
+	})
+}
+
+func read(path string, flags, max int, check func(fd int) error) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	if err := check(path, fd, unix.S_IFREG); err != nil {
+	if err := check(fd); err != nil {
 		return nil, err
 	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
 	if err == nil && len(data) > max {
-		err = &Error{path, fmt.Sprintf("is too long: no more than %d bytes are read", max)}
+		data, err = data[:max], &Error{path, fmt.Sprintf("is too long: no more than %d bytes are read", max)}
 	}
 	return data, err
 }
 
-// CheckDir tells whether the directory is one that only trusted users can put
-// files into.
+// CheckDir refuses a directory that others than trusted users can put files into.
 func CheckDir(path string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
@@ -54,8 +78,8 @@ func CheckDir(path string) error {
 	return check(path, fd, unix.S_IFDIR)
 }
 
-// CheckProgram tells whether a program, which a link may lead to, is one that only
-// trusted users can have written.
+// CheckProgram refuses a program, which a link may lead to, that others than trusted
+// users can have written.
 func CheckProgram(path string) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -48,8 +48,8 @@ func TestBounded(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if l := f.rights; l.failures.Len() != 5 || l.answers.Len() != 0 || len(l.running)+len(l.accounts) != 0 {
-		t.Errorf("%d failures and %d answers are kept, %d running", l.failures.Len(), l.answers.Len(), len(l.running))
+	if l := f.rights; l.failures.Len() != 5 || l.answers.Len() != 0 || len(l.inFlight)+len(l.accounts) != 0 {
+		t.Errorf("%d failures and %d answers are cached, %d in flight", l.failures.Len(), l.answers.Len(), len(l.inFlight))
 	}
 }
 
@@ -83,8 +83,9 @@ func TestOneQuestion(t *testing.T) {
 	}
 }
 
-// TestAskerGoesAway cancels whoever asks: one of those who wait asks again.
-func TestAskerGoesAway(t *testing.T) {
+// TestFirstCallerLeaves cancels the one for whom a question is asked: it goes on for the
+// others, and is asked no more once.
+func TestFirstCallerLeaves(t *testing.T) {
 	f := newFake(t, Config{Timeout: 30 * time.Second}, blocked)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -101,13 +102,72 @@ func TestAskerGoesAway(t *testing.T) {
 			}
 		})
 	}
+	waitFor(t, "all to wait", func() bool { return f.waiting() == 6 })
 	cancel()
-	waitFor(t, "the second question", func() bool { return len(f.asked(t)) == 2 })
+	waitFor(t, "the first to leave", func() bool { return f.waiting() == 5 })
 	f.letGo(t)
 	wg.Wait()
+	if asked := f.asked(t); len(asked) != 1 {
+		t.Errorf("asked %q", asked)
+	}
 	if _, err := f.User(ctx, "alice"); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
+}
+
+// waiting is how many wait for the one question that is in flight.
+func (f *fake) waiting() (n int) {
+	f.rights.mu.Lock()
+	defer f.rights.mu.Unlock()
+	for _, one := range f.rights.inFlight {
+		n += one.Waiting()
+	}
+	return n
+}
+
+// When all have left, getent is ended, nothing is cached, and the next caller asks anew.
+func TestAllCallersLeave(t *testing.T) {
+	f := newFake(t, Config{Timeout: 30 * time.Second}, "[ -e $D/go ] || exec sleep 1000\n"+directory)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if _, err := f.User(ctx, "alice"); !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled: %v", err)
+			}
+		})
+	}
+	waitFor(t, "the question", func() bool { return f.waiting() == 3 && len(f.asked(t)) == 1 })
+	cancel()
+	wg.Wait()
+	waitFor(t, "its end", func() bool {
+		f.rights.mu.Lock()
+		defer f.rights.mu.Unlock()
+		return len(f.rights.inFlight)+len(f.rights.accounts) == 0
+	})
+	if len(f.rights.slots) != 0 || f.rights.failures.Len() != 0 || f.rights.silence.failures != 0 {
+		t.Errorf("%d run, %d failures are cached, %d count", len(f.rights.slots), f.rights.failures.Len(), f.rights.silence.failures)
+	}
+	f.letGo(t)
+	if u, err := f.User(t.Context(), "alice"); err != nil || u != alice {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// A caller whose time is over counts as a failure of the name service, as far as it had
+// as much time as half of a question's.
+func TestCallersDeadline(t *testing.T) {
+	f := newFake(t, Config{Timeout: 200 * time.Millisecond}, "exec sleep 1000")
+	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+	defer cancel()
+	if _, err := f.User(ctx, "alice"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	waitFor(t, "the failure to count", func() bool {
+		f.rights.silence.mu.Lock()
+		defer f.rights.silence.mu.Unlock()
+		return f.rights.silence.failures == 1
+	})
 }
 
 // TestTimeout has getent hang, with a process of its own that has its output.

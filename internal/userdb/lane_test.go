@@ -37,7 +37,7 @@ func TestMadeUpNames(t *testing.T) {
 		t.Errorf("%v, %v", groups, err)
 	}
 	wg.Wait()
-	if f.rights.silence.lasts(f.cfg.Now()) {
+	if f.rights.silence.open(f.cfg.Now()) {
 		t.Error("the name service counts as silent")
 	}
 }
@@ -58,7 +58,7 @@ func TestBusy(t *testing.T) {
 		waitFor(t, "the questions", func() bool {
 			f.requested.mu.Lock()
 			defer f.requested.mu.Unlock()
-			return len(f.requested.running) == n
+			return len(f.requested.inFlight) == n
 		})
 	}
 	for i := range maxByAccount {
@@ -81,16 +81,16 @@ func TestBusy(t *testing.T) {
 	if n, err := f.Requested(t.Context(), 1002, "alice"); err != nil || n != alice.UID {
 		t.Errorf("%d, %v", n, err)
 	}
-	if l := f.requested; len(l.running)+len(l.accounts) != 0 {
-		t.Errorf("left: %v, %v", l.running, l.accounts)
+	if l := f.requested; len(l.inFlight)+len(l.accounts) != 0 {
+		t.Errorf("left: %v, %v", l.inFlight, l.accounts)
 	}
 }
 
 // To wait for a turn says nothing of the name service.
-func TestWaitIsNoSilence(t *testing.T) {
+func TestWaitIsNoFailure(t *testing.T) {
 	f := newFake(t, Config{Processes: 1, Timeout: 50 * time.Millisecond}, directory)
 	f.rights.slots <- struct{}{}
-	for i := range 2 * silentAfter {
+	for i := range 2 * breakAfter {
 		if _, err := f.User(t.Context(), fmt.Sprint("user", i)); !errors.Is(err, ErrBusy) {
 			t.Error(err)
 		}

@@ -1,13 +1,15 @@
 package userdb
 
 import (
-	"io"
-	"os"
+	"errors"
+	"io/fs"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/aggrfs/aggrfs/internal/filewatch"
+	"github.com/aggrfs/aggrfs/internal/trusted"
 )
 
 // maxSubordinates bounds what is read of subuid(5) and subgid(5), in bytes.
@@ -21,13 +23,13 @@ type grant struct {
 	count uint64
 }
 
-// grants are those of one file, as it was last.
+// grants are those of one file, as it was when it was last looked at.
 type grants struct {
 	path string
 
 	mu    sync.Mutex
-	mark  string  // of the file that all is of; guarded by mu
-	all   []grant // guarded by mu
+	watch filewatch.Watch // guarded by mu, as the rest
+	all   []grant
 	until time.Time
 }
 
@@ -59,30 +61,20 @@ func (g *grants) of(id uint32, now time.Time) (owner string, is bool) {
 	return "", false
 }
 
-// read reads the file if it is another one than before. One that cannot be read has
-// nothing new in it.
+// read reads the file if it has changed. One that cannot be read has nothing new in it.
 func (g *grants) read() {
-	f, err := os.OpenFile(g.path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if os.IsNotExist(err) {
-		g.mark, g.all = "", nil
-	}
-	if err != nil {
+	if !g.watch.Changed(g.path) {
 		return
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return
+	text, err := trusted.ReadRegular(g.path, maxSubordinates, nil)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		g.all = nil
+	case err != nil && len(text) == 0:
+		g.watch = filewatch.Watch{} // it is read again at the next look
+	default:
+		g.all = parseGrants(string(text))
 	}
-	mark := strconv.FormatInt(st.ModTime().UnixNano(), 36) + " " + strconv.FormatInt(st.Size(), 36) + " " + strconv.FormatUint(st.Sys().(*syscall.Stat_t).Ino, 36)
-	if mark == g.mark {
-		return
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSubordinates))
-	if err != nil {
-		return
-	}
-	g.mark, g.all = mark, parseGrants(string(text))
 }
 
 // parseGrants reads lines such as "ann:100000:65536". Other lines say nothing.
