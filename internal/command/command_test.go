@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -215,5 +216,22 @@ func TestErrors(t *testing.T) {
 	big, err := Run(t.Context(), sh("head -c 1048576 /dev/zero; head -c 100000 /dev/zero >&2", nil))
 	if err != nil || len(big.Stdout) != 1<<20 {
 		t.Errorf("%d bytes, %v", len(big.Stdout), err)
+	}
+}
+
+// What is written beyond the limit is taken, however it comes, and forgotten.
+func TestLimited(t *testing.T) {
+	over := 0
+	out := &Limited{Max: 5, Over: func() { over++ }}
+	for _, text := range []string{"123", "", "45", "6", "7890"} {
+		if n, err := io.Copy(out, strings.NewReader(text)); err != nil || n != int64(len(text)) {
+			t.Errorf("%q: %d, %v", text, n, err)
+		}
+		if out.IsOver() != (over > 0) {
+			t.Errorf("%q: %v, %d", text, out.IsOver(), over)
+		}
+	}
+	if out.String() != "12345" || over != 1 {
+		t.Errorf("%q, %d", out, over)
 	}
 }
