@@ -5,13 +5,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // ScopeAge is how long a Scope is good at most.
 const ScopeAge = 30 * time.Second
 
-// maxScopes is how many identities' scopes are held before all are made anew.
+// maxScopes is how many identities' scopes are cached.
 const maxScopes = 1 << 14
 
 // An Authority knows the rules and allocations in force.
@@ -19,7 +21,7 @@ type Authority struct {
 	names Names
 	now   func() time.Time
 
-	change sync.Mutex // held to replace the state
+	change sync.Mutex // locked to replace the state
 	state  atomic.Pointer[state]
 	source atomic.Pointer[SourceState]
 }
@@ -30,9 +32,7 @@ type state struct {
 	rules       Rules
 	allocations []Allocation
 	byUser      map[string][]Allocation
-
-	mu     sync.Mutex
-	scopes map[string]*Scope // by identity; guarded by mu
+	scopes      *lru.Cache[string, *Scope] // by identity
 }
 
 // New returns an Authority with those rules and no allocations. now is the
@@ -47,7 +47,8 @@ func New(rules Rules, names Names, now func() time.Time) *Authority {
 }
 
 func (a *Authority) set(rules Rules, allocations []Allocation) {
-	st := &state{rules: rules, allocations: allocations, byUser: map[string][]Allocation{}, scopes: map[string]*Scope{}}
+	scopes, _ := lru.New[string, *Scope](maxScopes) // fails for a size below 1 only
+	st := &state{rules: rules, allocations: allocations, byUser: map[string][]Allocation{}, scopes: scopes}
 	for _, al := range allocations {
 		st.byUser[al.User] = append(st.byUser[al.User], al)
 	}
@@ -88,23 +89,15 @@ func (a *Authority) NoSource() {
 func (a *Authority) Scope(who vfs.Identity) *Scope {
 	st, now := a.state.Load(), a.now()
 	key := who.Key()
-	st.mu.Lock()
-	s := st.scopes[key]
-	st.mu.Unlock()
-	if s != nil && now.Before(s.until) {
+	if s, ok := st.scopes.Get(key); ok && now.Before(s.until) {
 		return s
 	}
-	s = st.resolve(who, a.names, a.now)
-	st.mu.Lock()
-	if len(st.scopes) >= maxScopes {
-		clear(st.scopes)
-	}
-	st.scopes[key] = s
-	st.mu.Unlock()
+	s := st.resolve(who, a.names, a.now)
+	st.scopes.Add(key, s)
 	return s
 }
 
-// Current tells whether s is still what exists for whom it was made.
+// Current reports whether s is still what exists for its identity.
 func (a *Authority) Current(s *Scope) bool {
 	return s.state == a.state.Load() && a.now().Before(s.until)
 }

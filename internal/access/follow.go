@@ -122,7 +122,8 @@ func (f *follower) unknown(ctx context.Context, t Table) (all []string) {
 	checked := map[string]bool{} // whether they exist
 	more := 0
 	for _, a := range t.Allocations {
-		if _, twice := checked[a.User]; twice || isNumber(a.User) {
+		_, twice := checked[a.User]
+		if _, number := userdb.Number(a.User); twice || number {
 			continue
 		}
 		exists := f.checked[a.User]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -35,13 +34,6 @@ type Names interface {
 	// act as in a user namespace, and whose (subuid(5), subgid(5)).
 	Subordinate(uid uint32) (owner string, is bool)
 	SubordinateGroup(gid uint32) (owner string, is bool)
-}
-
-// isNumber reports whether a name of a rule or table is a number, which stands for
-// itself.
-func isNumber(name string) bool {
-	n, err := strconv.ParseUint(name, 10, 32)
-	return err == nil && number(uint32(n)) == name
 }
 
 // An answer says whether a rule is for somebody.
@@ -193,18 +185,16 @@ func (r *requester) matches(p Principal) answer {
 }
 
 func (r *requester) userID(name string) (uint32, answer) {
-	if isNumber(name) {
-		n, _ := strconv.ParseUint(name, 10, 32)
-		return uint32(n), yes
+	if n, is := userdb.Number(name); is {
+		return n, yes
 	}
 	u, err := r.names.User(r.ctx, name)
 	return u.UID, r.answer(err)
 }
 
 func (r *requester) groupID(name string) (uint32, answer) {
-	if isNumber(name) {
-		n, _ := strconv.ParseUint(name, 10, 32)
-		return uint32(n), yes
+	if n, is := userdb.Number(name); is {
+		return n, yes
 	}
 	gid, err := r.names.Group(r.ctx, name)
 	return gid, r.answer(err)

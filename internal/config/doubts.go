@@ -139,11 +139,11 @@ func (d *doubter) keyword(m Mention) {
 }
 
 func (d *doubter) user(m Mention) {
-	if n, err := strconv.ParseUint(m.name, 10, 32); err == nil {
-		if owner, is := d.db.Subordinate(uint32(n)); is {
+	if n, is := userdb.Number(m.name); is {
+		if owner, is := d.db.Subordinate(n); is {
 			d.add(m, "uid %d is a subordinate id of %s (/etc/subuid), which stands for nobody", n, owner)
 		}
-		d.nobody(m, "user", uint32(n))
+		d.nobody(m, "user", n)
 		return
 	}
 	u, err := d.db.User(d.ctx, m.name)
@@ -163,11 +163,11 @@ func (d *doubter) user(m Mention) {
 }
 
 func (d *doubter) group(m Mention) {
-	if n, err := strconv.ParseUint(m.name, 10, 32); err == nil {
-		if owner, is := d.db.SubordinateGroup(uint32(n)); is {
+	if n, is := userdb.Number(m.name); is {
+		if owner, is := d.db.SubordinateGroup(n); is {
 			d.add(m, "gid %d is a subordinate id of %s (/etc/subgid), which the kernel's word does not put anybody in", n, owner)
 		}
-		d.nobody(m, "group", uint32(n))
+		d.nobody(m, "group", n)
 		return
 	}
 	gid, err := d.db.Group(d.ctx, m.name)
