@@ -40,7 +40,7 @@ func (s *Store) waiting(key Key) int {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if f := sh.flights[key]; f != nil {
-		return f.waiters
+		return f.Waiting()
 	}
 	return 0
 }

@@ -2,12 +2,16 @@ package cachepolicy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"hash/maphash"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/flight"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -221,4 +225,274 @@ func Unanswered(err error) bool {
 		return true
 	}
 	return false
+}
+
+// A Process is one process of one node, or the node's machine itself where PID
+// is 0. What of this changes when a name comes to stand for something else must be
+// in it: Boot when a node is booted again, Start when a pid is used again.
+type Process struct {
+	Node  string
+	Boot  string // the node's boot id, or whatever else tells its boots apart
+	PID   int    // as the node's kernel has it
+	Start uint64 // the process's start time, or whatever else tells it from others of its pid
+}
+
+// A Key names what is held: a file as it was read for somebody. Its texts, Path
+// apart, are held as they are: they should be no parts of much larger ones.
+type Key struct {
+	Process
+	// Path is relative to the process directory, or to the node's /proc where PID
+	// is 0; native names.
+	Path string
+	// Reader tells apart for whom the content is good: a form that is for all, or an
+	// identity (vfs.Identity.Key).
+	Reader string
+}
+
+// shardOf is the hash of a key, and the shard that has its place.
+func (s *Store) shardOf(key *Key) (uint64, *shard) {
+	hash := maphash.Comparable(s.seed, *key)
+	return hash, &s.shards[hash>>60]
+}
+
+// A Moment is a point on the clock of one store, in nanoseconds. It never goes
+// back.
+type Moment int64
+
+// after is how long m is after o.
+func (m Moment) after(o Moment) time.Duration { return time.Duration(m - o) }
+
+// SetPolicy puts another policy in force. Who asks from now on is answered by it
+// alone; when SetPolicy returns, what it does not let be held is gone, and what is
+// held is held by its rules and within its limits.
+func (s *Store) SetPolicy(p *Policy) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	set := newRuleset(p, s.rules.Load())
+	s.rules.Store(set)
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		now := s.clock.now()
+		for e := range sh.allLocked() {
+			sh.heldLocked(e.hash, &e.key, set.of(&e.key), now)
+			if uint64(len(e.content)) > p.MaxEntry && sh.find(e.hash, &e.key) == e {
+				sh.removeLocked(e)
+			}
+		}
+		sh.shrinkLocked(int64(p.MaxBytes/shards), now)
+		sh.mu.Unlock()
+	}
+}
+
+// DropProcess lets everything go that is held of a process, and what is being
+// fetched of it when it comes: the process has ended.
+func (s *Store) DropProcess(p Process) {
+	hash := maphash.Comparable(s.seed, p)
+	for i := range s.shards {
+		s.shards[i].dropProcess(p, hash)
+	}
+}
+
+func (sh *shard) dropProcess(p Process, hash uint64) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for e := sh.ofs[hash]; e != nil; {
+		earlier := e.earlier
+		if e.key.Process == p {
+			sh.removeLocked(e)
+		}
+		e = earlier
+	}
+	for key, f := range sh.flights {
+		if key.Process == p {
+			f.gone = true
+		}
+	}
+}
+
+// DropNode lets everything go that is held of a node, but what is of the boot that
+// is named; "" is none. It looks at all that is held.
+func (s *Store) DropNode(node, but string) {
+	of := func(p *Process) bool { return p.Node == node && (but == "" || p.Boot != but) }
+	for i := range s.shards {
+		s.shards[i].drop(func(e *entry) bool { return of(&e.key.Process) }, func(key *Key) bool { return of(&key.Process) })
+	}
+}
+
+// Expire lets everything go that nobody may be shown any more, which otherwise
+// stays until its place is needed. It looks at all that is held.
+func (s *Store) Expire() {
+	for i := range s.shards {
+		s.shards[i].drop(func(e *entry) bool { return !e.useful(e.bound.Load(), s.clock.now()) }, nil)
+	}
+}
+
+// drop lets entries go, and flights be of no use; nil is none of these.
+func (sh *shard) drop(entries func(*entry) bool, flights func(*Key) bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for e := range sh.allLocked() {
+		if entries(e) {
+			sh.removeLocked(e)
+		}
+	}
+	for key, f := range sh.flights {
+		if flights != nil && flights(&key) {
+			f.gone = true
+		}
+	}
+}
+
+// allLocked yields all entries; the one that was yielded may be removed.
+func (sh *shard) allLocked() func(yield func(*entry) bool) {
+	return func(yield func(*entry) bool) {
+		table := *sh.table.Load()
+		for i := range table {
+			for e := table[i].Load(); e != nil; {
+				next := e.next.Load()
+				if !yield(e) {
+					return
+				}
+				e = next
+			}
+		}
+	}
+}
+
+// Info is what is held under a key, for people.
+type Info struct {
+	Size int           // of the content, in bytes
+	Age  time.Duration // since the node was asked
+	Hits int           // how often it was given out, to within a few for many
+	Err  error         // what the node answered, where it was no content
+}
+
+// Held tells what is held under a key and may be given out. It counts as no use.
+func (s *Store) Held(key Key) (Info, bool) {
+	hash, sh := s.shardOf(&key)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b, now := s.rules.Load().of(&key), s.clock.now()
+	e := sh.heldLocked(hash, &key, b, now)
+	if e == nil {
+		return Info{}, false
+	}
+	info := Info{Size: len(e.content), Age: now.after(e.asked), Hits: int(e.hits.Load())}
+	if e.errno != 0 {
+		info.Err = e.errno
+	}
+	return info, true
+}
+
+// A fetching is a fetch that readers share.
+type fetching struct {
+	*flight.Flight[[]byte]
+	asked Moment // when it began
+	gone  bool   // guarded by the shard's lock: what it brings is not to be cached
+}
+
+// await is Read where no fresh entry was found without the lock.
+func (s *Store) await(ctx context.Context, sh *shard, key Key, hash uint64, fetch Fetch) (Value, error) {
+	if err := ctx.Err(); err != nil {
+		return Value{}, err
+	}
+	sh.mu.Lock()
+	if s.closed.Load() {
+		sh.mu.Unlock()
+		return Value{}, syscall.ESHUTDOWN
+	}
+	// What this reader gets is decided by these rules, and none but these.
+	b, now := s.rules.Load().of(&key), s.clock.now()
+	if e := sh.heldLocked(hash, &key, b, now); e != nil && e.fresh(b, now) {
+		defer sh.mu.Unlock()
+		b.countHit(e, now)
+		return e.value(b, now)
+	}
+	if b.cache == 0 {
+		sh.mu.Unlock()
+		b.figures.misses.Add(1)
+		content, err := guardedFetch(ctx, fetch)
+		return Value{Content: content}, err
+	}
+	f := sh.flights[key]
+	if f != nil && !f.gone && now.after(f.asked) < b.cache && f.Join() {
+		b.figures.coalesced.Add(1)
+	} else {
+		b.figures.misses.Add(1)
+		f = s.startLocked(sh, key, hash, now, fetch)
+	}
+	sh.mu.Unlock()
+	if err := f.Wait(ctx); err != nil {
+		return Value{}, err
+	}
+	return s.landed(sh, f, b, &key, hash)
+}
+
+// startLocked starts a fetch. One that is in flight for the same key goes on for those
+// who wait for it.
+func (s *Store) startLocked(sh *shard, key Key, hash uint64, now Moment, fetch Fetch) *fetching {
+	f := &fetching{asked: now}
+	f.Flight = flight.Start(s.fetch, s.flying.Go, func(ctx context.Context) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+		content, err := guardedFetch(ctx, fetch)
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		if sh.flights[key] == f {
+			delete(sh.flights, key)
+		}
+		if err != nil {
+			content = nil
+		}
+		if !f.gone && !s.closed.Load() && ctx.Err() == nil {
+			content = s.keepLocked(sh, key, hash, now, content, err)
+		}
+		return content, err
+	})
+	sh.flights[key] = f
+	return f
+}
+
+// landed is what one of those who waited for a flight gets, who asked under the
+// rule b.
+func (s *Store) landed(sh *shard, f *fetching, b *bound, key *Key, hash uint64) (Value, error) {
+	now := s.clock.now()
+	age := now.after(f.asked)
+	content, err := f.Result()
+	switch {
+	case err == nil:
+		return Value{Content: content, Age: age, Keep: min(max(0, b.cache-age), Forever)}, nil
+	case s.closed.Load() && errors.Is(err, context.Canceled):
+		return Value{}, syscall.ESHUTDOWN
+	case !s.silent(err):
+		v := Value{Age: age}
+		if answers[vfs.Errno(err)] {
+			v.Keep = max(0, b.negative-age)
+		}
+		return v, err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	b = s.rules.Load().of(key)
+	e := sh.heldLocked(hash, key, b, now)
+	if e == nil || e.errno != 0 {
+		return Value{}, err
+	}
+	v, err := e.value(b, now)
+	if v.Stale = !e.fresh(b, now); v.Stale {
+		v.Keep = 0
+		b.figures.stale.Add(1)
+	}
+	return v, err
+}
+
+// guardedFetch calls fetch, whose panic is an error like any other.
+func guardedFetch(ctx context.Context, fetch Fetch) (content []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			content, err = nil, fmt.Errorf("%w: %v\n%s", syscall.EIO, r, debug.Stack())
+		}
+	}()
+	return fetch(ctx)
 }
