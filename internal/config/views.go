@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config/strict"
@@ -148,4 +150,149 @@ func readProcesses(v strict.Value, mentions *Mentions) (p access.Processes) {
 		v.Fail("all stands alone: it is everybody")
 	}
 	return p
+}
+
+// admins reads who sees everything.
+func (r *reader) admins(v strict.Value) {
+	r.config.Access.Admins = nil
+	add := func(kind access.Kind) func(strict.Value) {
+		return func(v strict.Value) {
+			r.config.Access.Admins = append(r.config.Access.Admins, principals(v, kind, &r.config.Mentions)...)
+		}
+	}
+	v.Fields(strict.Fields{"users": func(v strict.Value) {
+		for _, p := range principals(v, access.User, &r.config.Mentions) {
+			if p.Kind == access.Anyone {
+				v.Fail("\"*\" would make every user an administrator; name them")
+				return
+			}
+			r.config.Access.Admins = append(r.config.Access.Admins, p)
+		}
+	}, "groups": add(access.Group), "certificates": add(access.Certificate)})
+}
+
+// mentionOf is what names of a kind of principal are mentions of.
+var mentionOf = map[access.Kind]mentioned{access.User: aUser, access.Group: aGroup, access.Certificate: aCertificate}
+
+// separated are the words of a text that commas and blanks separate; not those in
+// brackets.
+func separated(text string) (words []string) {
+	depth := 0
+	return strings.FieldsFunc(text, func(r rune) bool {
+		switch r {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		}
+		return depth <= 0 && strings.ContainsRune(", \t", r)
+	})
+}
+
+// severalNames reports whether a text is several names with commas between them.
+func severalNames(text string) bool { return strings.Contains(text, ",") && len(separated(text)) > 1 }
+
+// arguments are the words of a command as a shell has them, in quotes or not.
+func arguments(text string) (words []string) {
+	var quote rune
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool {
+		switch {
+		case quote == 0 && (r == '"' || r == '\''):
+			quote = r
+		case r == quote:
+			quote = 0
+		}
+		return quote == 0 && strings.ContainsRune(" \t\n", r)
+	}) {
+		if word = strings.NewReplacer(`"`, "", "'", "").Replace(word); word != "" {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+// listOf is a list as YAML has it; a word that is more than letters, digits and what
+// paths and options are made of has quotes.
+func listOf(words []string) string {
+	texts := make([]string, len(words))
+	for i, word := range words {
+		if texts[i] = word; strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-=") != "" || strings.Trim(word, "-") == "" {
+			texts[i] = "\"" + strings.NewReplacer("\\", "\\\\", "\"", "\\\"").Replace(word) + "\""
+		}
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}
+
+// principals reads one name or a list of them.
+func principals(v strict.Value, kind access.Kind, mentions *Mentions) (all []access.Principal) {
+	v.Texts(func(v strict.Value, name string) {
+		switch {
+		case name == "":
+			v.Fail("a name is empty")
+		case name == "*" && kind == access.User:
+			all = append(all, access.Principal{Kind: access.Anyone})
+		case severalNames(name):
+			v.Fail("%q is no name; write a list: %s", name, listOf(separated(name)))
+		case strings.ContainsAny(name, "*:/ \t\n"):
+			v.Fail("%q cannot be the name of a %s", name, strings.TrimSuffix(access.Principal{Kind: kind}.String(), " "))
+		default:
+			all = append(all, access.Principal{Kind: kind, Name: name})
+			*mentions = append(*mentions, Mention{kind: mentionOf[kind], name: name, at: v})
+		}
+	})
+	return all
+}
+
+// allocations reads where the users' nodes come from.
+func (r *reader) allocations(v strict.Value) {
+	s := &access.Source{}
+	haveUser, at := false, v
+	span := func(into *time.Duration) func(strict.Value) {
+		return func(v strict.Value) {
+			if d, ok := v.Duration(); ok && d == 0 {
+				v.Fail("a time of zero; write how long, such as 30s")
+			} else if ok {
+				*into = d
+			}
+		}
+	}
+	if !v.Fields(strict.Fields{
+		"file": func(v strict.Value) { absolute(v, &s.File) },
+		"user": func(v strict.Value) {
+			haveUser = true
+			switch name, ok := v.Text(); {
+			case ok && (name == "" || !isUser(name)):
+				v.Fail("%q is no user's name or number", name)
+			case ok:
+				s.User = name
+				r.config.Mentions = append(r.config.Mentions, Mention{kind: aUser, name: name, at: v})
+			}
+		},
+		"command": func(v strict.Value) {
+			at = v
+			v.Texts(func(_ strict.Value, word string) { s.Command = append(s.Command, word) })
+			// The program of a list of one can have a blank in its name.
+			if words := arguments(strings.Join(s.Command, " ")); len(s.Command) == 1 && len(words) > 1 && (!v.IsList() || words[1][0] == '-') {
+				v.Fail("%q is a program with arguments; write a list: %s", s.Command[0], listOf(words))
+				return
+			}
+			if len(s.Command) > 0 && !path.IsAbs(s.Command[0]) {
+				v.Fail("%q is no absolute path of a program", s.Command[0])
+			}
+		},
+		"interval": span(&s.Interval), "timeout": span(&s.Timeout), "max_age": span(&s.MaxAge),
+	}) {
+		return
+	}
+	switch {
+	case s.File == "" && len(s.Command) == 0:
+		v.Fail("there must be a file or a command: allocations: {file: /run/aggrfs/allocations}")
+	case s.File != "" && len(s.Command) > 0:
+		v.Fail("both a file and a command; keep one")
+	case s.File != "" && haveUser:
+		v.Fail("user is for a command; a file is read as the user that aggrfs runs as")
+	case len(s.Command) > 0 && !haveUser:
+		r.config.Mentions = append(r.config.Mentions, Mention{kind: theCommand, name: "", at: at})
+	}
+	r.config.Allocations = s
 }

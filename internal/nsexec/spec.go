@@ -1,3 +1,99 @@
+// Package nsexec runs a command in a mount namespace of its own, in which a
+// FUSE tree lies over /proc and the native procfs is kept aside.
+//
+// # Model
+//
+// Three processes take part, all of them this program:
+//
+//   - The server calls [Run]. It stays in the namespace it was started in,
+//     holds /dev/fuse and answers the tree's requests.
+//   - The stage is its child, in a mount namespace of its own. It keeps the
+//     native procfs aside, mounts the tree on /proc, and when the server
+//     serves it becomes the command by execve(2). So the command is a child of
+//     the server as if nothing were between: exit status, signals, terminal
+//     and process group are natural.
+//   - The watcher is a child of the server too (the stage clones it with
+//     CLONE_PARENT) and lives in the stage's namespace, in a session of its
+//     own. It waits until the server lets go of a socket, by closing it or by
+//     dying, and then takes the tree away, so that the native procfs is seen
+//     again.
+//
+// Both of the others are started as /proc/self/exe under a name that [Stage]
+// knows, so the program calls Stage first thing in main.
+//
+// # Users
+//
+// Who is not root gets a user namespace together with the mount namespace. The
+// user and the group are mapped to themselves, not to root; so nothing about the
+// command is root's, and all other owners are nobody. The stage has its
+// capabilities as ambient ones: CAP_SYS_ADMIN to mount, CAP_SYS_TIME for the
+// clock, CAP_SETPCAP to give them up for good. Before it becomes the command it
+// does, down to the bounding set, and sets no_new_privs. The watcher keeps
+// CAP_SYS_ADMIN, which it has in that namespace only.
+//
+// Supplementary groups cannot be mapped without privileges, and setgroups(2) has
+// to be forbidden for the group to be mapped. The kernel keeps them: the command
+// has their rights as before, sees them as nogroup, and can neither drop them nor
+// give files to them.
+//
+// A FUSE device can be mounted in a user namespace only if it was opened there,
+// so the stage opens it again and sends it to the server.
+//
+// What is mounted in a namespace that root made cannot be taken off in one that
+// a user made from it: the stage of a Run within a Run covers the outer tree with
+// the native procfs.
+//
+// Where the program aggrfs-ns is installed with its capability it does the work
+// of stage and watcher, without a user namespace; see cmd/aggrfs-ns, which has
+// the protocol's other half, and startHelper. Package mountns is what both are made
+// of.
+//
+// # Time
+//
+// The command can have a clock that is ahead ([Spec].BootOffset): the stage
+// makes a time namespace, which it enters with execve(2). Nobody else is in it.
+// The helper has no right to do so.
+//
+// # How it ends
+//
+// The command ends: the watcher takes the tree away, Run waits for it and
+// returns. Processes that the command leaves behind see the native procfs at
+// /proc from then on.
+//
+// The server is killed: nobody else holds /dev/fuse (the stage closes it once
+// it is mounted, the watcher never has it), so the kernel aborts the connection
+// and whoever waits in it gets an error at once; the watcher takes the tree
+// away; the command runs on with the native procfs.
+//
+// The last process of a namespace takes the mounts in it along. They are never
+// seen outside: the namespace only receives mounts (MS_SLAVE).
+//
+// The watcher is killed (by SIGKILL; it ignores the others): nothing happens
+// until the server ends. Processes left then have a /proc that answers ENOTCONN.
+//
+// # The native procfs
+//
+// It is bound to a directory: what [Aside] says unless told otherwise. A user's
+// is below $XDG_RUNTIME_DIR or in /tmp, and has to be the user's alone. It is made
+// (0700) where it is missing, and then removed by the last watcher that used it;
+// one that was made otherwise (0755) stays, for the helper needs it. Each holds a
+// shared flock(2) on the directory: removing it under a running command would
+// make the kernel drop the mount in that command's namespace. The directory is
+// not below /run/aggrfs, which the daemon's service manager may empty.
+//
+// A command may run Run again: the inner namespace has only the inner tree.
+//
+// # Signals
+//
+// The command stays in the process group of the server, so that pipelines and
+// job control are the shell's as usual: ^C and ^Z reach both. What is sent to
+// the server alone is passed on: HUP, TERM, USR1, USR2 and CONT always; INT,
+// QUIT and WINCH unless the server is in the foreground of its terminal, where
+// they are the terminal's and the command has got them itself. A signal that
+// the server was started to ignore stays ignored by the command.
+//
+// A server that is stopped by ^Z does not answer; the command is stopped then
+// too, but not what it has put into other process groups.
 package nsexec
 
 import (

@@ -1,3 +1,33 @@
+// Package privs has a daemon give up at its start what it does not need.
+//
+// # Model
+//
+// The kernel keeps rights per thread (credentials(7), capabilities(7)). Keep
+// takes a list of capabilities and leaves every thread of the program those of
+// the list that the program was started with, permitted and effective, and no
+// other. What could bring others back goes too: the inheritable and the ambient
+// set are emptied, the bounding set is cut to the same list where CAP_SETPCAP
+// allows, and no_new_privs is set, after which no execve(2) gives more than was
+// there before it.
+//
+// Threads that the program starts later have the rights of the thread that
+// starts them. The ids are not changed: a program that runs as root goes on as
+// root, and the files that root owns stay its own.
+//
+// # Failure
+//
+// Keep looks at every thread in /proc/self/task when all is done. Anything but
+// exactly what was meant is an error, and the program must end then: some of
+// its threads may have more than others. A program started with less than the
+// list goes on with what it has; the log says what that costs.
+//
+// # What it takes
+//
+// All threads are changed by libcap's psx: in a program without cgo that is
+// syscall.AllThreadsSyscall, in one with cgo, which has threads of which Go does not
+// know, a signal to each thread in /proc. So programs give up rights however they are
+// built, with the race detector too. A call that does not come out the same on all
+// threads ends the program.
 package privs
 
 import (
@@ -96,4 +126,44 @@ func report(log *slog.Logger, uid int, kept Set, wants []Want) {
 		log.Info("as another user than root the files below sys that only root may read are refused to all " +
 			"(such as sys/kernel/cad_pid and sys/net/ipv4/tcp_fastopen_key), and keys shows this user's keyrings")
 	}
+}
+
+// A Want is a capability that a program keeps if it has it.
+type Want struct {
+	Number int
+	// Cost says what does not work without it, as the end of a sentence that
+	// begins "without CAP_X ".
+	Cost string
+	// Optional says that the program is of full use without it to all but the
+	// superuser, and to them for nearly everything.
+	Optional bool
+}
+
+// Leaf is what it takes to give all of a /proc to everyone as the kernel would:
+// to the superuser whatever root reads natively, and to anyone else what they
+// read themselves, for which a thread takes their ids. It is the smallest such
+// list, which the package's tests prove on the kernel that they run on.
+//
+// What is not on it, though /proc asks for it: CAP_CHECKPOINT_RESTORE follows
+// the links of map_files, whose text is read without; CAP_NET_ADMIN opens the
+// root's files of sys/net to others, CAP_SYS_RESOURCE those of sys/user, and
+// root needs neither.
+func Leaf() []Want {
+	return []Want{
+		{Number: unix.CAP_SYS_PTRACE, Cost: "the environ, maps, fd, exe and io of most processes are refused, and fields of stat are 0"},
+		{Number: unix.CAP_DAC_READ_SEARCH, Cost: "the environ and fd of other users' processes are refused, as are the node's files for root alone"},
+		{Number: unix.CAP_SETUID, Cost: "nobody but root is answered"},
+		{Number: unix.CAP_SETGID, Cost: "nobody but root is answered"},
+		{Number: unix.CAP_SYS_ADMIN, Optional: true, Cost: "<pid>/stack, mtrr and sys/net/core/bpf_jit_* are refused, and addresses in iomem and ioports are 0"},
+		{Number: unix.CAP_SYSLOG, Optional: true, Cost: "addresses in kallsyms, modules and their like are 0"},
+		{Number: unix.CAP_SYS_NICE, Optional: true, Cost: "<pid>/timerslack_ns is refused"},
+	}
+}
+
+// setOf are the capabilities of a list.
+func setOf(wants []Want) (s Set) {
+	for _, w := range wants {
+		s |= 1 << w.Number
+	}
+	return s
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Exit statuses of a command that could not be run; env(1), timeout(1) and the
@@ -80,4 +82,67 @@ func candidates(name string, env []string) []string {
 		paths = append(paths, dir+"/"+name)
 	}
 	return paths
+}
+
+// hidden is what stands before each variable in an environment that is only passed
+// on: no program knows variables of such a name. The Go runtime takes GODEBUG,
+// GOGC, GOMAXPROCS and others from the environment before anything of a program runs,
+// and a program that has rights that its caller lacks must not be steered by that.
+const hidden = "aggrfs-exec:"
+
+// traceback is what the Go runtime adds to the environment of a program with a file
+// capability (secureEnv in its security_unix.go), in place of any other of that name.
+const traceback = "GOTRACEBACK=none"
+
+// Hide is an environment in which nothing has the name that it has in env.
+func Hide(env []string) []string {
+	out := make([]string, len(env))
+	for i, entry := range env {
+		out[i] = hidden + entry
+	}
+	return out
+}
+
+// Hidden reports whether an environment is one of Hide, but for what the runtime adds.
+func Hidden(env []string) bool {
+	for _, entry := range env {
+		if !strings.HasPrefix(entry, hidden) && entry != traceback {
+			return false
+		}
+	}
+	return true
+}
+
+// Shown is what Hide made env of.
+func Shown(env []string) []string {
+	var out []string
+	for _, entry := range env {
+		if entry, ok := strings.CutPrefix(entry, hidden); ok {
+			out = append(out, entry)
+		}
+	}
+	return out
+}
+
+// Drop gives up all capabilities of the calling thread, for good: setuid
+// programs and those with capabilities of their own gain nothing any more. The
+// bounding set stays where CAP_SETPCAP is missing; without new privileges it
+// bounds nothing that could be had.
+func Drop() error {
+	for c := uintptr(0); c < 64; c++ {
+		if unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) != nil {
+			break // not allowed, or behind the last one
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("drop the ambient capabilities: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("set no_new_privs: %w", err)
+	}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {
+		return fmt.Errorf("drop the capabilities: %w", err)
+	}
+	return nil
 }
