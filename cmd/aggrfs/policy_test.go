@@ -76,7 +76,7 @@ func TestPolicyErrors(t *testing.T) {
 		}
 	}
 	out, err := output(t, "policy", "explain", "--node", "n12", "<pid>/maps")
-	if err != nil || !strings.Contains(out, "never held: each open asks the node") {
+	if err != nil || !strings.Contains(out, "never cached: each open asks the node") {
 		t.Errorf("%s, %v", out, err)
 	}
 }

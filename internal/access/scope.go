@@ -50,13 +50,13 @@ func (s *Scope) Groups(who vfs.Identity) []uint32 {
 // Allocated reports whether the scope has the nodes that are allocated to its user.
 func (s *Scope) Allocated() bool { return s.allocated }
 
-// HasNode tells whether the node of that name exists.
+// HasNode reports whether the node of that name exists.
 func (s *Scope) HasNode(name string) bool { return s.AllNodes || s.Nodes.Contains(name) }
 
-// AllProcesses tells whether everybody's processes exist.
+// AllProcesses reports whether everybody's processes exist.
 func (s *Scope) AllProcesses() bool { return s.allProcesses }
 
-// Sees tells whether processes of that user exist.
+// Sees reports whether processes of that user exist.
 func (s *Scope) Sees(uid uint32) bool {
 	if s.allProcesses {
 		return true
@@ -90,7 +90,7 @@ func (s *Scope) denies(path string) bool {
 	return false
 }
 
-// DeniesSome tells whether Denies is ever true.
+// DeniesSome reports whether Denies is ever true.
 func (s *Scope) DeniesSome() bool { return len(s.deny) > 0 }
 
 // Denied are the patterns of what is denied, for people.

@@ -59,7 +59,7 @@ func check(address string, anyHost bool) error {
 	return fmt.Errorf("bad address %q: only addresses with unix:, tls: or tcp: in front are known", address)
 }
 
-// isHost tells whether s is an IP address or could be a host name (RFC 1123,
+// isHost reports whether s is an IP address or could be a host name (RFC 1123,
 // and "_", which some use).
 func isHost(s string) bool {
 	if _, err := netip.ParseAddr(s); err == nil {

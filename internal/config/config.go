@@ -143,7 +143,7 @@ func hostName() string {
 	return short
 }
 
-// isName tells whether s is the name of one node.
+// isName reports whether s is the name of one node.
 func isName(s string) bool {
 	set, err := nodeset.Parse(s)
 	return err == nil && set.Len() == 1 && set.Contains(s)

@@ -311,7 +311,7 @@ func (r *reader) keys(v strict.Value) {
 	}
 }
 
-// listensTLS tells whether anybody can show a certificate to this aggrfs.
+// listensTLS reports whether anybody can show a certificate to this aggrfs.
 func (r *reader) listensTLS() bool { return slices.ContainsFunc(r.config.Listen, isTLS) }
 
 func (r *reader) frontEnds(v strict.Value) {
@@ -356,7 +356,7 @@ func certName(v strict.Value) (string, bool) {
 	return name, ok
 }
 
-// isUser tells whether s can be a user: a number that is not one of those that
+// isUser reports whether s can be a user: a number that is not one of those that
 // stand for nobody, or a name that a user database can hold (passwd(5)).
 func isUser(s string) bool {
 	if strings.Trim(s, "0123456789") == "" {

@@ -15,7 +15,7 @@ import (
 // MaxBootOffset is the most that Spec.BootOffset may be: more than any machine has been up.
 const MaxBootOffset = 1 << 30 * time.Second
 
-// checkBootOffset tells whether a time namespace can have the offset.
+// checkBootOffset reports whether a time namespace can have the offset.
 func checkBootOffset(d time.Duration) error {
 	if d < 0 || d > MaxBootOffset || d%time.Second != 0 {
 		return fmt.Errorf("nsexec: BootOffset %v is not a whole number of seconds from 0 to %d", d, MaxBootOffset/time.Second)
@@ -47,7 +47,7 @@ func shiftClock(proc string, by time.Duration) error {
 // offsetsOf is the file of the calling thread's offsets.
 func offsetsOf(proc string) string { return fmt.Sprintf("%s/%d/timens_offsets", proc, unix.Gettid()) }
 
-// noTimeNamespaces tells whether an error of shiftClock's means that they are
+// noTimeNamespaces reports whether an error of shiftClock's means that they are
 // not to be had here.
 func noTimeNamespaces(err error) bool {
 	return slices.ContainsFunc([]error{unix.EINVAL, unix.ENOSPC, unix.ENOENT, unix.EPERM}, func(e error) bool { return errors.Is(err, e) })
@@ -87,7 +87,7 @@ func bootOffset(proc string) (time.Duration, error) {
 // CanShift asks.
 const clockName = "aggrfs-exec-clock"
 
-// CanShift tells whether Spec.BootOffset has an effect for this process, by
+// CanShift reports whether Spec.BootOffset has an effect for this process, by
 // trying it. Where it has none, Run goes on without.
 func CanShift() bool {
 	if helper() != "" {

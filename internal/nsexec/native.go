@@ -120,7 +120,7 @@ func openAside(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// checkAside tells whether a directory is this user's alone.
+// checkAside reports whether a directory is this user's alone.
 func checkAside(dir string, st fs.FileInfo) error {
 	sys, ok := st.Sys().(*syscall.Stat_t)
 	switch {
@@ -155,7 +155,7 @@ func removeAside(lock *os.File, dir string) error {
 	return nil
 }
 
-// isAt tells whether the path still leads to the open directory.
+// isAt reports whether the path still leads to the open directory.
 func isAt(f *os.File, path string) bool {
 	open, err := f.Stat()
 	if err != nil {
@@ -168,7 +168,7 @@ func isAt(f *os.File, path string) bool {
 // maxStacked bounds how many mounts are looked for on top of each other.
 const maxStacked = 64
 
-// inOwnNamespace tells whether this process' mount namespace is another than
+// inOwnNamespace reports whether this process' mount namespace is another than
 // its parent's.
 func inOwnNamespace(aside string) error {
 	native, err := Native(aside)

@@ -199,14 +199,14 @@ func helper() string {
 	return ""
 }
 
-// noNewPrivs tells whether a program's capabilities count for nothing here, as
+// noNewPrivs reports whether a program's capabilities count for nothing here, as
 // below a Run.
 func noNewPrivs() bool {
 	set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
 	return err == nil && set != 0
 }
 
-// canMount tells whether a program gets CAP_SYS_ADMIN when it is executed: by
+// canMount reports whether a program gets CAP_SYS_ADMIN when it is executed: by
 // its capability, as in struct vfs_cap_data of linux/capability.h.
 func canMount(path string) bool {
 	const (
@@ -333,7 +333,7 @@ func (s *session) wait(ctx context.Context, signals <-chan os.Signal) (int, erro
 	}
 }
 
-// enterable tells whether a directory ("" is the working directory) is not what
+// enterable reports whether a directory ("" is the working directory) is not what
 // kept the stage from being started.
 func enterable(dir string) bool {
 	or(&dir, ".")
@@ -476,7 +476,7 @@ func pass(p *os.Process, s os.Signal) {
 	p.Signal(s) // fails only when the process has ended
 }
 
-// inForeground tells whether this process is in the foreground process group
+// inForeground reports whether this process is in the foreground process group
 // of its controlling terminal.
 func inForeground() bool {
 	tty, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NOCTTY|unix.O_CLOEXEC, 0)

@@ -144,7 +144,7 @@ func DropThread(change func() error) error {
 // <linux/capability.h> and in the Cap lines of /proc/<pid>/status.
 type Set uint64
 
-// Has tells whether the capability of that number is in the set.
+// Has reports whether the capability of that number is in the set.
 func (s Set) Has(number int) bool { return s>>number&1 == 1 }
 
 // names are the capabilities' names without "CAP_", by number; see

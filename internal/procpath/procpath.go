@@ -131,7 +131,7 @@ func appendEach(texts []string, tail string) []string {
 // String is the pattern as it was written.
 func (p *Pattern) String() string { return p.text }
 
-// Match tells whether the pattern stands for path, which is relative to a
+// Match reports whether the pattern stands for path, which is relative to a
 // node's /proc and has native names.
 func (p *Pattern) Match(path string) bool {
 	for _, elems := range p.alts {
@@ -142,7 +142,7 @@ func (p *Pattern) Match(path string) bool {
 	return false
 }
 
-// Covers tells whether the pattern stands for path or for a directory that it
+// Covers reports whether the pattern stands for path or for a directory that it
 // is in.
 func (p *Pattern) Covers(path string) bool {
 	for i := range len(path) {
@@ -153,7 +153,7 @@ func (p *Pattern) Covers(path string) bool {
 	return p.Match(path)
 }
 
-// match tells whether the elements stand for path. Only "**" needs to look
+// match reports whether the elements stand for path. Only "**" needs to look
 // back, and only to the last one: what stands between two of them may as well
 // be found as early as possible.
 func match(elems []string, path string) bool {
@@ -192,7 +192,7 @@ func match(elems []string, path string) bool {
 	}
 }
 
-// element tells whether one element of a pattern stands for a name.
+// element reports whether one element of a pattern stands for a name.
 func element(e, name string) bool {
 	switch {
 	case e == "<pid>" || e == "<tid>":
@@ -218,7 +218,7 @@ func element(e, name string) bool {
 	}
 }
 
-// isNumber tells whether name is a pid as the kernel writes it.
+// isNumber reports whether name is a pid as the kernel writes it.
 func isNumber(name string) bool {
 	if name == "" || name[0] == '0' || len(name) > 10 {
 		return false

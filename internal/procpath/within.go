@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Within tells whether each path that p stands for is one that some pattern of
+// Within reports whether each path that p stands for is one that some pattern of
 // others stands for, all of them taken together. It may say no where it would
 // take very long to find out that the answer is yes.
 //

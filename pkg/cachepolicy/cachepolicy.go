@@ -1,35 +1,33 @@
-// Package cachepolicy says which files of the nodes may be kept, for how long,
-// and which of them a sweep brings along; and it keeps them.
+// Package cachepolicy says which files of the nodes may be cached, for how long,
+// and which of them a sweep brings along; and it is that cache.
 //
 // # Model
 //
-// What may be kept is a matter of the file, not of the process that it belongs
+// What may be cached is a matter of the file, not of the process that it belongs
 // to: a [Policy] is a list of rules (see [Rule]), each of which names files by a
 // pattern, and the first that names a file is the file's rule. A file that no rule
-// names is never kept. [Parse] reads a policy as people write it; [Default] is the
+// names is never cached. [Parse] reads a policy as people write it; [Default] is the
 // one that is in force without a file, configs/cachepolicy.yaml.
 //
-// A [Store] holds what may be held. What it holds is known by a [Key], which says
-// of which process on which node, since which boot, in which form or as whom a
+// A [Store] is the cache. The key of what it has cached ([Key]) says of which process on which node, since which boot, in which form or as whom a
 // file was read: a pid that is used again, a node that was booted again and another
 // user each have another key, and so never get what is not theirs. The age of what
-// is held is counted from before it was asked for, by a clock that does not step.
+// is cached is counted from before it was asked for, by a clock that does not step.
 //
 // # Freshness
 //
-// A value is given out until it is as old as its rule's cache, never longer, unless
-// the node does not answer: then it is given out as stale until it is as old as cache
-// and stale together, and says so. One who comes while a value is being fetched waits
-// for that fetch, if it began no longer ago than the file may be kept; of a file that
-// may not be kept each asks for themselves. What a node answered instead of a file,
-// such as ENOENT, is kept for the rule's negative.
+// A value is fresh, and given out, until it is as old as its rule's cache, never longer,
+// unless the node does not answer: then it is given out as stale until it is as old as
+// cache and stale together, and says so. A reader who comes while a value is being fetched
+// waits for that fetch, if it began no longer ago than the file may be cached; a file that
+// may not be cached is fetched for each reader. What a node answered instead of a file,
+// such as ENOENT, is cached for the rule's negative.
 //
 // # Change
 //
 // A Policy never changes once made and may be used concurrently. A Store takes
-// another one while it is used: whoever asks from then on is answered by the new
-// policy alone, and what it does not allow to be held is gone when [Store.SetPolicy]
-// returns.
+// another one while it is used: requests from then on are answered by the new policy
+// alone, and what it does not allow to be cached is gone when [Store.SetPolicy] returns.
 package cachepolicy
 
 import (
@@ -45,10 +43,10 @@ import (
 type Policy struct {
 	// Name is what the policy is called in messages, mostly its file's.
 	Name string
-	// MaxBytes is how much a store may hold, in bytes, what it takes to hold it
-	// included.
+	// MaxBytes is how much a store may cache, in bytes, including what the cache itself
+	// takes.
 	MaxBytes uint64
-	// MaxEntry is the largest content that is held, in bytes.
+	// MaxEntry is the largest content that is cached, in bytes.
 	MaxEntry uint64
 	// Rules are in the order of the file; the last is the one for all that no other
 	// names, and not in the file. Nobody changes them.
@@ -86,8 +84,8 @@ func newPolicy(rules []*Rule) *Policy {
 				p.prefetch = append(p.prefetch, name)
 			}
 		}
-		if keep := r.Cache.For(); p.table == 0 || keep < p.table {
-			p.table = keep
+		if ttl := r.Cache.For(); p.table == 0 || ttl < p.table {
+			p.table = ttl
 		}
 		if shown := r.Cache.For() + r.Stale; p.stale == 0 || shown < p.stale {
 			p.stale = shown
@@ -101,7 +99,7 @@ func newPolicy(rules []*Rule) *Policy {
 // stat and statm.
 const sweepFiles = processDir + "{stat,status,cmdline,statm}"
 
-// Sweep returns the policy that keeps <pid>/stat, statm, status and cmdline for
+// Sweep returns the policy that caches <pid>/stat, statm, status and cmdline for
 // that long, and nothing else.
 func Sweep(cache time.Duration) *Policy {
 	files, err := procpath.Compile(sweepFiles)
@@ -116,7 +114,7 @@ func Sweep(cache time.Duration) *Policy {
 func (p *Policy) Prefetch() []string { return p.prefetch }
 
 // Table is how long what a sweep brought is good: as long as the one of its files
-// that may be kept for the shortest time.
+// that may be cached for the shortest time.
 func (p *Policy) Table() time.Duration { return p.table }
 
 // StaleTable is how old what a sweep brought may be while its node does not answer: as
@@ -128,13 +126,13 @@ func (p *Policy) StaleTable() time.Duration { return p.stale }
 // caret.
 func (p *Policy) Warnings() []string { return p.warnings }
 
-// A Rule says how the files that it names may be kept. Its fields are the keys of
+// A Rule says how the files that it names may be cached. Its fields are the keys of
 // the policy file; what their tags say is the text of the JSON Schema.
 type Rule struct {
 	Match    Pattern       `key:"match" need:"yes" doc:"Which files: a path relative to a node's /proc. <pid> and <tid> stand for any process or thread, * for any run of characters in one element, ** for any number of elements, {a,b} for either."`
-	Cache    Cache         `key:"cache" need:"yes" doc:"How old what is held may be: never is not to hold it, lifetime is for as long as the process lives (or, of a file of the machine, until the node is booted again)."`
+	Cache    Cache         `key:"cache" need:"yes" doc:"The TTL, how old what is cached may be: never is not to cache it, lifetime is for as long as the process lives (or, of a file of the machine, until the node is booted again)."`
 	Stale    time.Duration `key:"stale" doc:"How much older it may be while the node does not answer. 0s without the key."`
-	Negative time.Duration `key:"negative" doc:"How long an answer such as 'no such file' or 'permission denied' is kept. 0s without the key."`
+	Negative time.Duration `key:"negative" doc:"How long an answer such as 'no such file' or 'permission denied' is cached. 0s without the key."`
 	Prefetch bool          `key:"prefetch" doc:"Whether a sweep brings the file of every process along. The pattern names such files one by one, as <pid>/{stat,status}."`
 	Nodes    Nodes         `key:"nodes" doc:"For which nodes the rule is, in hostlist syntax; all without the key."`
 	Why      string        `key:"why" doc:"The reason, for people: shown by aggrfs policy explain."`
@@ -145,17 +143,17 @@ type Rule struct {
 	index int // in Policy.Rules
 }
 
-// IsDefault tells whether the rule is the one for all that no other names.
+// IsDefault reports whether the rule is the one for all that no other names.
 func (r *Rule) IsDefault() bool { return r.Line == 0 && r.Cache == Never }
 
 // A Pattern is a compiled pattern of package procpath.
 type Pattern struct{ *procpath.Pattern }
 
-// Cache is how old what is held of a file may be.
+// Cache is the TTL of a file: how old what is cached of it may be.
 type Cache time.Duration
 
 const (
-	// Never is not to hold it at all.
+	// Never is not to cache it at all.
 	Never Cache = 0
 	// Lifetime is for as long as the process lives, or the node runs.
 	Lifetime Cache = math.MaxInt64
@@ -184,10 +182,10 @@ type Nodes struct {
 	set  map[string]struct{}
 }
 
-// All tells whether these are all nodes, whichever there are.
+// All reports whether these are all nodes, whichever there are.
 func (n Nodes) All() bool { return n.set == nil }
 
-// Has tells whether node is one of them. It allocates nothing.
+// Has reports whether node is one of them. It allocates nothing.
 func (n Nodes) Has(node string) bool {
 	if n.set == nil {
 		return true
@@ -196,7 +194,7 @@ func (n Nodes) Has(node string) bool {
 	return has
 }
 
-// within tells whether each of them is one of o.
+// within reports whether each of them is one of o.
 func (n Nodes) within(o Nodes) bool {
 	if n.All() || o.All() {
 		return o.All()

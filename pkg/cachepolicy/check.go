@@ -41,14 +41,14 @@ func (e entryOf) singlesOut() bool {
 	return false
 }
 
-// never refuses what has no meaning for a file that is never held.
+// never refuses what has no meaning for a file that is never cached.
 func (e entryOf) never() {
 	if _, given := e.at["cache"]; !given || !e.ok || e.rule.Cache != Never {
 		return
 	}
 	for key, set := range map[string]bool{"stale": e.rule.Stale > 0, "negative": e.rule.Negative > 0} {
 		if set {
-			e.at[key].Fail("%s has no meaning where cache is never: nothing of the file is held", key)
+			e.at[key].Fail("%s has no meaning where cache is never: nothing of the file is cached", key)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func (r *reader) covered(i int) bool {
 	return false
 }
 
-// coveredBy tells whether rules match all that a pattern does, and which of them
+// coveredBy reports whether rules match all that a pattern does, and which of them
 // does so alone; nil if it takes several.
 func coveredBy(p *procpath.Pattern, rules []*Rule) (by *Rule, is bool) {
 	all := make([]*procpath.Pattern, len(rules))
@@ -112,7 +112,7 @@ func (r *reader) prefetch(i, so int) int {
 	}
 	at := e.at["prefetch"]
 	if e.rule.Cache == Never && e.ok {
-		at.Fail("a file that is never held cannot be prefetched: a sweep brings it before anybody asks")
+		at.Fail("a file that is never cached cannot be prefetched: a sweep brings it before anybody reads it")
 	}
 	if !e.rule.Nodes.All() {
 		at.Fail("a sweep asks all nodes for the same files: a rule with prefetch has no nodes")

@@ -44,30 +44,30 @@ func (e Explanation) Effect() (lines []string) {
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	switch r.Cache {
 	case Never:
-		say("never held: each open asks the node")
+		say("never cached: each open asks the node")
 		return lines
 	case Lifetime:
 		if kind, _ := split(e.Path); kind == ofMachine {
-			say("held until the node is booted again")
+			say("cached until the node is booted again")
 		} else {
-			say("held for as long as the process lives")
+			say("cached for as long as the process lives")
 		}
 	default:
-		say("held for %s, counted from when the node was asked", r.Cache)
+		say("cached for %s, counted from when the node was asked", r.Cache)
 	}
 	if r.Prefetch {
 		say("brought by a sweep, for all processes of a node at once")
 	} else {
-		say("fetched when it is opened, once for all who ask meanwhile")
+		say("fetched when it is opened, once for all who read it meanwhile")
 	}
 	if e.Guarded != "" {
-		say("held for each reader apart: it is %s", e.Guarded)
+		say("cached for each reader apart: it is %s", e.Guarded)
 	}
 	if r.Stale > 0 {
 		say("shown for %s more, as stale, while the node does not answer", FormatSpan(r.Stale))
 	}
 	if r.Negative > 0 {
-		say("an answer such as \"no such file\" is held for %s", FormatSpan(r.Negative))
+		say("an answer such as \"no such file\" is cached for %s", FormatSpan(r.Negative))
 	}
 	return lines
 }

@@ -92,12 +92,12 @@ func (b *bound) countHit(e *entry, now Moment) {
 // policy has the rule.
 type Figures struct {
 	Rule      *Rule
-	Hits      int64 // reads answered with what was held
+	Hits      int64 // reads answered from the cache
 	Misses    int64 // reads for which the node was asked
 	Coalesced int64 // reads that waited for what was being fetched for another
 	Stale     int64 // reads answered with an old value, since the node did not answer
 	Evicted   int64 // values that went to make room
-	Entries   int64 // held now
+	Entries   int64 // cached now
 	Bytes     int64 // that those take
 }
 
@@ -118,7 +118,7 @@ func (s *Store) Figures() []Figures {
 
 // Table is the figures as a table that people read, one line a rule.
 func (s *Store) Table() []byte {
-	rows := [][]string{{"LINE", "CACHE", "STALE", "PREFETCH", "HITS", "MISSES", "COALESCED", "STALE-READS", "EVICTED", "HELD", "BYTES", "NODES", "MATCH"}}
+	rows := [][]string{{"LINE", "CACHE", "STALE", "PREFETCH", "HITS", "MISSES", "COALESCED", "STALE-READS", "EVICTED", "CACHED", "BYTES", "NODES", "MATCH"}}
 	for _, f := range s.Figures() {
 		r := f.Rule
 		row := []string{strconv.Itoa(r.Line), r.Cache.String(), FormatSpan(r.Stale), yesNo(r.Prefetch)}
@@ -148,7 +148,7 @@ type clock struct {
 	offset time.Duration
 }
 
-// leap is longer than any rule lets anything be held or shown as stale, Lifetime
+// leap is longer than any rule lets anything be cached or shown as stale, Lifetime
 // apart, which no clock ends.
 const leap = 2*maxSpan + time.Hour
 

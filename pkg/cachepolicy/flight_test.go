@@ -155,7 +155,7 @@ func TestNotHeldOnArrival(t *testing.T) {
 		if text := <-got; text != "x" {
 			t.Errorf("%s: %q", name, text)
 		}
-		if _, held := s.Held(key); held {
+		if _, held := s.Cached(key); held {
 			t.Errorf("%s: it is held", name)
 		}
 	}

@@ -13,7 +13,7 @@ const access = "shown to those only who may trace the process"
 
 // guarded are the files of a process whose content, or that there is any, depends on
 // who reads them, and why: by proc(5) and fs/proc/base.c of Linux. What a sweep brings
-// is for all readers, so it cannot bring these; they are held for each reader apart.
+// is for all readers, so it cannot bring these; they are cached for each reader apart.
 // Not among them are stat and wchan, which hide some fields from most readers: those
 // can be made of what root reads.
 var guarded = map[string]string{
@@ -75,7 +75,7 @@ func Guarded(rest string) string {
 	return guarded[name]
 }
 
-// known tells whether a name is one of /proc's, in a process or in the root, and
+// known reports whether a name is one of /proc's, in a process or in the root, and
 // lists those that are.
 func known(inProcess bool, name string) (names []string, is bool) {
 	names = ofRoot
@@ -113,7 +113,7 @@ func singlesOut(alternative string) string {
 	return ""
 }
 
-// someNumbers tells whether an element that is not for all numbers is for some.
+// someNumbers reports whether an element that is not for all numbers is for some.
 func someNumbers(e string) bool {
 	if e == "*" || e == "**" || strings.Trim(e, "0123456789*") != "" {
 		return false

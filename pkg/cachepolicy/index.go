@@ -12,7 +12,7 @@ import (
 // (Parse refuses such), so all paths that differ in the pid, and in the tid below
 // task/, have the same rules: they are one class of paths, known by what follows.
 //
-// What was found for a class is kept in a memo, which has a fixed number of places
+// What was found for a class is cached in a memo, which has a fixed number of places
 // and fills but never changes: a place that is taken stays so. A path that has no
 // place is tried on the rules whose patterns end in its last element, or in one that
 // stands for many.
@@ -155,7 +155,7 @@ func numberEnd(path string) int {
 	return len(path)
 }
 
-// place is where what is known of a class is kept: by its length, how it begins and
+// place is where what is known of a class is cached: by its length, how it begins and
 // how it ends.
 func (x *index) place(kind kind, rest string) *atomic.Pointer[class] {
 	const odd = 0x9e3779b97f4a7c15 // 2^64 / the golden ratio

@@ -57,7 +57,7 @@ func TestWhatStays(t *testing.T) {
 	}
 	held := func(from, to int) (n int) {
 		for i := from; i < to; i++ {
-			if _, is := s.Held(key(i)); is {
+			if _, is := s.Cached(key(i)); is {
 				n++
 			}
 		}

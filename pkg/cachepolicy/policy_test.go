@@ -132,10 +132,10 @@ func TestNoAllocation(t *testing.T) {
 func TestExplain(t *testing.T) {
 	p := Default()
 	for path, want := range map[string]string{
-		"<pid>/environ":    "held for 1s, counted from when the node was asked|fetched when it is opened, once for all who ask meanwhile|held for each reader apart: it is shown to those only who may trace the process|shown for 10s more, as stale, while the node does not answer|an answer such as \"no such file\" is held for 1s",
-		"/proc/123/maps":   "never held: each open asks the node",
-		"version":          "held until the node is booted again|fetched when it is opened, once for all who ask meanwhile",
-		"1/task/<tid>/fd/": "never held: each open asks the node",
+		"<pid>/environ":    "cached for 1s, counted from when the node was asked|fetched when it is opened, once for all who read it meanwhile|cached for each reader apart: it is shown to those only who may trace the process|shown for 10s more, as stale, while the node does not answer|an answer such as \"no such file\" is cached for 1s",
+		"/proc/123/maps":   "never cached: each open asks the node",
+		"version":          "cached until the node is booted again|fetched when it is opened, once for all who read it meanwhile",
+		"1/task/<tid>/fd/": "never cached: each open asks the node",
 	} {
 		e, err := p.Explain("", path)
 		if got := strings.Join(e.Effect(), "|"); err != nil || got != want {

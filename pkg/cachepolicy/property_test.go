@@ -162,7 +162,7 @@ func TestReload(t *testing.T) {
 		s.SetPolicy(never)
 		changes.Add(1)
 		for _, key := range keys {
-			if _, held := s.Held(key); held && strings.HasPrefix(key.Path, "a") {
+			if _, held := s.Cached(key); held && strings.HasPrefix(key.Path, "a") {
 				t.Errorf("%v is held", key)
 			}
 		}
@@ -241,7 +241,7 @@ func TestAtOnce(t *testing.T) {
 				case n < 98 && i%8 == 0:
 					s.Expire()
 				default:
-					s.Held(key)
+					s.Cached(key)
 				}
 				cancel()
 			}

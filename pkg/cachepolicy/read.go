@@ -45,9 +45,9 @@ type (
 // file is the policy file. What its tags say is the text of the JSON Schema.
 type file struct {
 	Version  version `key:"version" need:"yes" doc:"The version of the format: 1."`
-	MaxBytes size    `key:"max_bytes" doc:"How much may be held in all, what it takes to hold it included; at least 1MiB. 512MiB without the key."`
-	MaxEntry size    `key:"max_entry" doc:"The largest file that is held, at most 1/64 of max_bytes. 1MiB, or that if it is less, without the key."`
-	Rules    []*Rule `key:"rules" need:"yes" doc:"The rules: the first whose pattern names a file is the file's. A file that none names is never kept."`
+	MaxBytes size    `key:"max_bytes" doc:"How much may be cached in all, including what the cache itself takes; at least 1MiB. 512MiB without the key."`
+	MaxEntry size    `key:"max_entry" doc:"The largest file that is cached, at most 1/64 of max_bytes. 1MiB, or that if it is less, without the key."`
+	Rules    []*Rule `key:"rules" need:"yes" doc:"The rules: the first whose pattern names a file is the file's. A file that none names is never cached."`
 }
 
 // DefaultName is what the default policy is called where a file has its path.
@@ -247,7 +247,7 @@ func readValue(v strict.Value, into any) (ok bool) {
 }
 
 // maxSpan is the longest time that a rule may name; lifetime is for what is to be
-// kept longer.
+// cached longer.
 const maxSpan = 30 * 24 * time.Hour
 
 func readSpan(v strict.Value) (time.Duration, bool) {
@@ -280,7 +280,7 @@ func readCache(v strict.Value) (Cache, bool) {
 	}
 	d, ok := readSpan(v)
 	if ok && d == 0 {
-		v.Fail("to keep it for no time at all is \"never\"")
+		v.Fail("to cache it for no time at all is \"never\"")
 		ok = false
 	}
 	return Cache(d), ok

@@ -193,11 +193,11 @@ func (sh *shard) shrinkLocked(limit int64, now Moment) {
 	}
 }
 
-// An entry is what is held under one key. What it holds does not change: a newer
-// value is another entry. Readers find and read it without a lock.
+// An entry is what is cached under one key. It does not change: a newer value is
+// another entry. Readers find and read it without a lock.
 type entry struct {
 	next  atomic.Pointer[entry] // in its bucket; stays when the entry has left it
-	bound atomic.Pointer[bound] // by what rule it is held
+	bound atomic.Pointer[bound] // the rule that it is cached by
 	uses  atomic.Uint32         // since it was last looked at for eviction, up to maxUses
 	hits  atomic.Uint32         // about: see countHit
 
@@ -232,7 +232,7 @@ func sizeOf(key *Key, content []byte) int64 {
 	return int64(size)
 }
 
-// fresh tells whether an entry may be given out by a rule.
+// fresh reports whether an entry may be given out by a rule.
 func (e *entry) fresh(b *bound, now Moment) bool {
 	life := b.cache
 	if e.errno != 0 {
@@ -241,7 +241,7 @@ func (e *entry) fresh(b *bound, now Moment) bool {
 	return now.after(e.asked) < life
 }
 
-// useful tells whether it may be given out if the node does not answer.
+// useful reports whether it may be given out if the node does not answer.
 func (e *entry) useful(b *bound, now Moment) bool {
 	if e.errno != 0 {
 		return e.fresh(b, now)
@@ -256,7 +256,7 @@ type Value struct {
 	// Age is how long ago the node was asked for it.
 	Age time.Duration
 	// Keep is how long it, or the error, may be given out again without asking the
-	// store; zero for what is stale or never held.
+	// store, its TTL; zero for what is stale or never cached.
 	Keep time.Duration
 	// Stale is that it is older than its rule's cache, and the node does not answer.
 	Stale bool

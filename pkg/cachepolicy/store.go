@@ -15,14 +15,14 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// A Store holds files of nodes by a policy, in memory. All of its methods may be
+// A Store caches files of nodes by a policy, in memory. All of its methods may be
 // called concurrently.
 //
-// It is made of parts (see shard), each with a lock. A reader of what is held takes
+// It is made of parts (see shard), each with a lock. A reader of what is cached takes
 // none. A lock is never held while a node is asked, and no two at once but for
 // changing, which comes before a shard's.
 //
-// What a store lets go is garbage from then on: it keeps no buffers to use again.
+// What a store drops is garbage from then on: it has no buffers to use again.
 type Store struct {
 	clock   *clock
 	seed    maphash.Seed
@@ -31,7 +31,7 @@ type Store struct {
 	timeout time.Duration
 	silent  func(error) bool
 
-	changing sync.Mutex // held by who changes the policy
+	changing sync.Mutex // locked while the policy is changed
 
 	closed atomic.Bool
 	fetch  context.Context // that of all fetches
@@ -41,14 +41,14 @@ type Store struct {
 
 // StoreConfig is what a store is made of. The zero value will do.
 type StoreConfig struct {
-	// Policy is what is held, and for how long; nil is [Default].
+	// Policy is what is cached, and for how long; nil is [Default].
 	Policy *Policy
 	// Now is the clock; nil is the system's monotonic one, which costs a reader half
 	// as much as time.Now. A clock that steps back makes everything too old.
 	Now func() time.Time
 	// Timeout ends a fetch, however many wait for it; default 10 s.
 	Timeout time.Duration
-	// Unanswered tells whether an error of a fetch says that the node does not
+	// Unanswered reports whether an error of a fetch says that the node does not
 	// answer; nil is the function of that name.
 	Unanswered func(error) bool
 }
@@ -92,12 +92,12 @@ func (s *Store) Now() Moment { return s.clock.now() }
 
 // A Fetch asks a node for a file. Its context is the store's, without the values of
 // any reader's; it ends when nobody waits any more, and the fetch must then return
-// soon. What it returns is the store's to keep, and not to be changed.
+// soon. What it returns is the store's, and not to be changed.
 type Fetch func(context.Context) ([]byte, error)
 
-// Read returns a file: what is held, where the policy allows that, or else what
-// fetch brings, once for all who ask for it at the same time. Of a file that is
-// never held each reader calls fetch, with their own ctx. The error is ctx's, that
+// Read returns a file: what is cached, where the policy allows that, or else what
+// fetch brings, once for all readers at the same time. Of a file that is never
+// cached each reader calls fetch, with their own ctx. The error is ctx's, that
 // of fetch, or a [syscall.Errno] that the node answered before. When ctx ends Read
 // returns at once, and others that wait for the same go on waiting.
 func (s *Store) Read(ctx context.Context, key Key, fetch Fetch) (Value, error) {
@@ -115,13 +115,13 @@ func (s *Store) Read(ctx context.Context, key Key, fetch Fetch) (Value, error) {
 	return s.await(ctx, sh, key, hash, fetch)
 }
 
-// Lookup is Read without a fetch: what is held and fresh, if anything is.
-func (s *Store) Lookup(key Key) (v Value, held bool, err error) {
+// Lookup is Read without a fetch: what is cached and fresh, if anything is.
+func (s *Store) Lookup(key Key) (v Value, cached bool, err error) {
 	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	e := sh.heldLocked(hash, &key, b, now)
+	e := sh.cachedLocked(hash, &key, b, now)
 	if e == nil || !e.fresh(b, now) {
 		return Value{}, false, nil
 	}
@@ -130,15 +130,15 @@ func (s *Store) Lookup(key Key) (v Value, held bool, err error) {
 	return v, true, err
 }
 
-// Stale is what is held of a file whose node does not answer, for one who cannot wait
-// until that is certain: what is fresh, or older by no more than the rule allows. It is
-// not ok where nothing is, or where what is held is an error.
+// Stale is what is cached of a file whose node does not answer, for a reader who cannot
+// wait until that is certain: what is fresh, or older by no more than the rule allows. It
+// is not ok where nothing is, or where what is cached is an error.
 func (s *Store) Stale(key Key) (v Value, ok bool) {
 	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	e := sh.heldLocked(hash, &key, b, now)
+	e := sh.cachedLocked(hash, &key, b, now)
 	if e == nil || e.errno != 0 {
 		return Value{}, false
 	}
@@ -150,20 +150,20 @@ func (s *Store) Stale(key Key) (v Value, ok bool) {
 	return Value{Content: e.content, Age: now.after(e.asked), Stale: true}, true
 }
 
-// Put holds what a node answered, if the policy lets it be held: asked is when the
+// Put caches what a node answered, if the policy allows that: asked is when the
 // node was asked, by Now. It is for what comes together with something else.
 func (s *Store) Put(key Key, asked Moment, content []byte, err error) {
 	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !s.closed.Load() {
-		s.keepLocked(sh, key, hash, asked, content, err)
+		s.addAnswerLocked(sh, key, hash, asked, content, err)
 	}
 }
 
-// heldLocked is the entry of a key, now held by the rule b; nil if there is none,
+// cachedLocked is the entry of a key, now cached by the rule b; nil if there is none,
 // or none that b lets be shown any more.
-func (sh *shard) heldLocked(hash uint64, key *Key, b *bound, now Moment) *entry {
+func (sh *shard) cachedLocked(hash uint64, key *Key, b *bound, now Moment) *entry {
 	e := sh.find(hash, key)
 	if e == nil {
 		return nil
@@ -178,10 +178,10 @@ func (sh *shard) heldLocked(hash uint64, key *Key, b *bound, now Moment) *entry 
 	return e
 }
 
-// keepLocked holds what a node answered, if it may be held, and lets go what it
+// addAnswerLocked caches what a node answered, if it may be cached, and drops what it
 // replaces. It returns the content, to be given to readers: the entry's own, if
 // there is one.
-func (s *Store) keepLocked(sh *shard, key Key, hash uint64, asked Moment, content []byte, err error) []byte {
+func (s *Store) addAnswerLocked(sh *shard, key Key, hash uint64, asked Moment, content []byte, err error) []byte {
 	set := s.rules.Load()
 	b, now := set.of(&key), s.clock.now()
 	errno := vfs.Errno(err)
@@ -216,7 +216,7 @@ var answers = map[syscall.Errno]bool{
 	syscall.EINVAL: true, syscall.ENXIO: true, syscall.ENODEV: true, syscall.ENODATA: true, syscall.EOPNOTSUPP: true, syscall.ELOOP: true,
 }
 
-// Unanswered tells whether an error says that a node does not answer: it is down,
+// Unanswered reports whether an error says that a node does not answer: it is down,
 // cannot be reached, or a deadline has passed.
 func Unanswered(err error) bool {
 	switch vfs.Errno(err) {
@@ -237,8 +237,8 @@ type Process struct {
 	Start uint64 // the process's start time, or whatever else tells it from others of its pid
 }
 
-// A Key names what is held: a file as it was read for somebody. Its texts, Path
-// apart, are held as they are: they should be no parts of much larger ones.
+// A Key names what is cached: a file as it was read for somebody. Its texts, Path
+// apart, are stored as they are: they should be no parts of much larger ones.
 type Key struct {
 	Process
 	// Path is relative to the process directory, or to the node's /proc where PID
@@ -262,9 +262,9 @@ type Moment int64
 // after is how long m is after o.
 func (m Moment) after(o Moment) time.Duration { return time.Duration(m - o) }
 
-// SetPolicy puts another policy in force. Who asks from now on is answered by it
-// alone; when SetPolicy returns, what it does not let be held is gone, and what is
-// held is held by its rules and within its limits.
+// SetPolicy puts another policy in force. Requests from now on are answered by it
+// alone; when SetPolicy returns, what it does not let be cached is gone, and what is
+// cached is cached by its rules and within its limits.
 func (s *Store) SetPolicy(p *Policy) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -275,7 +275,7 @@ func (s *Store) SetPolicy(p *Policy) {
 		sh.mu.Lock()
 		now := s.clock.now()
 		for e := range sh.allLocked() {
-			sh.heldLocked(e.hash, &e.key, set.of(&e.key), now)
+			sh.cachedLocked(e.hash, &e.key, set.of(&e.key), now)
 			if uint64(len(e.content)) > p.MaxEntry && sh.find(e.hash, &e.key) == e {
 				sh.removeLocked(e)
 			}
@@ -285,8 +285,8 @@ func (s *Store) SetPolicy(p *Policy) {
 	}
 }
 
-// DropProcess lets everything go that is held of a process, and what is being
-// fetched of it when it comes: the process has ended.
+// DropProcess drops all that is cached of a process, and what is being fetched of it
+// when it comes: the process has ended.
 func (s *Store) DropProcess(p Process) {
 	hash := maphash.Comparable(s.seed, p)
 	for i := range s.shards {
@@ -311,8 +311,8 @@ func (sh *shard) dropProcess(p Process, hash uint64) {
 	}
 }
 
-// DropNode lets everything go that is held of a node, but what is of the boot that
-// is named; "" is none. It looks at all that is held.
+// DropNode drops all that is cached of a node, but what is of the boot that is named; ""
+// is none. It looks at all that is cached.
 func (s *Store) DropNode(node, but string) {
 	of := func(p *Process) bool { return p.Node == node && (but == "" || p.Boot != but) }
 	for i := range s.shards {
@@ -320,15 +320,15 @@ func (s *Store) DropNode(node, but string) {
 	}
 }
 
-// Expire lets everything go that nobody may be shown any more, which otherwise
-// stays until its place is needed. It looks at all that is held.
+// Expire drops all that nobody may be shown any more, which otherwise stays until its
+// place is needed. It looks at all that is cached.
 func (s *Store) Expire() {
 	for i := range s.shards {
 		s.shards[i].drop(func(e *entry) bool { return !e.useful(e.bound.Load(), s.clock.now()) }, nil)
 	}
 }
 
-// drop lets entries go, and flights be of no use; nil is none of these.
+// drop drops entries, and makes flights of no use; nil is none of these.
 func (sh *shard) drop(entries func(*entry) bool, flights func(*Key) bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -360,7 +360,7 @@ func (sh *shard) allLocked() func(yield func(*entry) bool) {
 	}
 }
 
-// Info is what is held under a key, for people.
+// Info is what is cached under a key, for people.
 type Info struct {
 	Size int           // of the content, in bytes
 	Age  time.Duration // since the node was asked
@@ -368,13 +368,13 @@ type Info struct {
 	Err  error         // what the node answered, where it was no content
 }
 
-// Held tells what is held under a key and may be given out. It counts as no use.
-func (s *Store) Held(key Key) (Info, bool) {
+// Cached is what is cached under a key and may be given out. It counts as no use.
+func (s *Store) Cached(key Key) (Info, bool) {
 	hash, sh := s.shardOf(&key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	e := sh.heldLocked(hash, &key, b, now)
+	e := sh.cachedLocked(hash, &key, b, now)
 	if e == nil {
 		return Info{}, false
 	}
@@ -404,7 +404,7 @@ func (s *Store) await(ctx context.Context, sh *shard, key Key, hash uint64, fetc
 	}
 	// What this reader gets is decided by these rules, and none but these.
 	b, now := s.rules.Load().of(&key), s.clock.now()
-	if e := sh.heldLocked(hash, &key, b, now); e != nil && e.fresh(b, now) {
+	if e := sh.cachedLocked(hash, &key, b, now); e != nil && e.fresh(b, now) {
 		defer sh.mu.Unlock()
 		b.countHit(e, now)
 		return e.value(b, now)
@@ -446,7 +446,7 @@ func (s *Store) startLocked(sh *shard, key Key, hash uint64, now Moment, fetch F
 			content = nil
 		}
 		if !f.gone && !s.closed.Load() && ctx.Err() == nil {
-			content = s.keepLocked(sh, key, hash, now, content, err)
+			content = s.addAnswerLocked(sh, key, hash, now, content, err)
 		}
 		return content, err
 	})
@@ -475,7 +475,7 @@ func (s *Store) landed(sh *shard, f *fetching, b *bound, key *Key, hash uint64) 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	b = s.rules.Load().of(key)
-	e := sh.heldLocked(hash, key, b, now)
+	e := sh.cachedLocked(hash, key, b, now)
 	if e == nil || e.errno != 0 {
 		return Value{}, err
 	}

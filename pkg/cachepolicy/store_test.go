@@ -72,7 +72,7 @@ func TestSlowNode(t *testing.T) {
 	if v.Age != 1500*time.Millisecond || v.Keep != 0 {
 		t.Errorf("%+v", v)
 	}
-	if _, held := s.Held(keyOf("status")); held {
+	if _, held := s.Cached(keyOf("status")); held {
 		t.Error("what was too old on its arrival is held")
 	}
 }
@@ -85,7 +85,7 @@ func TestNever(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		s.Put(keyOf("maps"), s.Now(), []byte("put"), nil)
-		if _, held := s.Held(keyOf("maps")); held {
+		if _, held := s.Cached(keyOf("maps")); held {
 			t.Fatal("maps are held")
 		}
 	}
@@ -168,14 +168,14 @@ func TestKeys(t *testing.T) {
 	}
 	s.DropProcess(base.Process)
 	for i, k := range keys {
-		_, held := s.Held(k)
+		_, held := s.Cached(k)
 		if gone := k.Process == base.Process; held == gone {
 			t.Errorf("%d, %v: held is %v", i, k, held)
 		}
 	}
 	s.DropNode("n1", "b2")
 	for i, k := range keys {
-		if _, held := s.Held(k); held != (k.Node == "n2" || k.Boot == "b2") {
+		if _, held := s.Cached(k); held != (k.Node == "n2" || k.Boot == "b2") {
 			t.Errorf("after n1 was booted again, %d, %v: held is %v", i, k, held)
 		}
 	}
@@ -213,7 +213,7 @@ func TestMaxEntry(t *testing.T) {
 		if v, err := s.Read(t.Context(), key, func(context.Context) ([]byte, error) { return content, nil }); err != nil || len(v.Content) != size {
 			t.Fatal(len(v.Content), err)
 		}
-		if _, held := s.Held(key); held != want {
+		if _, held := s.Cached(key); held != want {
 			t.Errorf("%d bytes: held is %v", size, held)
 		}
 	}
@@ -227,11 +227,11 @@ func TestHeld(t *testing.T) {
 		read(t, s, keyOf("status"), node.fetch, "1")
 	}
 	clock.Add(3 * time.Second)
-	if info, held := s.Held(keyOf("status")); !held || info.Size != 1 || info.Age != 3*time.Second || info.Hits != 5 || info.Err != nil {
+	if info, held := s.Cached(keyOf("status")); !held || info.Size != 1 || info.Age != 3*time.Second || info.Hits != 5 || info.Err != nil {
 		t.Errorf("%+v, %v", info, held)
 	}
 	s.Put(keyOf("status"), s.Now(), nil, syscall.ESRCH)
-	if info, held := s.Held(keyOf("status")); !held || info.Err != syscall.ESRCH {
+	if info, held := s.Cached(keyOf("status")); !held || info.Err != syscall.ESRCH {
 		t.Errorf("%+v, %v", info, held)
 	}
 	lines := strings.Split(string(s.Table()), "\n")

@@ -29,7 +29,7 @@ const (
 	NoID       uint32 = 1<<32 - 1
 )
 
-// IsRoot tells whether the identity is the superuser's.
+// IsRoot reports whether the identity is the superuser's.
 func (id Identity) IsRoot() bool { return id.UID == 0 }
 
 // Key is a string that is equal for equal identities only.
@@ -49,7 +49,7 @@ func (id Identity) Key() string {
 	return b.String()
 }
 
-// Equal tells whether both have the same ids, groups and certificate's name.
+// Equal reports whether both have the same ids, groups and certificate's name.
 func (id Identity) Equal(o Identity) bool {
 	return id.UID == o.UID && id.GID == o.GID && id.Cert == o.Cert && slices.Equal(id.Groups, o.Groups)
 }

@@ -10,7 +10,7 @@ import (
 // MaxName is the longest name of one element, in bytes, as NAME_MAX.
 const MaxName = 255
 
-// ValidName tells whether name can be one element of a path: not empty, not
+// ValidName reports whether name can be one element of a path: not empty, not
 // "." or "..", at most MaxName bytes, without "/" and NUL. Fronts check it
 // before they walk, so that trees need not.
 func ValidName(name string) bool {

@@ -95,7 +95,7 @@ func (v Value) Fields(known Fields) bool {
 
 // Entries reads a mapping whose keys are the file's own: each key and its value,
 // in the order of the file, a key that is given twice only once. what says in
-// messages what an entry is. It tells whether v is a mapping at all.
+// messages what an entry is. It reports whether v is a mapping at all.
 func (v Value) Entries(what string, read func(key, value Value)) bool {
 	entries, ok := v.entries()
 	if !ok {
@@ -130,7 +130,7 @@ func (v Value) entries() ([]*ast.MappingValueNode, bool) {
 	return nil, false
 }
 
-// List reads a sequence, one item after the other, and tells whether v is one.
+// List reads a sequence, one item after the other, and reports whether v is one.
 func (v Value) List(read func(Value)) bool {
 	n, ok := v.node.(*ast.SequenceNode)
 	if !ok {

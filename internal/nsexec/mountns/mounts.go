@@ -27,7 +27,7 @@ type Mount struct {
 	Data   string
 }
 
-// IsProcfs tells whether a procfs is what is at the path.
+// IsProcfs reports whether a procfs is what is at the path.
 func IsProcfs(path string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(path, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC

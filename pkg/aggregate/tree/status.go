@@ -191,7 +191,7 @@ func (v viewTree) heldOf(n *proctable.Node, path string) string {
 	if !ok {
 		return ""
 	}
-	info, held := v.t.Store.Held(key)
+	info, held := v.t.Store.Cached(key)
 	switch {
 	case !held:
 		return ""
