@@ -14,7 +14,7 @@ const (
 	TypeMask = 0o170000
 )
 
-// Attr is what stat(2) tells of a node.
+// Attr is what stat(2) says of a node.
 type Attr struct {
 	ID    uint64 // as Node.ID
 	Mode  uint32 // type and permission bits, see inode(7)
@@ -26,8 +26,8 @@ type Attr struct {
 	Mtime time.Time
 	Ctime time.Time
 
-	// Keep is how long these attributes, and the name that led to them, may be
-	// used again without asking; zero is not at all.
+	// Keep is the TTL of these attributes and of the name that led to them: how long
+	// they may be used again without asking; zero is not at all.
 	Keep time.Duration
 	// KeepName is the same for the name alone, where it is known for longer
 	// than the attributes are. A shorter one than Keep means nothing.

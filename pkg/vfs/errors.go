@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Missing is ENOENT that may be kept: the name does not exist and will not for
-// Keep.
+// Missing is ENOENT that may be cached: the name does not exist and will not for
+// Keep, which is its TTL.
 type Missing struct{ Keep time.Duration }
 
 func (Missing) Error() string { return syscall.ENOENT.Error() }

@@ -14,8 +14,7 @@ type Identity struct {
 	GID    uint32
 	Groups []uint32 // supplementary groups, sorted, without GID
 
-	// Cert is the name in the verified certificate of whom asks, "" for one who
-	// came without. Where no user belongs to it, UID and GID are OverflowID.
+	// Cert is the name in the requester's verified certificate, "" for one without. Where no user belongs to it, UID and GID are OverflowID.
 	Cert string
 }
 

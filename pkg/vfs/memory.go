@@ -3,8 +3,11 @@ package vfs
 import (
 	"context"
 	"hash/maphash"
+	"sort"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Bytes is an open file whose content is in memory.
@@ -18,7 +21,7 @@ type Bytes struct {
 var versionSeed = maphash.MakeSeed()
 
 // NewBytes returns an open file with that content, which must not change
-// afterwards and may be given out again for keep.
+// afterwards; keep is its TTL.
 func NewBytes(content []byte, keep time.Duration) *Bytes {
 	b := &Bytes{content: content, keep: keep}
 	if keep > 0 {
@@ -28,7 +31,7 @@ func NewBytes(content []byte, keep time.Duration) *Bytes {
 }
 
 // NewOnce returns an open file with that content, which is its own: it is cleared when
-// the file is closed, so that bytes that nobody may keep are nowhere then.
+// the file is closed, so that bytes that nobody may cache are nowhere then.
 func NewOnce(content []byte) *Bytes { return &Bytes{content: content, once: true} }
 
 // ReadAt implements Handle.
@@ -50,7 +53,7 @@ func (b *Bytes) Close() error {
 // Content implements Held.
 func (b *Bytes) Content() []byte { return b.content }
 
-// Version implements Held: a hash of the content, zero where it may not be kept.
+// Version implements Held: a hash of the content, zero where it may not be cached.
 func (b *Bytes) Version() uint64 { return b.version }
 
 // Keep implements Held.
@@ -62,69 +65,48 @@ type Listing struct {
 	// Load returns the entries, sorted by Next. It is called at the first read
 	// and again whenever reading starts anew.
 	load    func(context.Context) ([]DirEntry, error)
-	entries chan []DirEntry // holds one slice: the lock and what it guards
-	holds   atomic.Int64    // bytes of those
+	lock    *semaphore.Weighted // a load may take long; guards entries
+	entries []DirEntry
+	holds   atomic.Int64 // bytes of those
 }
 
 // NewListing returns a handle that reads what load returns, which is called at
 // the first read and again each time reading starts at offset 0. The slice that
 // load returns must not change afterwards.
 func NewListing(load func(context.Context) ([]DirEntry, error)) *Listing {
-	l := &Listing{load: load, entries: make(chan []DirEntry, 1)}
-	l.entries <- nil
-	return l
+	return &Listing{load: load, lock: semaphore.NewWeighted(1)}
 }
 
 // ReadDir implements DirHandle.
-func (l *Listing) ReadDir(ctx context.Context, offset uint64, dst []DirEntry, max int) ([]DirEntry, error) {
-	var all []DirEntry
-	select {
-	case all = <-l.entries:
-	case <-ctx.Done():
-		return dst, ctx.Err()
+func (l *Listing) ReadDir(ctx context.Context, offset uint64, dst []DirEntry, most int) ([]DirEntry, error) {
+	if err := l.lock.Acquire(ctx, 1); err != nil {
+		return dst, err
 	}
-	if offset == 0 || all == nil {
+	defer l.lock.Release(1)
+	if offset == 0 || l.entries == nil {
 		fresh, err := l.load(ctx)
 		if err != nil {
-			l.entries <- all
 			return dst, err
 		}
-		all = fresh
-		l.holds.Store(weightOf(all))
+		l.entries = fresh
+		l.holds.Store(weightOf(fresh))
 	}
-	l.entries <- all
-	for i := after(all, offset); i < len(all) && max > 0; i, max = i+1, max-1 {
-		dst = append(dst, all[i])
-	}
-	return dst, nil
+	first := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].Next > offset })
+	rest := l.entries[first:]
+	return append(dst, rest[:min(max(most, 0), len(rest))]...), nil
 }
 
 // Holds implements Holder.
 func (l *Listing) Holds() int64 { return l.holds.Load() }
 
-// Forget implements Holder. Entries that are being read anew are kept.
+// Forget implements Holder. Entries that are being read anew stay.
 func (l *Listing) Forget() {
-	select {
-	case <-l.entries:
+	if l.lock.TryAcquire(1) {
+		defer l.lock.Release(1)
+		l.entries = nil
 		l.holds.Store(0)
-		l.entries <- nil
-	default:
 	}
 }
 
 // Close implements DirHandle; it releases nothing.
 func (l *Listing) Close() error { return nil }
-
-// after is the index of the first entry whose Next is greater than offset.
-func after(all []DirEntry, offset uint64) int {
-	lo, hi := 0, len(all)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if all[mid].Next > offset {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return lo
-}

@@ -6,7 +6,7 @@
 //
 // A [Tree] is attached by an [Identity] and an attach name; what comes back is
 // the root [Node] as that identity sees it. From there on the identity is part
-// of every node: nothing that a node answers may depend on who else asks.
+// of every node: nothing that a node answers may depend on other requesters.
 //
 // A node is a handle on one object, a directory ([Dir]), a regular file
 // ([File]) or a symbolic link ([Link]); which of them it implements follows
@@ -24,7 +24,7 @@
 // # Freshness
 //
 // Each answer says for how long it may be used again without asking
-// ([Attr].Keep, [Held].Keep); zero means that it must not be kept at all.
+// ([Attr].Keep, [Held].Keep), its TTL; zero means that it must not be cached.
 // A front translates it into what its protocol has.
 //
 // # Failure
@@ -69,7 +69,7 @@ type Dir interface {
 	Node
 	// Walk returns the entry of that name. The caller has made sure that name
 	// is an element as [ValidName] has it. A name that does not exist is
-	// ENOENT; where that answer may be kept the error is a [Missing].
+	// ENOENT; where that answer may be cached the error is a [Missing].
 	Walk(ctx context.Context, name string) (Node, error)
 	// List opens the directory for reading.
 	List(ctx context.Context) (DirHandle, error)
@@ -123,8 +123,8 @@ type Held interface {
 	// Version tells contents of one file apart: two opens with the same
 	// version have the same bytes. Zero means unknown.
 	Version() uint64
-	// Keep is how long the content may be given out again without opening the
-	// file anew; zero is not at all.
+	// Keep is the content's TTL: how long it may be given out again without opening
+	// the file anew; zero is not at all.
 	Keep() time.Duration
 }
 
