@@ -355,7 +355,7 @@ func TestSickNode(t *testing.T) {
 
 // Who lists the tree while the front end still connects to a node gets its processes; a
 // node that cannot be reached takes no longer than a sweep may.
-func TestFirstLook(t *testing.T) {
+func TestFirstListingWaits(t *testing.T) {
 	pid := sleeper(t, 0)
 	late := func(ctx context.Context) (Upstream, error) {
 		time.Sleep(100 * time.Millisecond)

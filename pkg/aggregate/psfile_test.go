@@ -14,7 +14,7 @@ import (
 
 // cluster/ps has a line for each process of the view, which says what its files say, and
 // no other; it is read in pieces of any size, and again from its start.
-func TestPS(t *testing.T) {
+func TestClusterPS(t *testing.T) {
 	c := newTestCluster(t, Config{Access: authority(ownEverywhere)}, "n1")
 	cmd := exec.Command("sleep", "1000")
 	cmd.Args = []string{"sl\x1b[31m e\nep", "1000"}

@@ -35,7 +35,7 @@ func sleeper(t *testing.T, uid uint32) int {
 
 // Every process of every node is listed once, under its gpid, and can be walked
 // by gpid and by node and pid to the same object.
-func TestProcesses(t *testing.T) {
+func TestEveryProcessOnce(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1", "n2")
 	pid := sleeper(t, 0)
 	root := rootOf(t, c, vfs.Root, "")
@@ -170,7 +170,7 @@ func TestInitProcess(t *testing.T) {
 }
 
 // Who is not root sees their own processes and no others, by whatever name.
-func TestOwnView(t *testing.T) {
+func TestUserSeesOwn(t *testing.T) {
 	c := newTestCluster(t, Config{Access: authority(ownEverywhere)}, "n1")
 	mine, theirs := sleeper(t, 1), sleeper(t, 2)
 	root := rootOf(t, c, vfs.Identity{UID: 1, GID: 1}, "")
@@ -250,7 +250,7 @@ func TestListingIsNow(t *testing.T) {
 }
 
 // A pid that was reused is not the process that it was.
-func TestGone(t *testing.T) {
+func TestReusedPID(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1")
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {

@@ -294,7 +294,7 @@ func TestTimeNamespace(t *testing.T) {
 }
 
 // Roots nest to a depth and no further: each level holds memory.
-func TestDepth(t *testing.T) {
+func TestRootsNestToADepth(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1")
 	root := rootOf(t, c, vfs.Root, "")
 	path := []string{"sets", "n1", "users", "root", "sets", "n1", "users", "0"}
@@ -305,7 +305,7 @@ func TestDepth(t *testing.T) {
 
 // A process that its node says has ended is gone as a whole, however good the
 // table still is.
-func TestEnded(t *testing.T) {
+func TestEndedProcess(t *testing.T) {
 	c := newTestCluster(t, Config{Policy: cachepolicy.Sweep(time.Hour)}, "n1")
 	cmd := exec.Command("sleep", "1000")
 	if err := cmd.Start(); err != nil {

@@ -141,7 +141,7 @@ func serve9P(t *testing.T, tree vfs.Tree) Dialer {
 // A file that the policy never lets be held reaches the leaf on each open, and its bytes
 // are in no tier afterwards: leaf, front end and both ends of both connections are in
 // this process, whose memory is searched.
-func TestNever(t *testing.T) {
+func TestNeverIsCachedNowhere(t *testing.T) {
 	random := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(time.Now().UnixNano())))
 	var secret strings.Builder
 	for range 48 {

@@ -121,7 +121,7 @@ const keepLong = swept + "- {match: \"<pid>/{environ,cgroup,exe}\", cache: 1h, n
 
 // The programs that read a file of process after process make few exchanges with a
 // node, with nothing held and with all of it.
-func TestExchanges(t *testing.T) {
+func TestReadAheadExchanges(t *testing.T) {
 	const nodes, procs, most = 20, 100, 4
 	proc := manyProcesses(t, procs)
 	dir := t.TempDir()
@@ -176,9 +176,9 @@ func TestExchanges(t *testing.T) {
 	}
 }
 
-// TestRefresh lists a cluster again and again, as top does: each time it costs one exchange
+// TestOneExchangeASweep lists a cluster again and again, as top does: each time it costs one exchange
 // with a node, which brings what has changed.
-func TestRefresh(t *testing.T) {
+func TestOneExchangeASweep(t *testing.T) {
 	const nodes, procs = 3, 10
 	proc := manyProcesses(t, procs)
 	var skew atomic.Int64
@@ -216,7 +216,7 @@ func inProc(t *testing.T, mnt, native, command string) string {
 }
 
 // What is brought ahead is what the node's kernel gives to who reads, errors too.
-func TestAheadIsTheKernels(t *testing.T) {
+func TestReadAheadIsTheKernels(t *testing.T) {
 	proc := manyProcesses(t, 10)
 	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Access: authority(everybodyEverywhere)}, proc, 1)
 	leaf, err := procfs9p.New(procfs9p.Config{Root: proc, Version: "test"})

@@ -27,7 +27,7 @@ const (
 
 // A file that the policy lets be held is held, for each reader by themselves; one
 // that it does not is read each time; and another policy is in force at once.
-func TestKept(t *testing.T) {
+func TestCachedByPolicy(t *testing.T) {
 	c := newTestCluster(t, Config{Policy: policy(t, keepComm), Access: authority(ownEverywhere)}, "n1")
 	cmd := exec.Command("sh", "-c", "read name; printf $name >/proc/self/comm; echo done; read end")
 	in, _ := cmd.StdinPipe()
@@ -61,7 +61,7 @@ func TestKept(t *testing.T) {
 }
 
 // What is held of one user is not another's.
-func TestKeptIsNobodyElses(t *testing.T) {
+func TestCachedForOneUser(t *testing.T) {
 	c := newTestCluster(t, Config{
 		Policy: policy(t, swept+"- {match: \"<pid>/environ\", cache: 1h, negative: 1h}\n"),
 		Access: authority(everybodyEverywhere),

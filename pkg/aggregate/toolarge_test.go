@@ -44,7 +44,7 @@ func (d giantDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 
 // A mirror of more processes than fit into a snapshot shows them all the same, and does
 // not ask for one again and again.
-func TestGiant(t *testing.T) {
+func TestMirrorOfTooMany(t *testing.T) {
 	pid := sleeper(t, 0)
 	c := newTestCluster(t, Config{}, "n1")
 	var asked atomic.Int64
