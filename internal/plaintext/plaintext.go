@@ -10,6 +10,7 @@ package plaintext
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,6 +49,39 @@ func Escape(s string) string {
 	return b.String()
 }
 
+// Unescape is the reverse of Escape. What Escape does not write may stay as it is.
+func Unescape(s string) string {
+	var b []byte
+	for at := strings.IndexByte(s, '\\'); at >= 0; at = strings.IndexByte(s, '\\') {
+		c, isRune, rest, err := strconv.UnquoteChar(s[at:], 0)
+		if err != nil || isRune {
+			c, rest = '\\', s[at+1:]
+		}
+		b, s = append(append(b, s[:at]...), byte(c)), rest
+	}
+	if b == nil {
+		return s
+	}
+	return string(append(b, s...))
+}
+
+// Cell is s as it stands in a column that is not the last: escaped, one word, and "-" where
+// it is empty.
+func Cell(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.ReplaceAll(Escape(s), " ", `\040`)
+}
+
+// FromCell is what stands in a cell, "" for "-".
+func FromCell(cell string) string {
+	if cell == "-" {
+		return ""
+	}
+	return Unescape(cell)
+}
+
 // Table lays rows out in columns, two spaces between them. Rows may differ in
 // length. An empty cell shows as "-", so that fields can be counted; only the
 // last column may contain spaces.
@@ -57,12 +91,10 @@ func Table(rows [][]string) []byte {
 	for i, row := range rows {
 		cells[i] = make([]string, len(row))
 		for k, cell := range row {
-			cell = Escape(cell)
-			if k < len(row)-1 {
-				cell = strings.ReplaceAll(cell, " ", `\040`)
-			}
-			if cell == "" {
-				cell = "-"
+			if cell == "" || k < len(row)-1 {
+				cell = Cell(cell)
+			} else {
+				cell = Escape(cell)
 			}
 			cells[i][k] = cell
 			if k == len(widths) {

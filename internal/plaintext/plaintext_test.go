@@ -17,6 +17,20 @@ func TestEscape(t *testing.T) {
 		if got := Escape(in); got != want {
 			t.Errorf("Escape(%q) = %q, want %q", in, got, want)
 		}
+		if got := Unescape(want); got != in {
+			t.Errorf("Unescape(%q) = %q, want %q", want, got, in)
+		}
+	}
+}
+
+// What Escape never writes is left alone.
+func TestUnescapeOthers(t *testing.T) {
+	for in, want := range map[string]string{
+		`\`: `\`, `a\`: `a\`, `\q`: `\q`, `\12`: `\12`, `\400x`: `\400x`, `\+12`: `\+12`, `\1_2`: `\1_2`, `\\\`: `\\`, `\\\n`: "\\\n", `\101\n`: "A\n",
+	} {
+		if got := Unescape(in); got != want {
+			t.Errorf("Unescape(%q) = %q, want %q", in, got, want)
+		}
 	}
 }
 
@@ -36,6 +50,9 @@ func FuzzTable(f *testing.F) {
 		out := string(Table([][]string{{a, b, "end"}}))
 		if strings.Count(out, "\n") != 1 || len(strings.Fields(out)) != 3 {
 			t.Fatalf("%q", out)
+		}
+		if got := FromCell(strings.Fields(out)[0]); got != a && a != "-" || Unescape(Escape(a)) != a {
+			t.Fatalf("%q comes back as %q", a, got)
 		}
 	})
 }

@@ -27,6 +27,7 @@ var layers = map[string][]string{
 var rooms = map[string][]string{
 	"gpid":      {},
 	"objectid":  {},
+	"report":    {"gpid"},
 	"rewrite":   {},
 	"sums":      {},
 	"foreign":   {},
@@ -35,7 +36,7 @@ var rooms = map[string][]string{
 	"view":      {"gpid", "objectid", "proctable", "rewrite"},
 	"synthetic": {"objectid"},
 	"remote":    {"gpid", "objectid", "proctable", "rewrite", "sums", "upstream", "view"},
-	"tree":      {"gpid", "objectid", "proctable", "remote", "rewrite", "sums", "synthetic", "upstream", "view"},
+	"tree":      {"gpid", "objectid", "proctable", "remote", "report", "rewrite", "sums", "synthetic", "upstream", "view"},
 }
 
 // only says who alone may import a library, tests excepted.

@@ -10,6 +10,7 @@
 //	view       says what exists for whom
 //	remote     what nodes have, as vfs nodes
 //	synthetic  what no node has
+//	report     what cluster/ shows, as rows and as text
 //	tree       the merged tree that is made of them
 //
 // A node that does not answer costs its own rows and no more; /cluster/nodes says which nodes

@@ -3,16 +3,14 @@ package tree
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -32,78 +30,58 @@ import (
 //	hints     what who mirrors the tree must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
 func newClusterDir(v viewTree, id uint64) vfs.Node {
-	nodes := func() vfs.Node {
-		return v.t.base.File(objectid.Child(id, "nodes"), func(ctx context.Context) ([]byte, error) {
-			return v.nodesTable(ctx), nil
-		})
+	file := func(name string, text func(context.Context) []byte) vfs.Node {
+		return v.t.base.File(objectid.Child(id, name), func(ctx context.Context) ([]byte, error) { return text(ctx), nil })
 	}
-	where := func() vfs.Node {
-		dir := objectid.Child(id, "where")
+	// dir has files that can be walked and are not listed.
+	dir := func(name string, walk func(context.Context, uint64, string) (vfs.Node, error)) vfs.Node {
+		dir := objectid.Child(id, name)
 		return v.t.base.Dir(dir, func(ctx context.Context, name string) (vfs.Node, error) {
-			return v.whereFile(ctx, objectid.Child(dir, name), name)
+			return walk(ctx, objectid.Child(dir, name), name)
 		}, nil)
 	}
 	return v.t.base.Dir(id, func(_ context.Context, name string) (vfs.Node, error) {
-		switch name {
-		case "nodes":
-			return nodes(), nil
-		case "where":
-			return where(), nil
-		case "ps-of":
-			return v.psOfDir(objectid.Child(id, name)), nil
-		case "ps":
+		switch {
+		case name == "nodes":
+			return file(name, v.nodesTable), nil
+		case name == "where":
+			return dir(name, v.whereFile), nil
+		case name == "ps":
 			return v.psFile(objectid.Child(id, name), nil), nil
-		case "jobs":
-			return v.t.base.File(objectid.Child(id, name), func(ctx context.Context) ([]byte, error) {
-				return v.jobsTable(ctx), nil
-			}), nil
-		case "policy", "status", "explain":
-			if !v.SeesAll() {
-				return nil, syscall.ENOENT
-			}
-			return v.forAdmins(objectid.Child(id, name), name), nil
-		case hintsFile:
-			return v.t.base.File(objectid.Child(id, name), func(context.Context) ([]byte, error) {
-				return v.hintsTable(), nil
-			}), nil
-		case "whoami":
-			return v.t.base.File(objectid.Child(id, name), func(context.Context) ([]byte, error) {
-				return v.whoamiTable(), nil
-			}), nil
+		case name == "ps-of":
+			return v.psOfDir(objectid.Child(id, name)), nil
+		case name == "jobs":
+			return file(name, v.jobsTable), nil
+		case name == hintsFile:
+			return file(name, func(context.Context) []byte { return v.hintsTable() }), nil
+		case name == "whoami":
+			return file(name, func(context.Context) []byte { return v.whoamiTable() }), nil
+		case !v.SeesAll():
+		case name == "policy":
+			return file(name, func(context.Context) []byte { return v.t.Store.Table() }), nil
+		case name == "status":
+			return file(name, func(context.Context) []byte { return v.t.statusTable() }), nil
+		case name == "explain":
+			return dir(name, v.explanation), nil
 		}
 		return nil, syscall.ENOENT
 	}, func(context.Context) ([]vfs.DirEntry, error) {
-		all := []vfs.DirEntry{
-			synthetic.Entry(id, "jobs", vfs.TypeFile), synthetic.Entry(id, "nodes", vfs.TypeFile), synthetic.Entry(id, "ps", vfs.TypeFile), synthetic.Entry(id, "where", vfs.TypeDir), synthetic.Entry(id, "whoami", vfs.TypeFile),
-		}
+		files, dirs := []string{"jobs", "nodes", "ps", "whoami"}, []string{"where"}
 		if v.SeesAll() {
-			all = append(all, synthetic.Entry(id, "policy", vfs.TypeFile), synthetic.Entry(id, "status", vfs.TypeFile), synthetic.Entry(id, "explain", vfs.TypeDir))
+			files, dirs = append(files, "policy", "status"), append(dirs, "explain")
+		}
+		var all []vfs.DirEntry
+		for _, name := range files {
+			all = append(all, synthetic.Entry(id, name, vfs.TypeFile))
+		}
+		for _, name := range dirs {
+			all = append(all, synthetic.Entry(id, name, vfs.TypeDir))
 		}
 		return synthetic.Sort(all), nil
 	})
 }
 
-// forAdmins is an entry that those have who see everything.
-func (v viewTree) forAdmins(id uint64, name string) vfs.Node {
-	if name == "explain" {
-		return v.t.base.Dir(id, func(ctx context.Context, name string) (vfs.Node, error) {
-			return v.explanation(ctx, objectid.Child(id, name), name)
-		}, nil)
-	}
-	return v.t.base.File(id, func(context.Context) ([]byte, error) {
-		if name == "status" {
-			return v.t.statusTable(), nil
-		}
-		return v.t.Store.Table(), nil
-	})
-}
-
-// nodesTable is cluster/nodes: name, index, state, seconds since the last answer,
-// latency of it in milliseconds, processes of the view as a listing would find them now,
-// how many answers had to do without the node or with old values (see Cluster.Missed), when it was booted,
-// version of the leaf, how old the rows are that are shown, or how long ago another old
-// value was, since the node did not answer, its address, and what is wrong. "-" is not
-// known, or never.
+// nodesTable is cluster/nodes.
 func (v viewTree) nodesTable(ctx context.Context) []byte {
 	nodes := v.Nodes()
 	// As a listing has just found them, or would find them now: what it would lack has no
@@ -111,33 +89,28 @@ func (v viewTree) nodesTable(ctx context.Context) []byte {
 	rosters := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) proctable.Roster {
 		return n.Latest(ctx, v.Who)
 	})
-	rows := [][]string{{"NODE", "INDEX", "STATE", "ANSWERED", "LATENCY", "PROCS", "MISSED", "BOOTED", "VERSION", "STALE", "ADDRESS", "ERROR"}}
+	rows := make([]report.Node, len(nodes))
 	for i, n := range nodes {
-		h := n.Health()
-		now := v.t.Now()
-		row := []string{string(n.Name), fmt.Sprint(n.Index), string(h.State), "-", "-", "-", fmt.Sprint(n.Missed()), "-", "-", "-", orDash(n.Address), "-"}
-		if !h.Last.IsZero() {
-			row[3] = fmt.Sprintf("%.1fs", now.Sub(h.Last).Seconds())
-			row[4] = fmt.Sprintf("%.2fms", float64(h.Latency)/float64(time.Millisecond))
+		h, r, now := n.Health(), rosters[i], v.t.Now()
+		row := report.Node{
+			Name: string(n.Name), Index: n.Index, State: string(h.State), Missed: new(n.Missed()), Address: n.Address,
+			Stale: report.Age(cmp.Or(r.Age, n.StaleSince(now))),
+		}
+		if !h.Last.IsZero() { // what has just been is known, too
+			row.Answered, row.Latency = report.Age(max(now.Sub(h.Last), 1)), report.Latency(max(h.Latency, 1))
 		}
 		if t := n.Table(); t != nil {
-			if rosters[i].Table != nil {
-				row[5] = fmt.Sprint(v.count(rosters[i]))
+			if r.Table != nil {
+				row.Procs = new(uint64(v.count(r)))
 			}
-			row[7] = t.Facts().BootTime.UTC().Format(time.RFC3339)
-			row[8] = orDash(t.Facts().Version)
+			row.Booted, row.Version = t.Facts().BootTime, t.Facts().Version
 		}
-		if age := rosters[i].Age; age > 0 {
-			row[9] = fmt.Sprintf("%.1fs", age.Seconds())
-		} else if age := n.StaleSince(now); age > 0 {
-			row[9] = fmt.Sprintf("%.1fs", age.Seconds())
+		if err := cmp.Or(n.Problem(), r.Err); err != nil {
+			row.Problem = err.Error()
 		}
-		if err := cmp.Or(n.Problem(), rosters[i].Err); err != nil {
-			row[11] = err.Error()
-		}
-		rows = append(rows, row)
+		rows[i] = row
 	}
-	return plaintext.Table(rows)
+	return report.EncodeNodes(rows)
 }
 
 // count is how many processes of a node are in the view.
@@ -149,13 +122,6 @@ func (v viewTree) count(r proctable.Roster) int {
 		}
 	}
 	return n
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 // whereFile is cluster/where/ID: two lines, a header and where to find the
@@ -182,9 +148,8 @@ func (v viewTree) whereFile(ctx context.Context, id uint64, name string) (vfs.No
 		return nil, n.Short(err)
 	}
 	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
-		return plaintext.Table([][]string{
-			{"NODE", "PID", "GPID", "USER", "COMMAND"},
-			{string(n.Name), fmt.Sprint(pid), n.GPID(pid).String(), v.t.Users.UserName(a.UID), v.command(ctx, p)},
+		return report.EncodeWhere(report.Where{
+			Node: string(n.Name), PID: pid, GPID: n.GPID(pid), User: v.t.Users.UserName(a.UID), Command: v.command(ctx, p),
 		}), nil
 	}), nil
 }
@@ -193,7 +158,7 @@ func (v viewTree) whereFile(ctx context.Context, id uint64, name string) (vfs.No
 const maxCommand = 4096
 
 // command is a process's command line, or its name in brackets where it has
-// none, as ps shows it.
+// none, as ps shows it. It is "" where that is not known.
 func (v viewTree) command(ctx context.Context, p *view.Process) string {
 	dir := remote.NewProcessDir(v.View, 0, p, vfs.Attr{Mode: uint32(vfs.TypeDir)})
 	raw, err := vfs.ReadFile(ctx, dir, 1<<20, "cmdline")
@@ -202,7 +167,7 @@ func (v viewTree) command(ctx context.Context, p *view.Process) string {
 	}
 	raw, err = vfs.ReadFile(ctx, dir, 1<<20, "comm")
 	if err != nil {
-		return "-"
+		return ""
 	}
 	return "[" + strings.TrimSuffix(string(raw), "\n") + "]"
 }

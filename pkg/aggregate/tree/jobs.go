@@ -3,12 +3,12 @@ package tree
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"strconv"
 
 	"github.com/aggrfs/aggrfs/internal/cgroup"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -17,7 +17,7 @@ import (
 // jobsTable is cluster/jobs: which process is part of which job of a batch system, by its
 // cgroup; a line a process that is, its gpid and the job as cgroup.Place has it.
 func (v viewTree) jobsTable(ctx context.Context) []byte {
-	table := []byte("GPID JOB\n")
+	table := []byte(report.JobsHeader)
 	type part struct {
 		lines []byte
 		r     proctable.Roster
@@ -64,7 +64,7 @@ func (v viewTree) jobsOf(ctx context.Context, n *proctable.Node, r proctable.Ros
 			l.why = cmp.Or(l.why, err)
 		}
 		if p := cgroup.Parse(text); p.Job != "" {
-			lines = fmt.Appendf(lines, "%d %s\n", g, p.Job)
+			lines = report.Job{GPID: g, Job: p.Job}.AppendText(lines)
 		}
 	}
 	return lines, l

@@ -100,7 +100,7 @@ func (m *Mirror) Check(ctx context.Context) error {
 		return err
 	}
 	follow(m.n, h)
-	switch h.bootID {
+	switch h.BootID {
 	case m.host.BootID:
 	case "":
 		return errors.New("it does not say which machine it runs on, being older than this program; restart it")

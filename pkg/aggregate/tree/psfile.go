@@ -2,31 +2,18 @@ package tree
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // psFile makes cluster/ps: every process of the view in one read, a line each, by node and
-// pid.
-//
-//	NODE     the node's name
-//	PID      as its node's kernel knows it
-//	GPID     in the merged tree
-//	PPID     the parent's gpid
-//	USER     the owner's name, or number
-//	S        state, as in the third field of stat in proc(5)
-//	CPU      user and system time in seconds
-//	RSS      resident memory in KiB
-//	START    when it began, UTC, as RFC 3339 has it
-//	COMMAND  its arguments, or its name in brackets where it has none
-//
-// Remarks follow where the rows are not all that there are, see remarks.go.
+// pid, see report.Process, and what they lack, see remarks.go.
 //
 // To open it starts a sweep, and it is made while it is read, each node's part when its
 // table has come, or its time is over (see listWait). So no more is in memory at once than the
@@ -40,13 +27,13 @@ func (v viewTree) psFile(id uint64, only *uint32) vfs.Node {
 
 // openPS opens the table of the processes of the view, or of one user alone.
 func (v viewTree) openPS(ctx context.Context, only *uint32) (vfs.Handle, error) {
-	h := &psHandle{v: v, only: only, turn: make(chan struct{}, 1)}
+	h := &psHandle{v: v, only: only, nameWidth: report.NodeWidth, turn: make(chan struct{}, 1)}
 	sweep := proctable.NewWaits(context.WithoutCancel(ctx))
 	h.stop = sweep.End
 	for _, n := range v.Nodes() {
 		p := &psPart{n: n, came: make(chan struct{}), r: proctable.Roster{Err: context.Canceled}}
 		h.all = append(h.all, p)
-		h.nameWidth = max(h.nameWidth, len(n.Name), len("NODE"))
+		h.nameWidth = max(h.nameWidth, len(n.Name))
 		if !n.Begin() {
 			close(p.came)
 			continue
@@ -89,7 +76,7 @@ type psHandle struct {
 
 func (h *psHandle) rewind() {
 	h.start, h.next, h.ended = 0, 0, false
-	h.parts = append(h.parts[:0], fmt.Appendf(nil, "%-*s %7s %10s %10s %-8s S %10s %10s %-20s %s\n", h.nameWidth, "NODE", "PID", "GPID", "PPID", "USER", "CPU", "RSS", "START", "COMMAND"))
+	h.parts = append(h.parts[:0], report.AppendProcessHeader(nil, h.nameWidth))
 }
 
 // ReadAt implements vfs.Handle.

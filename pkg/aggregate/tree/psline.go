@@ -6,14 +6,13 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
@@ -27,7 +26,8 @@ type psPen struct {
 	nameWidth int
 	text      []byte            // what was written of the last node
 	lines     []byte            // where linesOf makes them
-	users     map[uint32]string // by number, as they stand in a line
+	name      []byte            // the command of a process without arguments
+	users     map[uint32]string // by number
 }
 
 // nodeText is the lines of one node, until the pen writes those of another, and what they
@@ -123,106 +123,44 @@ func notGone(err error) error {
 	return err
 }
 
-// appendLine appends a line, see psFile. There are very many: it is put together by
-// hand.
+// appendLine appends a line of cluster/ps.
 func (w *psPen) appendLine(b []byte, n *proctable.Node, pid gpid.PID, g gpid.GPID, uid uint32, l rewrite.StatLine, args []byte) []byte {
 	host := &w.v.Host
-	b = appendLeft(b, string(n.Name), w.nameWidth)
-	b = appendRight(append(b, ' '), int64(pid), 7)
-	b = appendRight(append(b, ' '), int64(g), 10)
-	b = appendRight(append(b, ' '), l.PPID, 10)
-	b = appendLeft(append(b, ' '), w.user(uid), 8)
-	b = append(b, ' ', l.State, ' ')
-	b = appendRight(b, l.CPU/host.Hz, 7)
-	hundredths := l.CPU % host.Hz * 100 / host.Hz
-	b = append(b, '.', byte('0'+hundredths/10), byte('0'+hundredths%10))
-	b = appendRight(append(b, ' '), l.RSS*(host.PageSize>>10), 10)
-	start := host.Boot.Add(time.Duration(l.Start/host.Hz)*time.Second + time.Duration(l.Start%host.Hz)*time.Second/time.Duration(host.Hz))
-	b = start.UTC().AppendFormat(append(b, ' '), time.RFC3339)
-	b = append(b, ' ')
 	if args = bytes.TrimRight(args, "\x00"); len(args) > 0 {
-		b = appendCommand(b, args[:min(len(args), maxCommand)])
+		args = args[:min(len(args), maxCommand)]
 	} else {
-		b = append(appendCommand(append(b, '['), l.Name), ']')
+		w.name = append(append(append(w.name[:0], '['), l.Name...), ']')
+		args = w.name
 	}
-	return append(b, '\n')
+	row := report.Process{
+		Node: string(n.Name), PID: pid, GPID: g, PPID: l.PPID, User: w.user(uid), State: l.State,
+		CPU:     report.Centiseconds(l.CPU/host.Hz*100 + l.CPU%host.Hz*100/host.Hz),
+		RSS:     l.RSS * (host.PageSize >> 10),
+		Start:   host.Boot.Add(time.Duration(l.Start/host.Hz)*time.Second + time.Duration(l.Start%host.Hz)*time.Second/time.Duration(host.Hz)),
+		Command: args,
+	}
+	return row.AppendText(b, w.nameWidth)
 }
 
-// user is the name of a user as it stands in a line.
+// user is the name of a user, or the number.
 func (w *psPen) user(uid uint32) string {
 	name, ok := w.users[uid]
 	if !ok {
-		name = strings.ReplaceAll(plaintext.Escape(w.v.t.Users.UserName(uid)), " ", `\040`)
+		name = w.v.t.Users.UserName(uid)
 		w.users[uid] = name
 	}
 	return name
 }
 
-// appendLeft appends s and blanks, to that width.
-func appendLeft(b []byte, s string, width int) []byte {
-	b = append(b, s...)
-	for range width - len(s) {
-		b = append(b, ' ')
-	}
-	return b
-}
-
-// appendRight appends n behind blanks, to that width.
-func appendRight(b []byte, n int64, width int) []byte {
-	var digits [20]byte
-	text := strconv.AppendInt(digits[:0], n, 10)
-	for range width - len(text) {
-		b = append(b, ' ')
-	}
-	return append(b, text...)
-}
-
-// appendCommand appends arguments with blanks between them, escaped as plaintext has
-// it.
-func appendCommand(b, args []byte) []byte {
-	start := len(b)
-	b = append(b, args...)
-	for i, c := range b[start:] {
-		if plainByte[c] {
-			continue
-		}
-		if c != 0 {
-			text := strings.ReplaceAll(string(args), "\x00", " ")
-			return append(b[:start], plaintext.Escape(text)...)
-		}
-		b[start+i] = ' '
-	}
-	return b
-}
-
-// plainByte are the characters that are not escaped.
-var plainByte = func() (plain [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		plain[c] = c != '\\'
-	}
-	return plain
-}()
-
 // hideParent makes the parent in a line of cluster/ps 0 where it does not exist for the
 // viewer. The line is one that all share, in a copy.
 func (w *psPen) hideParent(line []byte, n *proctable.Node, t *proctable.Table) {
-	const pidWidth, gpidWidth = 7, 10
-	at := w.nameWidth + 1 + pidWidth + 1 + gpidWidth + 1
-	if len(line) < at+gpidWidth {
-		return
-	}
-	field := line[at : at+gpidWidth]
-	g, err := strconv.ParseInt(string(bytes.TrimLeft(field, " ")), 10, 64)
-	if err != nil || g <= 0 {
-		return
-	}
-	if index, pid, ok := w.v.t.Numbers.Split(gpid.GPID(g)); ok && index == n.Index {
-		if r, ok := t.Lookup(pid); ok && w.v.Sees(r.UID()) {
-			return
+	report.HideParent(line, w.nameWidth, func(g gpid.GPID) bool {
+		index, pid, ok := w.v.t.Numbers.Split(g)
+		if !ok || index != n.Index {
+			return false
 		}
-	}
-	for i := range field {
-		field[i] = ' '
-	}
-	field[gpidWidth-1] = '0'
+		r, ok := t.Lookup(pid)
+		return ok && w.v.Sees(r.UID())
+	})
 }

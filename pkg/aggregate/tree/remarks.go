@@ -5,18 +5,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
-
-// A table of processes (cluster/ps, cluster/jobs) ends with remarks where it is not whole, a
-// line each, which come out of the same sweep as its rows:
-//
-//	# missing NODE REASON   none of the node's processes are among the rows
-//	# lacking NODE REASON   some of them are not
-//	# stale NODE AGE        its rows are that old, since it did not answer in time
-//
-// No row begins with "#". A reason is escaped as all text in tables is.
 
 // A lack is what a node's rows lack besides those that its table has not.
 type lack struct {
@@ -49,8 +40,13 @@ func (v viewTree) appendRemarks(b []byte, n *proctable.Node, r proctable.Roster,
 	if !v.Reaches(n) {
 		return b
 	}
+	say := func(remark report.Remark) {
+		remark.Node = string(n.Name)
+		b = remark.AppendText(b)
+	}
 	if r.Table == nil {
-		return fmt.Appendf(b, "# missing %s %s\n", n.Name, plaintext.Escape(n.Reason(r.Err)))
+		say(report.Remark{Kind: report.Missing, Reason: n.Reason(r.Err)})
+		return b
 	}
 	many := func(count int) string {
 		if v.Limited() {
@@ -58,20 +54,17 @@ func (v viewTree) appendRemarks(b []byte, n *proctable.Node, r proctable.Roster,
 		}
 		return fmt.Sprintf("%d processes", count)
 	}
-	lacking := func(text string) {
-		b = fmt.Appendf(b, "# lacking %s %s\n", n.Name, plaintext.Escape(text))
-	}
 	if skipped := r.Table.Skipped(); skipped > 0 || r.Table.Facts().Lacks != 0 {
-		lacking(proctable.Lacking(many(skipped), skipped, r.Table.Facts().Lacks).Error())
+		say(report.Remark{Kind: report.Lacking, Reason: proctable.Lacking(many(skipped), skipped, r.Table.Facts().Lacks).Error()})
 	}
 	if l.unread > 0 {
-		lacking(many(l.unread) + " could not be read: " + n.Reason(l.why))
+		say(report.Remark{Kind: report.Lacking, Reason: many(l.unread) + " could not be read: " + n.Reason(l.why)})
 	}
 	if l.unnum > 0 {
-		lacking(many(l.unnum) + " have no global pid (see cluster/status)")
+		say(report.Remark{Kind: report.Lacking, Reason: many(l.unnum) + " have no global pid (see cluster/status)"})
 	}
 	if r.Age > 0 {
-		b = fmt.Appendf(b, "# stale %s %.1fs\n", n.Name, max(r.Age, 100*time.Millisecond).Seconds())
+		say(report.Remark{Kind: report.Stale, Age: report.Age(max(r.Age, 100*time.Millisecond))})
 	}
 	return b
 }

@@ -8,10 +8,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -20,13 +20,7 @@ import (
 // notes are what is wrong with the front end itself, by what it is about.
 type notes struct {
 	mu  sync.Mutex
-	all map[string]note // guarded by mu
-}
-
-type note struct {
-	since time.Time
-	state string
-	text  string
+	all map[string]report.Part // guarded by mu
 }
 
 // Note notes what is wrong with a part of the front end, for cluster/status; nil is
@@ -63,55 +57,52 @@ func (t *Tree) note(what, state, text string) {
 		return
 	}
 	if t.notes.all == nil {
-		t.notes.all = make(map[string]note)
+		t.notes.all = make(map[string]report.Part)
 	}
-	t.notes.all[what] = note{t.Now(), state, text}
+	t.notes.all[what] = report.Part{Name: what, State: state, Since: t.Now(), Detail: text}
 }
 
-// statusTable is cluster/status: a line a part of the front end, whether it is well,
-// since when it is not, and what is wrong or how it is.
+// statusTable is cluster/status.
 func (t *Tree) statusTable() []byte {
-	rows := [][]string{{"PART", "STATE", "SINCE", "DETAIL"}}
-	add := func(what, detail string) {
-		t.notes.mu.Lock()
-		n, wrong := t.notes.all[what]
-		t.notes.mu.Unlock()
-		if wrong {
-			rows = append(rows, []string{what, n.state, n.since.UTC().Format(time.RFC3339), n.text})
-			return
-		}
-		rows = append(rows, []string{what, "ok", "-", detail})
+	parts := []report.Part{t.nodesPart(), t.notedPart(NoteConfiguration, "in force"), t.notedPart(NotePolicy, t.Store.Policy().Name)}
+	if s := t.Access.Source(); s != nil {
+		parts = append(parts, report.Part{Name: "allocations", State: report.AllocationsState(s), Since: s.Since, Detail: report.AllocationsText(s, t.Now(), true)})
 	}
+	gpids := report.Part{Name: "gpids", State: report.OK, Detail: t.Numbers.Mode()}
+	if had, err := t.Numbers.Err(); err != nil {
+		gpids.State, gpids.Detail = "full", fmt.Sprintf("%v; %d processes had none", err, had)
+	}
+	return report.EncodeStatus(append(parts, gpids))
+}
+
+// nodesPart tells how many nodes are in which state.
+func (t *Tree) nodesPart() report.Part {
 	states := make(map[upstream.State]int)
 	for _, n := range t.Views.Nodes {
 		states[n.Health().State]++
 	}
-	var nodes []string
-	well := "ok"
+	part := report.Part{Name: "nodes", State: report.OK}
+	var texts []string
 	for _, s := range []upstream.State{upstream.Up, upstream.Silent, upstream.Down, upstream.Connecting} {
 		if states[s] > 0 {
-			nodes = append(nodes, fmt.Sprintf("%d %s", states[s], s))
+			texts = append(texts, fmt.Sprintf("%d %s", states[s], s))
 			if s != upstream.Up {
-				well = "missing"
+				part.State = "missing"
 			}
 		}
 	}
-	rows = append(rows, []string{"nodes", well, "-", strings.Join(nodes, ", ")})
-	add(NoteConfiguration, "in force")
-	add(NotePolicy, t.Store.Policy().Name)
-	if s := t.Access.Source(); s != nil {
-		since := "-"
-		if !s.Since.IsZero() {
-			since = s.Since.UTC().Format(time.RFC3339)
-		}
-		rows = append(rows, []string{"allocations", sourceState(s), since, sourceText(s, t.Now(), true)})
+	part.Detail = strings.Join(texts, ", ")
+	return part
+}
+
+// notedPart is a part of which something may have been noted; detail says how it is else.
+func (t *Tree) notedPart(name, detail string) report.Part {
+	t.notes.mu.Lock()
+	defer t.notes.mu.Unlock()
+	if part, wrong := t.notes.all[name]; wrong {
+		return part
 	}
-	if had, err := t.Numbers.Err(); err != nil {
-		rows = append(rows, []string{"gpids", "full", "-", fmt.Sprintf("%v; %d processes had none", err, had)})
-	} else {
-		rows = append(rows, []string{"gpids", "ok", "-", t.Numbers.Mode()})
-	}
-	return plaintext.Table(rows)
+	return report.Part{Name: name, State: report.OK, Detail: detail}
 }
 
 // What Note may be about.

@@ -6,12 +6,10 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
-	"github.com/aggrfs/aggrfs/internal/plaintext"
-	"github.com/aggrfs/aggrfs/pkg/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
-// whoamiTable is cluster/whoami: who the reader is to this front end, what they
-// may see, and which rule says so. A line a fact: its name, then the fact.
+// whoamiTable is cluster/whoami.
 func (v viewTree) whoamiTable() []byte {
 	nodes, scope := v.Nodes(), v.Scope()
 	names := make([]string, len(nodes))
@@ -22,33 +20,22 @@ func (v viewTree) whoamiTable() []byte {
 	for _, g := range scope.Groups(v.Who) {
 		groups = append(groups, fmt.Sprint(g))
 	}
-	rows := [][]string{
-		{"user", v.userName(v.Who.UID)},
-		{"groups", strings.Join(groups, ",")},
-		{"certificate", orDash(v.Who.Cert)},
-		{"rule", scope.Rule},
-		{"place", orDash(scope.Place)},
-		{"nodes", fmt.Sprintf("%d: %s", len(nodes), orDash(nodeset.Of(names...).String()))},
-		{"processes", v.whose(scope)},
-		{"denied", orDash(strings.Join(scope.Denied(), " "))},
+	w := report.Whoami{
+		User: v.userText(v.Who.UID), Groups: strings.Join(groups, ","), Certificate: v.Who.Cert,
+		Rule: scope.Rule, Place: scope.Place, Nodes: report.NodesText(names),
+		Processes: v.whose(scope), Denied: strings.Join(scope.Denied(), " "),
 	}
 	if end := scope.End(); !end.IsZero() {
-		rows = append(rows, []string{"until", end.Format(time.RFC3339)})
+		w.Until = end.Format(time.RFC3339)
 	}
 	if s := v.t.Access.Source(); s != nil && (scope.Allocated() || v.SeesAll()) {
-		rows = append(rows, []string{"allocations", sourceText(s, v.t.Now(), v.SeesAll())})
+		w.Allocations = report.AllocationsText(s, v.t.Now(), v.SeesAll())
 	}
-	return plaintext.Table(rows)
+	return report.EncodeWhoami(w)
 }
 
-// userName is a user by name and number.
-func (v viewTree) userName(uid uint32) string {
-	name, number := v.t.Users.UserName(uid), fmt.Sprint(uid)
-	if name == number {
-		return number
-	}
-	return name + " (" + number + ")"
-}
+// userText is a user by name and number.
+func (v viewTree) userText(uid uint32) string { return report.UserText(v.t.Users.UserName(uid), uid) }
 
 // whose says whose processes the view has.
 func (v viewTree) whose(scope *access.Scope) string {
@@ -58,11 +45,11 @@ func (v viewTree) whose(scope *access.Scope) string {
 	var users []string
 	for _, uid := range scope.UIDs() {
 		if v.Sees(uid) {
-			users = append(users, v.userName(uid))
+			users = append(users, v.userText(uid))
 		}
 	}
 	if v.User() != nil && scope.AllProcesses() {
-		users = append(users, v.userName(*v.User()))
+		users = append(users, v.userText(*v.User()))
 	}
-	return orDash(strings.Join(users, ", "))
+	return strings.Join(users, ", ")
 }

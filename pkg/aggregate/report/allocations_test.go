@@ -1,4 +1,4 @@
-package tree
+package report
 
 import (
 	"errors"
@@ -40,8 +40,8 @@ func TestSourceText(t *testing.T) {
 		{access.SourceState{Read: ago(3 * time.Hour), Bad: bad, Err: run, Over: true}, "lost",
 			"nothing is allocated any more, command /usr/bin/squeue: exited 1: of bob", "nothing is allocated any more, command exited 1"},
 	} {
-		whole, others := sourceText(&tc.s, now, true), sourceText(&tc.s, now, false)
-		if got := sourceState(&tc.s); got != tc.state || whole != tc.whole || others != tc.others || tc.s.Well() != (got == "ok") {
+		whole, others := AllocationsText(&tc.s, now, true), AllocationsText(&tc.s, now, false)
+		if got := AllocationsState(&tc.s); got != tc.state || whole != tc.whole || others != tc.others || tc.s.Well() != (got == "ok") {
 			t.Errorf("%s, %q, %q; want %s, %q, %q", got, whole, others, tc.state, tc.whole, tc.others)
 		}
 		if strings.Contains(others, "bob") || strings.Contains(string(plaintext.Table([][]string{{whole}})), "\x1b") {

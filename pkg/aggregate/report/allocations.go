@@ -1,4 +1,4 @@
-package tree
+package report
 
 import (
 	"errors"
@@ -9,8 +9,8 @@ import (
 	"github.com/aggrfs/aggrfs/internal/access"
 )
 
-// sourceState is how the source of allocations is, in a word.
-func sourceState(s *access.SourceState) string {
+// AllocationsState is how the source of allocations is, in a word.
+func AllocationsState(s *access.SourceState) string {
 	switch {
 	case s.Over:
 		return "lost"
@@ -28,10 +28,10 @@ func sourceState(s *access.SourceState) string {
 	return "ok"
 }
 
-// sourceText says how old the allocations in force are, and why, and what was not
+// AllocationsText says how old the allocations in force are, and why, and what was not
 // understood in them. What the source printed is shown only to who sees everything:
 // it may be about others.
-func sourceText(s *access.SourceState, now time.Time, whole bool) string {
+func AllocationsText(s *access.SourceState, now time.Time, whole bool) string {
 	var parts []string
 	switch {
 	case s.Over:
