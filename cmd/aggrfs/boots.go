@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 // Boots that are believed: clocks that were never set, or wrongly, say others.
@@ -24,7 +25,7 @@ const sameBoot = 2 * time.Second
 //
 // A start time is a number of ticks since the reader's boot, and cannot be
 // negative: see time_namespaces(7).
-func (a *app) aheadOf(ctx context.Context, t *tree, nodes table) (*tree, time.Duration) {
+func (a *app) aheadOf(ctx context.Context, t *tree, nodes []report.Node) (*tree, time.Duration) {
 	offset := older(nodes, time.Now(), sinceBoot())
 	if offset > 0 && !nsexec.CanShift() {
 		offset = 0
@@ -47,12 +48,11 @@ func (a *app) aheadOf(ctx context.Context, t *tree, nodes table) (*tree, time.Du
 
 // older is how much earlier than this machine the oldest node of cluster/nodes has
 // booted, in seconds rounded up. now and up are this machine's.
-func older(nodes table, now time.Time, up time.Duration) time.Duration {
+func older(nodes []report.Node, now time.Time, up time.Duration) time.Duration {
 	boot := now.Add(-up)
 	oldest := boot.Add(-sameBoot)
-	for _, row := range nodes.rows {
-		at, err := time.Parse(time.RFC3339, nodes.cell(row, "BOOTED"))
-		if err == nil && at.Before(oldest) && !at.Before(firstBoot) {
+	for i := range nodes {
+		if at := nodes[i].Booted; at.Before(oldest) && !at.Before(firstBoot) {
 			oldest = at
 		}
 	}

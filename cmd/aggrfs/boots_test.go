@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 func TestOlder(t *testing.T) {
@@ -31,12 +33,19 @@ func TestOlder(t *testing.T) {
 		for _, booted := range strings.Fields(test.booted) {
 			table.WriteString("n1 1 up 0.0s 0.1ms 12 " + booted + " 1.0 unix:/x -\n")
 		}
-		if got := older(parseTable([]byte(table.String())), now, up); got != test.want {
+		nodes, err := report.ParseNodes([]byte(table.String()))
+		if (err != nil) != (test.booted == "yesterday") {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if got := older(nodes, now, up); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
-	for _, table := range []string{"", head, head + "n1 1\n", "NODE\nn1\n"} {
-		if got := older(parseTable([]byte(table)), now, up); got != 0 {
+	if nodes, err := report.ParseNodes(nil); err == nil || older(nodes, now, up) != 0 {
+		t.Errorf("no table at all: %v, %v", nodes, err)
+	}
+	for _, table := range []string{head, head + "n1 1\n", "NODE\nn1\n"} {
+		if got := older(nodesOf(t, table), now, up); got != 0 {
 			t.Errorf("%q: got %v", table, got)
 		}
 	}

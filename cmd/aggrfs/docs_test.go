@@ -8,6 +8,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 // Every command line of aggrfs in the documentation is one that it takes.
@@ -62,17 +65,28 @@ func TestDocumentedJSON(t *testing.T) {
 	if !found || !ended {
 		t.Fatal("there is no JSON in docs/commands.md")
 	}
+	type remark struct{ Node, Reason, Age string }
 	var shown struct {
-		envelope
-		Rows []map[string]any `json:"rows"`
+		Version                 int
+		At                      time.Time
+		Missing, Lacking, Stale []remark
+		NoNodes                 bool             `json:"no_nodes"`
+		Rows                    []map[string]any `json:"rows"`
 	}
 	d := json.NewDecoder(bytes.NewReader(block))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&shown); err != nil {
 		t.Fatal(err)
 	}
+	answer := report.Answer{At: shown.At, NoNodes: shown.NoNodes}
+	for kind, remarks := range map[report.Kind][]remark{report.Missing: shown.Missing, report.Lacking: shown.Lacking, report.Stale: shown.Stale} {
+		for _, r := range remarks {
+			age, _ := time.ParseDuration(r.Age)
+			answer.Remarks = append(answer.Remarks, report.Remark{Kind: kind, Node: r.Node, Reason: r.Reason, Age: report.Age(age)})
+		}
+	}
 	var out bytes.Buffer
-	if err := shown.write(&out, len(shown.Rows), func(i int) map[string]any { return shown.Rows[i] }); err != nil {
+	if err := answer.Write(&out, len(shown.Rows), func(i int) map[string]any { return shown.Rows[i] }); err != nil {
 		t.Fatal(err)
 	}
 	var a, b any

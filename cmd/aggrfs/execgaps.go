@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"maps"
-	"strconv"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
@@ -28,18 +28,13 @@ type missedCounter interface {
 }
 
 // lookOf is a look at a tree whose cluster/nodes was just read.
-func lookOf(t *tree, g gaps, nodes table) look {
-	l := look{gaps: g, missed: make(map[string]uint64)}
-	var names []string
-	for _, row := range nodes.rows {
-		name := nodes.cell(row, "NODE")
-		names = append(names, name)
-		if n, err := strconv.ParseUint(nodes.cell(row, "MISSED"), 10, 64); err == nil {
-			l.missed[name] = n
+func lookOf(t *tree, g gaps, nodes []report.Node) look {
+	l := look{gaps: g, nodes: nodeset.Of(namesOf(nodes)...), missed: make(map[string]uint64), gone: goneCount(t)}
+	for i := range nodes {
+		if n := nodes[i].Missed; n != nil {
+			l.missed[nodes[i].Name] = *n
 		}
 	}
-	l.nodes = nodeset.Of(names...)
-	l.gone = goneCount(t)
 	return l
 }
 
@@ -57,8 +52,8 @@ func goneCount(t *tree) (sum uint64) {
 // that were missing or old at some time, those that have left the view, and whether the server
 // was gone or is another.
 func (l *look) since(before look) (missing, left nodeset.Set, gone bool) {
-	told := before.gaps.missingSet()
-	now := l.gaps.missingSet()
+	told := before.gaps.nodes(report.Missing)
+	now := l.gaps.nodes(report.Missing)
 	var lacked []string
 	for name := range l.nodes.All() {
 		was, is := before.missed[name], l.missed[name]
@@ -75,7 +70,7 @@ func (l *look) since(before look) (missing, left nodeset.Set, gone bool) {
 // tellSince says on standard error what the tree has lacked since before, while command
 // ran, and reports whether that is nothing.
 func (a *app) tellSince(ctx context.Context, t *tree, before look, command string) (whole bool) {
-	nodes, err := nodesTable(ctx, t)
+	nodes, err := readNodes(ctx, t)
 	if err != nil {
 		a.tell("while %s ran the tree went away, and its processes with it: %v", command, err)
 		return false
@@ -89,10 +84,10 @@ func (a *app) tellSince(ctx context.Context, t *tree, before look, command strin
 	if missing.Len() > 0 {
 		what = append(what, "the processes of "+short(missing)+" were missing or old for a time (see aggrfs nodes)")
 	}
-	if fewer := setOf(after.gaps.lacking).Minus(setOf(before.gaps.lacking)).Minus(missing); fewer.Len() > 0 {
+	if fewer := after.gaps.nodes(report.Lacking).Minus(before.gaps.nodes(report.Lacking)).Minus(missing); fewer.Len() > 0 {
 		what = append(what, "not all processes of "+short(fewer)+" were shown (see aggrfs nodes)")
 	}
-	if late := after.gaps.staleSet().Minus(before.gaps.staleSet()).Minus(missing); late.Len() > 0 {
+	if late := after.gaps.nodes(report.Stale).Minus(before.gaps.nodes(report.Stale)).Minus(missing); late.Len() > 0 {
 		what = append(what, short(late)+" did not answer in time, so that old rows were shown")
 	}
 	if left.Len() > 0 {

@@ -7,154 +7,83 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
-// A missingNode is one whose processes are not among the rows.
-type missingNode struct {
-	Node   string `json:"node"`
-	Reason string `json:"reason"`
-}
-
-// A staleNode is one whose rows are old, since it did not answer in time.
-type staleNode struct {
-	Node string `json:"node"`
-	Age  string `json:"age"` // as "3.2s"
-}
-
 // gaps are what an answer lacks, found out with the answer itself.
 type gaps struct {
-	missing []missingNode
-	lacking []missingNode // some of whose processes are not among the rows
-	stale   []staleNode
+	remarks []report.Remark // each kind of each node once
 	// blind: there are no nodes in the view, so that nothing could be seen.
 	blind bool
 }
 
-// Words of the lines at the end of a table that tell what it lacks:
-//
-//	# missing NODE REASON...
-//	# lacking NODE REASON...
-//	# stale NODE AGE
-const (
-	missingWord = "missing"
-	lackingWord = "lacking"
-	staleWord   = "stale"
-)
-
-// add takes such a line; one of another kind is for a later version of this program.
-func (g *gaps) add(line string) {
-	words := strings.SplitN(strings.TrimSpace(strings.TrimPrefix(line, "#")), " ", 3)
-	if len(words) < 2 {
-		return
+// nodesGaps are the gaps that cluster/nodes shows: what a sweep of now lacks.
+func nodesGaps(nodes []report.Node) gaps {
+	g := gaps{blind: len(nodes) == 0}
+	for i := range nodes {
+		if r, lacks := nodes[i].Remark(); lacks {
+			g.remarks = append(g.remarks, r)
+		}
 	}
-	node := missingNode{words[1], "it did not answer"}
-	if len(words) == 3 {
-		node.Reason = words[2]
-	}
-	switch words[0] {
-	case missingWord:
-		g.missing = append(g.missing, node)
-	case lackingWord:
-		g.lacking = append(g.lacking, node)
-	case staleWord:
-		g.stale = append(g.stale, staleNode{node.Node, node.Reason})
-	}
+	return g
 }
 
-// join adds what another table lacks, each node once.
+// join adds what another table lacks.
 func (g *gaps) join(other gaps) {
-	missing, lacking, stale := g.missingSet(), setOf(g.lacking), g.staleSet()
-	for _, l := range other.lacking {
-		if !lacking.Contains(l.Node) {
-			g.lacking = append(g.lacking, l)
-		}
+	type about struct {
+		kind report.Kind
+		node string
 	}
-	for _, m := range other.missing {
-		if !missing.Contains(m.Node) {
-			g.missing = append(g.missing, m)
-		}
+	known := make(map[about]bool, len(g.remarks))
+	for _, r := range g.remarks {
+		known[about{r.Kind, r.Node}] = true
 	}
-	for _, s := range other.stale {
-		if !stale.Contains(s.Node) {
-			g.stale = append(g.stale, s)
+	for _, r := range other.remarks {
+		if !known[about{r.Kind, r.Node}] {
+			g.remarks = append(g.remarks, r)
 		}
 	}
 	g.blind = g.blind || other.blind
 }
 
 // none reports whether the answer is whole, and of now.
-func (g *gaps) none() bool { return len(g.missing)+len(g.lacking)+len(g.stale) == 0 && !g.blind }
+func (g *gaps) none() bool { return len(g.remarks) == 0 && !g.blind }
 
 // of are the gaps of some of the nodes.
 func (g *gaps) of(wanted func(node string) bool) gaps {
 	some := gaps{blind: g.blind}
-	for _, m := range g.missing {
-		if wanted(m.Node) {
-			some.missing = append(some.missing, m)
-		}
-	}
-	for _, l := range g.lacking {
-		if wanted(l.Node) {
-			some.lacking = append(some.lacking, l)
-		}
-	}
-	for _, s := range g.stale {
-		if wanted(s.Node) {
-			some.stale = append(some.stale, s)
+	for _, r := range g.remarks {
+		if wanted(r.Node) {
+			some.remarks = append(some.remarks, r)
 		}
 	}
 	return some
 }
 
-// missingSet are the nodes none of whose processes are among the rows.
-func (g *gaps) missingSet() nodeset.Set { return setOf(g.missing) }
-
-func setOf(nodes []missingNode) nodeset.Set {
-	names := make([]string, len(nodes))
-	for i, m := range nodes {
-		names[i] = m.Node
-	}
-	return nodeset.Of(names...)
-}
-
-func (g *gaps) staleSet() nodeset.Set {
-	names := make([]string, len(g.stale))
-	for i, s := range g.stale {
-		names[i] = s.Node
-	}
-	return nodeset.Of(names...)
-}
-
-// nodesGaps are the gaps that a table of cluster/nodes shows: what a sweep of now lacks.
-func nodesGaps(nodes table) (g gaps) {
-	counted := nodes.column("MISSED") >= 0 // else the server is older, and says less in PROCS
-	for _, row := range nodes.rows {
-		name, state := nodes.cell(row, "NODE"), nodes.cell(row, "STATE")
-		up, rows := state == "up", nodes.cell(row, "PROCS") != "-"
-		wrong, stale := nodes.cell(row, "ERROR"), nodes.cell(row, "STALE")
-		switch {
-		case !rows, !up && !counted:
-			g.missing = append(g.missing, missingNode{name, reasonOf(state, wrong)})
-		case !up || counted && stale != "-":
-			g.stale = append(g.stale, staleNode{name, stale})
-		case counted && wrong != "-":
-			g.lacking = append(g.lacking, missingNode{name, wrong})
+// about are the remarks of a kind.
+func (g *gaps) about(kind report.Kind) (all []report.Remark) {
+	for _, r := range g.remarks {
+		if r.Kind == kind {
+			all = append(all, r)
 		}
 	}
-	g.blind = len(nodes.rows) == 0
-	return g
+	return all
 }
 
-// reasonOf is why a node's processes are not known.
-func reasonOf(state, err string) string {
-	switch {
-	case err == "-":
-		return state
-	case state == "up":
-		return err
+// nodes are those that the remarks of a kind are about.
+func (g *gaps) nodes(kind report.Kind) nodeset.Set {
+	var names []string
+	for _, r := range g.about(kind) {
+		names = append(names, r.Node)
 	}
-	return state + ": " + err
+	return nodeset.Of(names...)
+}
+
+// answer is what commands print of it in JSON.
+func (g *gaps) answer(at time.Time) report.Answer {
+	return report.Answer{At: at, Remarks: g.remarks, NoNodes: g.blind}
 }
 
 // lines say to a person what is lacking, of that many nodes; 0 is not known.
@@ -162,13 +91,13 @@ func (g *gaps) lines(total int) (all []string) {
 	if g.blind {
 		all = append(all, noNodes)
 	}
-	if len(g.missing) > 0 {
-		all = append(all, missingText(g.missingSet(), total))
+	if missing := g.nodes(report.Missing); missing.Len() > 0 {
+		all = append(all, missingText(missing, total))
 	}
-	if len(g.lacking) > 0 {
+	if lacking := g.about(report.Lacking); len(lacking) > 0 {
 		all = append(all, g.lackingText())
 	}
-	if len(g.stale) > 0 {
+	if stale := g.about(report.Stale); len(stale) > 0 {
 		all = append(all, g.staleText())
 	}
 	return all
@@ -187,36 +116,31 @@ func missingText(set nodeset.Set, total int) string {
 
 // lackingText says of which nodes some processes are not shown. There are any.
 func (g *gaps) lackingText() string {
-	if len(g.lacking) == 1 {
-		return fmt.Sprintf("not all processes of %s are shown: %s", g.lacking[0].Node, g.lacking[0].Reason)
+	if lacking := g.about(report.Lacking); len(lacking) == 1 {
+		return fmt.Sprintf("not all processes of %s are shown: %s", lacking[0].Node, plaintext.Escape(lacking[0].Reason))
 	}
-	return fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", short(setOf(g.lacking)))
+	return fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", short(g.nodes(report.Lacking)))
 }
 
 // staleText says which nodes' rows are old. There are any.
 func (g *gaps) staleText() string {
-	if len(g.stale) == 1 {
-		return fmt.Sprintf("%s did not answer in time: its rows are %s old", g.stale[0].Node, ageText(g.stale[0].Age))
+	stale := g.about(report.Stale)
+	if len(stale) == 1 {
+		return fmt.Sprintf("%s did not answer in time: its rows are %s old", stale[0].Node, ageText(stale[0].Age))
 	}
-	return fmt.Sprintf("%s did not answer in time: their rows are up to %s old", short(g.staleSet()), ageText(g.oldest()))
+	var oldest report.Age
+	for _, r := range stale {
+		oldest = max(oldest, r.Age)
+	}
+	return fmt.Sprintf("%s did not answer in time: their rows are up to %s old", short(g.nodes(report.Stale)), ageText(oldest))
 }
 
-func (g *gaps) oldest() (age string) {
-	var most time.Duration
-	for _, s := range g.stale {
-		if d, err := time.ParseDuration(s.Age); err == nil && d >= most {
-			most, age = d, s.Age
-		}
+// ageText is an age as people write it, "3.2 s".
+func ageText(age report.Age) string {
+	if age == 0 {
+		return "-"
 	}
-	return age
-}
-
-// ageText is an age as people write it.
-func ageText(age string) string {
-	if seconds, ok := strings.CutSuffix(age, "s"); ok && strings.Trim(seconds, "0123456789.") == "" {
-		return seconds + " s"
-	}
-	return age
+	return strings.TrimSuffix(age.String(), "s") + " s"
 }
 
 // tellGaps says on standard error what an answer lacks.
@@ -227,28 +151,29 @@ func (a *app) tellGaps(g gaps, total int) {
 }
 
 // tellNow says on standard error what the tree lacks now, which is also returned with
-// the table that says so.
-func (a *app) tellNow(ctx context.Context, t *tree) (gaps, table, error) {
-	nodes, err := nodesTable(ctx, t)
+// the rows that say so.
+func (a *app) tellNow(ctx context.Context, t *tree) (gaps, []report.Node, error) {
+	nodes, err := readNodes(ctx, t)
 	if err != nil {
-		return gaps{}, nodes, fmt.Errorf("how the nodes are is not known: %w", err)
+		return gaps{}, nil, fmt.Errorf("how the nodes are is not known: %w", err)
 	}
 	g := nodesGaps(nodes)
-	a.tellGaps(g, len(nodes.rows))
+	a.tellGaps(g, len(nodes))
 	return g, nodes, nil
 }
 
 // errNothingKnown is in place of "there is none" where that is not known.
 func errNothingKnown(what string, g gaps) error {
+	missing := g.nodes(report.Missing)
 	why := "its node did not answer"
 	switch {
 	case g.blind:
 		return errNoNodes()
-	case len(g.missing) > 0:
-		why = "no answer from " + short(g.missingSet())
-	case len(g.lacking) > 0:
+	case missing.Len() > 0:
+		why = "no answer from " + short(missing)
+	case len(g.about(report.Lacking)) > 0:
 		why = g.lackingText()
-	case len(g.stale) > 0:
+	case len(g.about(report.Stale)) > 0:
 		why = g.staleText()
 	}
 	return notKnown(fmt.Errorf("it is not known %s: %s", what, why))

@@ -5,8 +5,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
@@ -17,21 +19,49 @@ const nodesHead = "NODE INDEX STATE STALE PROCS MISSED ERROR\n"
 // count, as an older server's, by the state alone.
 func TestNodesGaps(t *testing.T) {
 	const rows = "n1 1 up - 11 0 -\nn2 2 silent 9.6s - 3 no answer in 2s\nn3 3 silent 3.2s 9 0 -\nn4 4 connecting - - 1 -\nn5 5 up 1.5s 7 0 -\nn6 6 up - 3 0 too many open files\nn7 7 up - - 1 no memory\n"
-	want := gaps{
-		missing: []missingNode{{"n2", "silent: no answer in 2s"}, {"n4", "connecting"}, {"n7", "no memory"}},
-		lacking: []missingNode{{"n6", "too many open files"}},
-		stale:   []staleNode{{"n3", "3.2s"}, {"n5", "1.5s"}},
-	}
-	if g := nodesGaps(parseTable([]byte(nodesHead + rows))); !reflect.DeepEqual(g, want) {
+	want := gaps{remarks: []report.Remark{
+		{Kind: report.Missing, Node: "n2", Reason: "silent: no answer in 2s"},
+		{Kind: report.Stale, Node: "n3", Age: report.Age(3200 * time.Millisecond)},
+		{Kind: report.Missing, Node: "n4", Reason: "connecting"},
+		{Kind: report.Stale, Node: "n5", Age: report.Age(1500 * time.Millisecond)},
+		{Kind: report.Lacking, Node: "n6", Reason: "too many open files"},
+		{Kind: report.Missing, Node: "n7", Reason: "no memory"},
+	}}
+	if g := nodesGaps(nodesOf(t, nodesHead+rows)); !reflect.DeepEqual(g, want) {
 		t.Errorf("%+v", g)
 	}
 	old := strings.NewReplacer("MISSED", "VERSION").Replace(nodesHead) + rows
-	if g := nodesGaps(parseTable([]byte(old))); g.missingSet().String() != "n[2-4,7]" || len(g.stale)+len(g.lacking) > 0 {
+	if g := nodesGaps(nodesOf(t, old)); g.nodes(report.Missing).String() != "n[2-4,7]" || len(g.about(report.Stale))+len(g.about(report.Lacking)) > 0 {
 		t.Errorf("an older server's: %+v", g)
 	}
-	if g := nodesGaps(parseTable([]byte(nodesHead))); !g.blind || g.none() {
+	if g := nodesGaps(nodesOf(t, nodesHead)); !g.blind || g.none() {
 		t.Errorf("a view without nodes: %+v", g)
 	}
+}
+
+// nodesOf are the rows of cluster/nodes.
+func nodesOf(t *testing.T, text string) []report.Node {
+	t.Helper()
+	nodes, err := report.ParseNodes([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nodes
+}
+
+// gapsOf are the gaps that remarks tell of.
+func gapsOf(t *testing.T, lines ...string) (g gaps) {
+	t.Helper()
+	for _, line := range lines {
+		r, ok, err := report.ParseRemark(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok {
+			g.remarks = append(g.remarks, r)
+		}
+	}
+	return g
 }
 
 func TestGapLines(t *testing.T) {
@@ -39,9 +69,7 @@ func TestGapLines(t *testing.T) {
 	if !g.none() || len(g.lines(3)) > 0 {
 		t.Errorf("%q", g.lines(3))
 	}
-	for _, line := range []string{"# missing n2 silent: no answer in 2s", "#missing n5", "# stale n3 3.2s", "#", "# ", "# missing", "# later news", "# lacking n8 2 processes could not be read there in time"} {
-		g.add(line)
-	}
+	g = gapsOf(t, "# missing n2 silent: no answer in 2s", "#missing n5", "# stale n3 3.2s", "#", "# ", "# missing", "# later news", "# lacking n8 2 processes could not be read there in time")
 	want := []string{
 		"no answer from 2 of 300 nodes, whose processes are not shown: n[2,5] (see aggrfs nodes)",
 		"not all processes of n8 are shown: 2 processes could not be read there in time",
@@ -50,13 +78,7 @@ func TestGapLines(t *testing.T) {
 	if got := g.lines(300); !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
-	var other gaps
-	other.add("# missing n2 again")
-	other.add("# missing n6 too")
-	other.add("# stale n4 11.5s")
-	other.add("# lacking n8 the same")
-	other.add("# lacking n9 x")
-	g.join(other)
+	g.join(gapsOf(t, "# missing n2 again", "# missing n6 too", "# stale n4 11.5s", "# lacking n8 the same", "# lacking n9 x"))
 	want = []string{
 		"no answer from 3 nodes, whose processes are not shown: n[2,5-6] (see aggrfs nodes)",
 		"not all processes of n[8-9] are shown (see aggrfs nodes)",
@@ -65,7 +87,7 @@ func TestGapLines(t *testing.T) {
 	if got := g.lines(0); !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
-	one := gaps{missing: g.missing[:1]}
+	one := gaps{remarks: g.remarks[:1]}
 	for total, want := range map[int]string{
 		0: "n2 does not answer: its processes are not shown (see aggrfs nodes)",
 		1: "n2 does not answer: its processes are not shown (see aggrfs nodes)",
@@ -80,10 +102,8 @@ func TestGapLines(t *testing.T) {
 // No row is no "no" while the process may be one that is missing, or has begun since the
 // rows are of.
 func TestHiding(t *testing.T) {
-	var g gaps
-	g.add("# missing n2 silent")
-	g.add("# stale n3 3.1s")
-	g.add("# lacking n4 no memory")
+	g := gapsOf(t, "# missing n2 silent", "# stale n3 3.1s", "# lacking n4 no memory")
+	old := gapsOf(t, "# stale n3 3.1s")
 	for _, tc := range []struct {
 		pids string
 		g    gaps
@@ -92,7 +112,7 @@ func TestHiding(t *testing.T) {
 		{"", g, "no answer from n2"}, {"20000001", g, "no answer from n2"}, {"n2:7", g, "no answer from n2"}, {"n1:7", g, ""}, {"n1:7 n2:7", g, "no answer from n2"},
 		{"n3:7", g, "n3 did not answer in time: its rows are 3.1 s old"}, {"n4:7 n1:7", g, "not all processes of n4 are shown: no memory"},
 		{"", gaps{}, ""}, {"20000001", gaps{}, ""}, {"n1:7", gaps{blind: true}, "you see no nodes"},
-		{"", gaps{stale: g.stale}, "its rows are 3.1 s old"}, {"30000007", gaps{stale: g.stale}, "its rows are 3.1 s old"},
+		{"", old, "its rows are 3.1 s old"}, {"30000007", old, "its rows are 3.1 s old"},
 	} {
 		wanted, err := parsePIDs(strings.Fields(tc.pids))
 		if err != nil {
@@ -123,7 +143,7 @@ func (c *counting) Missed() map[gpid.NodeName]uint64 {
 func TestSince(t *testing.T) {
 	server := &counting{}
 	look := func(rows string) look {
-		nodes := parseTable([]byte(nodesHead + rows))
+		nodes := nodesOf(t, nodesHead+rows)
 		return lookOf(&tree{Tree: server, origin: ofServer}, nodesGaps(nodes), nodes)
 	}
 	const well = "n1 1 up - 5 2 -\nn2 2 up - 5 0 -\n"
@@ -170,7 +190,7 @@ func TestTellSince(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer tree.Close()
-		nodes, err := nodesTable(t.Context(), tree)
+		nodes, err := readNodes(t.Context(), tree)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
@@ -84,20 +85,20 @@ func (s *source) unknownNodes(ctx context.Context, names nodesNamer) error {
 
 // checkIDs refuses processes of nodes that are not there: what has no node is not known
 // to have ended. nodes is cluster/nodes of t, and what asked for them is a flag or text.
-func (s *source) checkIDs(ctx context.Context, t *tree, what string, ids []gpid.ID, nodes table) error {
+func (s *source) checkIDs(ctx context.Context, t *tree, what string, ids []gpid.ID, nodes []report.Node) error {
 	var wanted []string
 	for _, id := range ids {
 		if id.Node != "" {
 			wanted = append(wanted, string(id.Node))
 		}
 	}
-	names := nodes.names()
+	names := namesOf(nodes)
 	strange := nodeset.Of(wanted...).Minus(nodeset.Of(names...))
 	if strange.Len() == 0 || len(names) == 0 {
 		return nil
 	}
 	if len(s.nodes)+len(s.exclude) > 0 {
-		all, err := namesOf(ctx, t.whole())
+		all, err := readNames(ctx, t.whole())
 		if err != nil {
 			return err
 		}

@@ -169,7 +169,7 @@ func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 
 // settle finds the root that was asked for in a tree that was just opened.
 func (s *source) settle(ctx context.Context, a *app, t *tree) error {
-	names := func(ctx context.Context) ([]string, error) { return namesOf(ctx, t.whole()) }
+	names := func(ctx context.Context) ([]string, error) { return readNames(ctx, t.whole()) }
 	path, err := s.path(ctx, a, names)
 	if err != nil {
 		return err

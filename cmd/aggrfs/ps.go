@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -23,7 +23,7 @@ type psOptions struct {
 	columns                          string
 	sort                             string
 	users                            []string
-	owners                           []string // of the rows, by the column USER; none is all
+	owners                           []string // of the rows, as these have them; none is all
 	pids                             []string
 	wanted                           []gpid.ID // pids, parsed
 }
@@ -40,13 +40,13 @@ func parsePIDs(pids []string) (ids []gpid.ID, err error) {
 	return ids, nil
 }
 
-// wants tells whether a row is of a process that -p names, if it names any.
-func (o *psOptions) wants(row []string) bool {
+// wants reports whether a row is of a process that -p names, if it names any.
+func (o *psOptions) wants(p *report.Process) bool {
 	return len(o.wanted) == 0 || slices.ContainsFunc(o.wanted, func(id gpid.ID) bool {
 		if id.Node != "" {
-			return row[nodeColumn] == string(id.Node) && row[npidColumn] == strconv.Itoa(int(id.PID))
+			return p.Node == string(id.Node) && p.PID == id.PID
 		}
-		return row[pidColumn] == id.GPID.String()
+		return p.GPID == id.GPID
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 const psTable = `NODE     PID       GPID       PPID USER     S        CPU        RSS START                COMMAND
@@ -54,7 +56,7 @@ func TestPSOutput(t *testing.T) {
 	rows, g, _ := readPS(strings.NewReader(psTable+"# missing n3 silent: no answer in 2s\n# stale n1 3.2s\n# news of a later version\n"), &o, newProgress(nil))
 	var out strings.Builder
 	at := time.Date(2026, 11, 25, 8, 0, 0, 123456789, time.FixedZone("", 7200))
-	if err := newEnvelope(at, g).write(&out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) }); err != nil {
+	if err := g.answer(at).Write(&out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) }); err != nil {
 		t.Fatal(err)
 	}
 	var all struct {
@@ -81,13 +83,16 @@ func TestPSColumnsByName(t *testing.T) {
 	const table = "GPID NODE NEW PID PPID USER S RSS CPU START COMMAND\n10000001 n1 x 1 0 root S 20 1.5 2026-11-25T08:00:00Z  init\n"
 	var o psOptions
 	rows, _, err := readPS(strings.NewReader(table), &o, newProgress(nil))
-	want := []string{"n1", "1", "10000001", "0", "root", "S", "1.5", "20", "2026-11-25T08:00:00Z", " init"}
-	if err != nil || len(rows) != 1 || !reflect.DeepEqual(rows[0], want) {
-		t.Errorf("%q, %v", rows, err)
+	want := report.Process{
+		Node: "n1", PID: 1, GPID: 10000001, User: "root", State: 'S', CPU: 150, RSS: 20,
+		Start: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC), Command: []byte(" init"),
+	}
+	if err != nil || len(rows) != 1 || !reflect.DeepEqual(*rows[0], want) {
+		t.Errorf("%+v, %v", rows, err)
 	}
 	for _, bad := range []string{"", "NODE PID\nn1 1\n", table[:len(table)-1], "GPID NODE"} {
 		if rows, _, err := readPS(strings.NewReader(bad), &o, newProgress(nil)); err == nil {
-			t.Errorf("%q: %q", bad, rows)
+			t.Errorf("%q: %+v", bad, rows)
 		}
 	}
 }

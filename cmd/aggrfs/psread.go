@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 // ps prints the table.
@@ -37,7 +33,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	if slices.ContainsFunc(o.wanted, func(id gpid.ID) bool { return id.Node != "" }) {
-		nodes, err := nodesTable(ctx, tree)
+		nodes, err := readNodes(ctx, tree)
 		if err != nil {
 			return err
 		}
@@ -56,7 +52,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	}
 	sortPS(rows, keys)
 	if o.json {
-		err = newEnvelope(at, g).write(out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) })
+		err = g.answer(at).Write(out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) })
 	} else {
 		err = writePS(out, rows, columns, !o.noHeaders)
 	}
@@ -79,7 +75,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 }
 
 // sweepPS reads the rows that are wanted and what they lack.
-func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, users []psUser, jobs bool) (rows [][]string, g gaps, err error) {
+func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, users []psUser, jobs bool) (rows []*report.Process, g gaps, err error) {
 	progress := showProgress()
 	defer progress.end()
 	if len(users) > 0 && t.remarks {
@@ -97,7 +93,7 @@ func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, users []psUser
 }
 
 // readPart reads the rows that are wanted of a table of processes in cluster/.
-func readPart(ctx context.Context, t *tree, o *psOptions, p *progress, names ...string) (rows [][]string, g gaps, err error) {
+func readPart(ctx context.Context, t *tree, o *psOptions, p *progress, names ...string) (rows []*report.Process, g gaps, err error) {
 	h, err := openPS(ctx, t, names...)
 	if err != nil {
 		return nil, g, err
@@ -111,17 +107,18 @@ func readPart(ctx context.Context, t *tree, o *psOptions, p *progress, names ...
 // are, where some are missing, whether there are any, where there is no row, and of an
 // older server, which makes no remarks, how they are.
 func fillIn(ctx context.Context, t *tree, g *gaps, rows int) (total int, err error) {
-	if len(g.missing) == 0 && rows > 0 && t.remarks {
+	missing := len(g.about(report.Missing)) > 0
+	if !missing && rows > 0 && t.remarks {
 		return 0, nil
 	}
-	nodes, err := nodesTable(ctx, t)
+	nodes, err := readNodes(ctx, t)
 	switch {
 	case err == nil:
-		g.blind = len(nodes.rows) == 0 && len(g.missing) == 0
+		g.blind = len(nodes) == 0 && !missing
 		if !t.remarks {
 			g.join(nodesGaps(nodes))
 		}
-		return len(nodes.rows), nil
+		return len(nodes), nil
 	case rows > 0 && t.remarks:
 		return 0, nil // then what is missing is said without
 	}
@@ -140,87 +137,42 @@ func (o *psOptions) hiding(g gaps) gaps {
 }
 
 // wantsJob reports whether the jobs are needed.
-func wantsJob(columns []int, keys []psKey) bool {
-	return slices.Contains(columns, jobColumn) || slices.ContainsFunc(keys, func(k psKey) bool { return k.column == jobColumn })
+func wantsJob(columns []report.ProcessColumn, keys []psKey) bool {
+	isJob := func(c report.ProcessColumn) bool { return c.Name == report.JobColumn }
+	return slices.ContainsFunc(columns, isJob) || slices.ContainsFunc(keys, func(k psKey) bool { return isJob(k.ProcessColumn) })
 }
 
-// addJobs adds the job of each process, or "-".
-func addJobs(ctx context.Context, t *tree, rows [][]string, g *gaps) error {
+// addJobs adds the job of each process.
+func addJobs(ctx context.Context, t *tree, rows []*report.Process, g *gaps) error {
 	text, err := readTable(ctx, t, "cluster", "jobs")
 	if err != nil {
 		return err
 	}
-	jobs := make(map[string]string)
-	for line := range bytes.Lines(text) {
-		if line[0] == '#' {
-			var own gaps
-			own.add(string(line))
-			g.join(own)
-		} else if f := strings.Fields(string(line)); len(f) == 2 {
-			jobs[f[0]] = f[1]
-		}
+	jobs, remarks, err := report.ParseJobs(text)
+	if err != nil {
+		return err
 	}
-	for i, row := range rows {
-		job := jobs[row[pidColumn]]
-		if job == "" {
-			job = "-"
-		}
-		rows[i] = append(row, job)
+	g.join(gaps{remarks: remarks})
+	of := make(map[gpid.GPID]string, len(jobs))
+	for _, j := range jobs {
+		of[j.GPID] = j.Job
+	}
+	for _, p := range rows {
+		p.Job = of[p.GPID]
 	}
 	return nil
 }
 
 // readPS reads the lines of cluster/ps that are wanted, and what it lacks.
-func readPS(table io.Reader, o *psOptions, p *progress) (rows [][]string, g gaps, err error) {
-	r := bufio.NewReaderSize(table, 256<<10)
-	var places []int
-	width := 0
-	for {
-		line, err := r.ReadSlice('\n')
-		switch {
-		case err == io.EOF && len(line) == 0 && places != nil:
-			return rows, g, nil
-		case err == io.EOF:
-			return nil, g, errors.New("the table of processes ends in the middle")
-		case err != nil:
-			return nil, g, err
+func readPS(table io.Reader, o *psOptions, progress *progress) (rows []*report.Process, g gaps, err error) {
+	g.remarks, err = report.ReadProcesses(table, func(p report.Process) {
+		progress.saw(p.Node)
+		if (len(o.owners) == 0 || slices.Contains(o.owners, p.User)) && o.wants(&p) {
+			rows = append(rows, &p)
 		}
-		line = bytes.TrimRight(line, "\n")
-		switch {
-		case places == nil:
-			header := strings.Fields(string(line))
-			if places, err = psPlaces(header); err != nil {
-				return nil, g, err
-			}
-			width = len(header)
-			continue
-		case len(line) > 0 && line[0] == '#':
-			g.add(string(line))
-			continue
-		}
-		given := cells(line, width)
-		row := make([]string, 0, len(psColumns))
-		for _, place := range places {
-			row = append(row, given[place])
-		}
-		p.saw(row[nodeColumn])
-		if (len(o.owners) == 0 || slices.Contains(o.owners, row[userColumn])) && o.wants(row) {
-			rows = append(rows, row)
-		}
+	})
+	if err != nil {
+		return nil, gaps{}, err
 	}
-}
-
-// psPlaces are the places of the columns of psColumns in cluster/ps.
-func psPlaces(header []string) (places []int, err error) {
-	for _, c := range psColumns {
-		if c.file == "" {
-			continue
-		}
-		place := slices.Index(header, c.file)
-		if place < 0 {
-			return nil, fmt.Errorf("cluster/ps has no column %s: the server's version is not that of this program", c.file)
-		}
-		places = append(places, place)
-	}
-	return places, nil
+	return rows, g, nil
 }

@@ -5,26 +5,10 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
-)
 
-// The columns there are, what cluster/ps calls them, and what they are called here.
-var psColumns = []struct {
-	name, file, title string
-	number            bool
-}{
-	{"node", "NODE", "NODE", false}, {"npid", "PID", "NPID", true}, {"pid", "GPID", "PID", true}, {"ppid", "PPID", "PPID", true},
-	{"user", "USER", "USER", false}, {"stat", "S", "S", false}, {"time", "CPU", "TIME", true}, {"rss", "RSS", "RSS", true},
-	{"start", "START", "START", false}, {"args", "COMMAND", "COMMAND", false},
-	{"job", "", "JOB", true}, // which cluster/jobs has
-}
-
-// Columns by their place in psColumns.
-const (
-	nodeColumn, npidColumn, pidColumn, userColumn = 0, 1, 2, 4
-	jobColumn                                     = 10
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 // psNames are other names of columns, that ps has.
@@ -34,23 +18,23 @@ var psNames = map[string]string{
 }
 
 // psColumn finds a column.
-func psColumn(name string) (int, error) {
+func psColumn(name string) (c report.ProcessColumn, err error) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	if other, ok := psNames[name]; ok {
 		name = other
 	}
 	var known []string
-	for i, c := range psColumns {
-		if c.name == name {
-			return i, nil
+	for _, c := range report.ProcessColumns() {
+		if c.Name == name {
+			return c, nil
 		}
-		known = append(known, c.name)
+		known = append(known, c.Name)
 	}
-	return 0, fmt.Errorf("there is no column %q; there are %s", name, strings.Join(known, ", "))
+	return c, fmt.Errorf("there is no column %q; there are %s", name, strings.Join(known, ", "))
 }
 
 // shown are the columns to show.
-func (o *psOptions) shown() ([]int, error) {
+func (o *psOptions) shown() (all []report.ProcessColumn, err error) {
 	text := o.columns
 	switch {
 	case text != "":
@@ -64,21 +48,20 @@ func (o *psOptions) shown() ([]int, error) {
 	if o.jobs && o.columns == "" {
 		text = "job," + text
 	}
-	var all []int
 	for name := range strings.SplitSeq(text, ",") {
-		i, err := psColumn(name)
+		c, err := psColumn(name)
 		if err != nil {
 			return nil, usage("-o: %w", err)
 		}
-		all = append(all, i)
+		all = append(all, c)
 	}
 	return all, nil
 }
 
 // A psKey is a column to sort by.
 type psKey struct {
-	column int
-	down   bool
+	report.ProcessColumn
+	down bool
 }
 
 func (o *psOptions) keys() (keys []psKey, err error) {
@@ -88,91 +71,81 @@ func (o *psOptions) keys() (keys []psKey, err error) {
 	for name := range strings.SplitSeq(o.sort, ",") {
 		name = strings.TrimPrefix(name, "+")
 		name, down := strings.CutPrefix(name, "-")
-		i, err := psColumn(name)
+		c, err := psColumn(name)
 		if err != nil {
 			return nil, usage("--sort: %w", err)
 		}
-		keys = append(keys, psKey{i, down})
+		keys = append(keys, psKey{c, down})
 	}
 	return keys, nil
 }
 
 // sortPS sorts rows, which otherwise come by node and pid.
-func sortPS(rows [][]string, keys []psKey) {
-	if len(keys) > 0 {
-		slices.SortStableFunc(rows, func(x, y []string) int { return comparePS(x, y, keys) })
+func sortPS(rows []*report.Process, keys []psKey) {
+	if len(keys) == 0 {
+		return
 	}
-}
-
-func comparePS(x, y []string, keys []psKey) int {
-	for _, k := range keys {
-		c := strings.Compare(x[k.column], y[k.column])
-		if psColumns[k.column].number {
-			a, _ := strconv.ParseFloat(x[k.column], 64)
-			b, _ := strconv.ParseFloat(y[k.column], 64)
-			c = 0
-			if a < b {
-				c = -1
-			} else if a > b {
-				c = 1
+	slices.SortStableFunc(rows, func(x, y *report.Process) int {
+		for _, k := range keys {
+			switch c := k.Compare(x, y); {
+			case c == 0:
+			case k.down:
+				return -c
+			default:
+				return c
 			}
 		}
-		if k.down {
-			c = -c
-		}
-		if c != 0 {
-			return c
-		}
-	}
-	return 0
+		return 0
+	})
 }
 
 // writePS prints the columns, numbers to the right.
-func writePS(out io.Writer, rows [][]string, columns []int, header bool) error {
+func writePS(out io.Writer, rows []*report.Process, columns []report.ProcessColumn, header bool) error {
 	widths := make([]int, len(columns))
+	var cell []byte
 	for k, c := range columns {
 		if header {
-			widths[k] = len(psColumns[c].title)
+			widths[k] = len(c.Title)
 		}
-		for _, row := range rows {
-			widths[k] = max(widths[k], utf8.RuneCountInString(row[c]))
+		for _, p := range rows {
+			cell = c.Append(cell[:0], p)
+			widths[k] = max(widths[k], utf8.RuneCount(cell))
 		}
 	}
 	w := bufio.NewWriter(out)
-	line := func(cell func(c int) string) {
-		for k, c := range columns {
-			text := cell(c)
-			pad := strings.Repeat(" ", widths[k]-utf8.RuneCountInString(text))
-			switch {
-			case psColumns[c].number:
-				text = pad + text
-			case k < len(columns)-1:
-				text += pad
-			}
-			if k > 0 {
-				w.WriteByte(' ')
-			}
-			w.WriteString(text)
+	put := func(k int, cell []byte) {
+		pad := widths[k] - utf8.RuneCount(cell)
+		for ; columns[k].Number && pad > 0; pad-- {
+			w.WriteByte(' ')
 		}
-		w.WriteByte('\n')
+		w.Write(cell)
+		if k == len(columns)-1 {
+			w.WriteByte('\n')
+			return
+		}
+		for ; pad >= 0; pad-- {
+			w.WriteByte(' ')
+		}
 	}
-	if header {
-		line(func(c int) string { return psColumns[c].title })
+	for k, c := range columns {
+		if header {
+			put(k, []byte(c.Title))
+		}
 	}
-	for _, row := range rows {
-		line(func(c int) string { return row[c] })
+	for _, p := range rows {
+		for k, c := range columns {
+			cell = c.Append(cell[:0], p)
+			put(k, cell)
+		}
 	}
 	return w.Flush()
 }
 
 // psObject is a row as an object.
-func psObject(row []string, columns []int) map[string]any {
+func psObject(p *report.Process, columns []report.ProcessColumn) map[string]any {
 	object := make(map[string]any, len(columns))
 	for _, c := range columns {
-		object[psColumns[c].name] = row[c]
-		if psColumns[c].number {
-			object[psColumns[c].name] = jsonCell(row[c], true)
-		}
+		object[c.Name] = c.Cell(p)
 	}
 	return object
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -12,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -68,11 +67,11 @@ func outsideUID(uidMap string, uid uint32) (outside uint32, mapped bool) {
 }
 
 // readUsers reads the rows of those users, each user's by themselves, and what they lack.
-func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *progress) (rows [][]string, g gaps, err error) {
+func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *progress) (rows []*report.Process, g gaps, err error) {
 	for _, u := range users {
 		theirs, lacking, err := readPart(ctx, t, o, p, "ps-of", u.name)
 		if errors.Is(err, errNoPart) {
-			if nodes, err := nodesTable(ctx, t); err == nil && len(nodes.rows) == 0 {
+			if nodes, err := readNodes(ctx, t); err == nil && len(nodes) == 0 {
 				return nil, gaps{blind: true}, nil
 			}
 			return nil, g, notShown(t, u)
@@ -86,9 +85,8 @@ func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *pr
 	if len(users) > 1 {
 		// By node and pid, as one table has them. A process whose owner changes meanwhile
 		// may be in two.
-		number := func(row []string) string { return row[pidColumn] }
-		slices.SortStableFunc(rows, func(x, y []string) int { return comparePS(x, y, []psKey{{column: pidColumn}}) })
-		rows = slices.CompactFunc(rows, func(x, y []string) bool { return number(x) == number(y) })
+		slices.SortStableFunc(rows, func(x, y *report.Process) int { return cmp.Compare(x.GPID, y.GPID) })
+		rows = slices.CompactFunc(rows, func(x, y *report.Process) bool { return x.GPID == y.GPID })
 	}
 	return rows, g, nil
 }
@@ -103,7 +101,7 @@ func notShown(t *tree, u psUser) error {
 }
 
 // ownersOf are what a server without cluster/ps-of may have in the column USER for those
-// users: names, as tables have them, and numbers.
+// users: names and numbers.
 func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []string, err error) {
 	for _, u := range users {
 		if t.remote {
@@ -116,16 +114,11 @@ func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []s
 		}
 		owners = append(owners, u.name)
 		if uid, err := strconv.ParseUint(u.name, 10, 32); err == nil {
-			owners = append(owners, ownerCell(a.users.UserName(uint32(uid))))
+			owners = append(owners, a.users.UserName(uint32(uid)))
 		}
-		owners = append(owners, ownerCell(u.text))
+		owners = append(owners, u.text)
 	}
 	return owners, nil
-}
-
-// ownerCell is a user's name as the column USER has it.
-func ownerCell(name string) string {
-	return strings.ReplaceAll(plaintext.Escape(name), " ", `\040`)
 }
 
 // userThere is what an older server on another machine calls a user: its user database is
@@ -138,10 +131,8 @@ func userThere(ctx context.Context, t *tree, u psUser) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for line := range bytes.Lines(text) {
-		if f := strings.Fields(string(line)); len(f) > 1 && f[0] == "processes" {
-			return f[1], nil
-		}
+	if name := report.UserName(report.ParseWhoami(text).Processes); name != "" {
+		return name, nil
 	}
 	return "", fmt.Errorf("-u: the server does not tell who %q is", u.text)
 }

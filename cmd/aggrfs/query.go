@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 func addJSONFlag(cmd *cobra.Command, on *bool) {
@@ -50,10 +50,13 @@ func (a *app) nodes(ctx context.Context, src *source, out io.Writer, asJSON bool
 	if err != nil {
 		return err
 	}
-	nodes := parseTable(text)
+	nodes, err := report.ParseNodes(text)
+	if err != nil {
+		return err
+	}
 	g := nodesGaps(nodes)
 	if asJSON {
-		err = nodes.writeJSON(out, at, g)
+		err = report.WriteRows(out, g.answer(at), nodes)
 	} else {
 		_, err = out.Write(text)
 	}
@@ -102,13 +105,15 @@ func (a *app) where(ctx context.Context, src *source, out io.Writer, name string
 	defer tree.Close()
 	at := time.Now()
 	text, err := readTable(ctx, tree, "cluster", "where", name)
-	var found table
+	var found []report.Where
 	var g gaps
 	switch {
 	case err == nil:
-		found = parseTable(text)
+		if found, err = report.ParseWhere(text); err != nil {
+			return err
+		}
 	case isNoSuch(err) || errors.Is(err, syscall.EHOSTDOWN):
-		nodes, lost := nodesTable(ctx, tree)
+		nodes, lost := readNodes(ctx, tree)
 		if lost != nil {
 			return lost
 		}
@@ -120,7 +125,7 @@ func (a *app) where(ctx context.Context, src *source, out io.Writer, name string
 		return err
 	}
 	if asJSON {
-		err = errors.Join(found.writeJSON(out, at, g), err)
+		err = errors.Join(report.WriteRows(out, g.answer(at), found), err)
 	} else if err == nil {
 		_, err = out.Write(text)
 	}
@@ -134,7 +139,7 @@ func isNoSuch(err error) bool {
 
 // notFound says why a process is not shown: it is not there, nobody knows, or there is no
 // such node. nodes is cluster/nodes.
-func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, id gpid.ID, nodes table, err error) error {
+func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, id gpid.ID, nodes []report.Node, err error) error {
 	asked := psOptions{wanted: []gpid.ID{id}}
 	if hiding := asked.hiding(nodesGaps(nodes)); errors.Is(err, syscall.EHOSTDOWN) || !hiding.none() {
 		return errNothingKnown("where "+name+" is", hiding)
@@ -143,18 +148,4 @@ func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, i
 		return err
 	}
 	return absent("no process %s: it has ended, or its node is not in the cluster or not in your view (see aggrfs nodes)", name)
-}
-
-// numbers are the columns of tables that are numbers in JSON.
-var numbers = map[string]bool{"INDEX": true, "PROCS": true, "MISSED": true, "PID": true, "GPID": true}
-
-// writeJSON prints the table with its columns by their names in lower case.
-func (t *table) writeJSON(out io.Writer, at time.Time, g gaps) error {
-	return newEnvelope(at, g).write(out, len(t.rows), func(i int) map[string]any {
-		object := make(map[string]any, len(t.header))
-		for k, name := range t.header {
-			object[strings.ToLower(name)] = jsonCell(t.rows[i][k], numbers[name])
-		}
-		return object
-	})
 }

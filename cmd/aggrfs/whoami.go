@@ -9,8 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/aggrfs/aggrfs/internal/plaintext"
-	"github.com/aggrfs/aggrfs/pkg/nodeset"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 func (a *app) whoamiCommand() *cobra.Command {
@@ -48,7 +47,7 @@ func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON boo
 		return err
 	}
 	if asJSON {
-		return newEnvelope(at, gaps{}).write(out, 1, func(int) map[string]any { return facts(text) })
+		return report.WriteRows(out, report.Answer{At: at}, []report.Whoami{report.ParseWhoami(text)})
 	}
 	_, err = out.Write(text)
 	return err
@@ -61,40 +60,20 @@ func (a *app) ownWhoami(ctx context.Context, src *source, t *tree) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	names, err := namesOf(ctx, t)
+	names, err := readNames(ctx, t)
 	if err != nil {
 		return nil, err
-	}
-	user, number := a.users.UserName(who.UID), fmt.Sprint(who.UID)
-	if user != number {
-		user += " (" + number + ")"
 	}
 	groups := []string{fmt.Sprint(who.GID)}
 	for _, g := range who.Groups {
 		groups = append(groups, fmt.Sprint(g))
 	}
-	rule, place := "none: this machine alone, without a server; the kernel decides what you see", "-"
+	rule, place := "none: this machine alone, without a server; the kernel decides what you see", ""
 	if t.origin == ofNodes {
 		rule, place = "none: you connect to the nodes yourself, without a server; they decide what you see", src.config
 	}
-	return plaintext.Table([][]string{
-		{"user", user},
-		{"groups", strings.Join(groups, ",")},
-		{"certificate", "-"},
-		{"rule", rule},
-		{"place", place},
-		{"nodes", fmt.Sprintf("%d: %s", len(names), nodeset.Of(names...))},
-		{"processes", "all that you are shown"},
-		{"denied", "-"},
+	return report.EncodeWhoami(report.Whoami{
+		User: report.UserText(a.users.UserName(who.UID), who.UID), Groups: strings.Join(groups, ","),
+		Rule: rule, Place: place, Nodes: report.NodesText(names), Processes: "all that you are shown",
 	}), nil
-}
-
-// facts are the lines of cluster/whoami, each a name and a text.
-func facts(text []byte) map[string]any {
-	all := make(map[string]any)
-	for line := range strings.Lines(string(text)) {
-		name, fact, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
-		all[name] = jsonCell(strings.TrimLeft(fact, " "), false)
-	}
-	return all
 }
