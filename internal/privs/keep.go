@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -62,7 +63,11 @@ func Keep(log *slog.Logger, wants []Want) error {
 	if before.effective.Has(unix.CAP_SETPCAP) {
 		after.bounding &= after.permitted
 	}
-	if err := drop(before.bounding&^after.bounding, after.permitted); err != nil {
+	// The order matters: the bounding set needs CAP_SETPCAP, which goes with the rest.
+	if err := dropBounding(true, before.bounding&^after.bounding); err != nil {
+		return fmt.Errorf("giving up rights: %w", err)
+	}
+	if err := limit(true, after.permitted); err != nil {
 		return fmt.Errorf("giving up rights: %w", err)
 	}
 	if err := verify(ownThreads, after); err != nil {
@@ -72,40 +77,52 @@ func Keep(log *slog.Logger, wants []Want) error {
 	return nil
 }
 
-// drop takes bounded out of the bounding set and leaves what keep has. The
-// order matters: the bounding set needs CAP_SETPCAP, which goes with the rest.
-func drop(bounded, keep Set) error {
+// call makes one system call, on all threads or on the calling one. What an argument
+// points to is on the heap, and stays there until the call has returned: it is made by Go
+// functions, during which a stack may move.
+//
+//go:uintptrescapes
+func call(all bool, number, a, b, c uintptr) (errno syscall.Errno) {
+	if all {
+		_, _, errno = psx.Syscall6(number, a, b, c, 0, 0, 0) // prctl(2) wants zeros
+	} else {
+		_, _, errno = syscall.RawSyscall6(number, a, b, c, 0, 0, 0)
+	}
+	return errno
+}
+
+// dropBounding takes some capabilities out of the bounding set, on all threads or on the
+// calling one.
+func dropBounding(all bool, some Set) error {
 	for n := range 64 {
-		if !bounded.Has(n) {
+		if !some.Has(n) {
 			continue
 		}
-		if err := allThreads(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(n), 0); err != nil {
-			return fmt.Errorf("prctl PR_CAPBSET_DROP %s: %w", name(n), err)
+		if errno := call(all, unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(n), 0); errno != 0 {
+			return fmt.Errorf("prctl PR_CAPBSET_DROP %s: %w", name(n), errno)
 		}
-	}
-	if err := allThreads(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
-		return fmt.Errorf("prctl PR_CAP_AMBIENT_CLEAR_ALL: %w", err)
-	}
-	var data [2]unix.CapUserData
-	for i := range data {
-		half := uint32(keep >> (32 * i))
-		data[i] = unix.CapUserData{Effective: half, Permitted: half}
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	_, _, errno := psx.Syscall3(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0)
-	if errno != 0 {
-		return fmt.Errorf("capset: %w", errno)
-	}
-	if err := allThreads(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
-		return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS: %w", err)
 	}
 	return nil
 }
 
-// allThreads makes one system call on every thread.
-func allThreads(call, a, b, c uintptr) error {
-	if _, _, errno := psx.Syscall6(call, a, b, c, 0, 0, 0); errno != 0 {
-		return errno
+// limit leaves, on all threads or on the calling one, those capabilities in the permitted
+// and the effective set and none in the others but the bounding one, and sets
+// no_new_privs.
+func limit(all bool, to Set) error {
+	if errno := call(all, unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); errno != 0 {
+		return fmt.Errorf("prctl PR_CAP_AMBIENT_CLEAR_ALL: %w", errno)
+	}
+	var data [2]unix.CapUserData
+	for i := range data {
+		half := uint32(to >> (32 * i))
+		data[i] = unix.CapUserData{Effective: half, Permitted: half}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if errno := call(all, unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
+		return fmt.Errorf("capset: %w", errno)
+	}
+	if errno := call(all, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); errno != 0 {
+		return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS: %w", errno)
 	}
 	return nil
 }
