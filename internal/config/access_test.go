@@ -152,7 +152,7 @@ func TestPolicyKey(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"policy: policy.yaml\n":            "aggrfs.yaml:2:9: \"policy.yaml\" is no absolute path",
-		"cache: 1s\npolicy: /etc/p.yaml\n": "aggrfs.yaml:2:8: cache and policy both say what is kept",
+		"cache: 1s\npolicy: /etc/p.yaml\n": "aggrfs.yaml:2:8: cache and policy both say what is cached",
 	} {
 		if _, err := config.Parse("aggrfs.yaml", []byte("version: 1\n"+text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

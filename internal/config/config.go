@@ -74,7 +74,7 @@ type Config struct {
 	MaxProcesses int // that a node may have; one with more is left out
 	// Policy is the file of the cache policy, an absolute path; "" is the built-in
 	// one. Cache is in place of one: how long the files of a sweep are good, and
-	// nothing else is held. Nil is that Policy says.
+	// nothing else is cached. Nil is that Policy says.
 	Policy     string
 	Cache      *time.Duration
 	CgroupNode bool

@@ -125,7 +125,7 @@ func TestRefused(t *testing.T) {
 		{"version: 1\ncache: 10\n", "2:8", `"10" has no unit; write 10s for seconds`},
 		{"version: 1\ncache: soon\n", "2:8", `"soon" is no time span`},
 		{"version: 1\ncache:\n", "2:8", "the value is missing"},
-		{"version: 1\ntimeouts: {read: 0s}\n", "2:18", "a time to wait of zero"},
+		{"version: 1\ntimeouts: {read: 0s}\n", "2:18", "a time of zero"},
 		{"version: 1\ntimeouts: 1s\n", "2:11", `"1s" stands where keys and values (connect, read, sweep) should be`},
 		{"version: 1\ncgroup_node: yes\n", "2:14", `"yes" stands where true or false should be`},
 		{"version: 1\nproc: proc\n", "2:7", `"proc" is no absolute path`},

@@ -81,7 +81,7 @@ func (r *reader) read(root strict.Value) {
 		"certificates": r.certificates,
 	})
 	if c.Cache != nil && c.Policy != "" {
-		r.cache.Fail("cache and policy both say what is kept; keep one")
+		r.cache.Fail("cache and policy both say what is cached; keep one")
 	}
 	if !versioned {
 		root.Fail("version is missing; write \"version: %d\"", Version)
@@ -157,7 +157,18 @@ func (r *reader) listen(v strict.Value) {
 	}
 }
 
-// note keeps in mind what an address needs that another key says.
+// span reads a time that is not zero.
+func span(into *time.Duration) func(strict.Value) {
+	return func(v strict.Value) {
+		if d, ok := v.Duration(); ok && d == 0 {
+			v.Fail("a time of zero; write how long, such as 2s")
+		} else if ok {
+			*into = d
+		}
+	}
+}
+
+// note notes what an address needs that another key says.
 func (r *reader) note(address string, v strict.Value) {
 	switch {
 	case isTCP(address):
@@ -169,17 +180,7 @@ func (r *reader) note(address string, v strict.Value) {
 
 func (r *reader) timeouts(v strict.Value) {
 	t := &r.config.Timeouts
-	read := func(into *time.Duration) func(strict.Value) {
-		return func(v strict.Value) {
-			d, ok := v.Duration()
-			if ok && d == 0 {
-				v.Fail("a time to wait of zero; write how long, such as 2s")
-			} else if ok {
-				*into = d
-			}
-		}
-	}
-	v.Fields(strict.Fields{"connect": read(&t.Connect), "read": read(&t.Read), "sweep": read(&t.Sweep)})
+	v.Fields(strict.Fields{"connect": span(&t.Connect), "read": span(&t.Read), "sweep": span(&t.Sweep)})
 }
 
 // nodes reads one entry of the list of nodes.

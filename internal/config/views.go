@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config/strict"
@@ -247,15 +246,6 @@ func principals(v strict.Value, kind access.Kind, mentions *Mentions) (all []acc
 func (r *reader) allocations(v strict.Value) {
 	s := &access.Source{}
 	haveUser, at := false, v
-	span := func(into *time.Duration) func(strict.Value) {
-		return func(v strict.Value) {
-			if d, ok := v.Duration(); ok && d == 0 {
-				v.Fail("a time of zero; write how long, such as 30s")
-			} else if ok {
-				*into = d
-			}
-		}
-	}
 	if !v.Fields(strict.Fields{
 		"file": func(v strict.Value) { absolute(v, &s.File) },
 		"user": func(v strict.Value) {

@@ -65,32 +65,18 @@ type Fields map[string]func(Value)
 // the order of the file. Unknown keys and keys given twice are noted. It tells
 // whether v is a mapping at all; an empty document is one without keys.
 func (v Value) Fields(known Fields) bool {
-	entries, ok := v.entries()
-	if !ok {
-		v.refuse("keys and values (%s)", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-		return false
-	}
-	seen := make(map[string]int)
-	for _, e := range entries {
-		key, ok := scalar(e.Key)
-		if !ok {
-			Value{v.doc, e.Key}.refuse("a key")
-			continue
+	names := slices.Sorted(maps.Keys(known))
+	return v.Entries(strings.Join(names, ", "), func(key, value Value) {
+		text, ok := scalar(key.node)
+		switch read := known[text]; {
+		case !ok:
+			key.refuse("a key")
+		case read == nil:
+			key.Fail("%s", unknown(text, names))
+		default:
+			read(value)
 		}
-		line, column := place(e.Key)
-		if first, again := seen[key]; again {
-			v.doc.fail(line, column, fmt.Sprintf("the key %q is given twice, first on line %d", key, first))
-			continue
-		}
-		seen[key] = line
-		read := known[key]
-		if read == nil {
-			v.doc.fail(line, column, unknown(key, slices.Sorted(maps.Keys(known))))
-			continue
-		}
-		read(Value{v.doc, e.Value})
-	}
-	return true
+	})
 }
 
 // Entries reads a mapping whose keys are the file's own: each key and its value,
