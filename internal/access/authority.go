@@ -200,7 +200,7 @@ type View struct {
 // Nodes is which nodes a view grants: the union.
 type Nodes struct {
 	All       bool
-	Allocated bool // those that are allocated to who asks
+	Allocated bool // those that are allocated to the requester
 	Set       nodeset.Set
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/aggrfs/aggrfs/internal/userdb"
 )
 
-// Follow keeps a's allocations those of the source until ctx ends, and says to
-// [Authority.Source] how that goes. Each change of fortune is logged once.
+// Follow reads the source again and again until ctx ends, puts what it says in force in
+// a, and how that goes into [Authority.Source]. Each change of that is logged once.
 func Follow(ctx context.Context, a *Authority, src Source, log *slog.Logger) {
 	f := follower{a: a, src: src.withDefaults(), log: log, began: a.now()}
 	a.setSource(&SourceState{})

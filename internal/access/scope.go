@@ -237,8 +237,8 @@ const (
 	unsure // the user database did not say
 )
 
-// A requester is who asks, with what the user database says of them. It is asked when
-// that matters, and once.
+// A requester is whom a scope is for, with what the user database says of them. The
+// database is asked when that matters, and once.
 type requester struct {
 	who   vfs.Identity
 	ctx   context.Context

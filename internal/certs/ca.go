@@ -36,7 +36,7 @@ const (
 	keyFile  = ".key"
 )
 
-// A CA issues certificates and keeps them in its directory.
+// A CA issues certificates into its directory.
 type CA struct {
 	dir  string
 	cert *x509.Certificate

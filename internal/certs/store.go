@@ -1,6 +1,6 @@
-// Package certs keeps the certificates with which the programs of a cluster know
-// each other: it reads them, notices when they are renewed, and makes them for
-// sites that have no certificate authority (CA) of their own.
+// Package certs has the certificates with which the programs of a cluster know each
+// other: it reads them, notices when they are renewed, and makes them for sites that
+// have no certificate authority (CA) of their own.
 //
 // # Model
 //
@@ -54,7 +54,7 @@ type Files struct {
 	CA   string // the CAs by which the other side is judged, one or more
 }
 
-// A Set is what the files held at one time. It never changes.
+// A Set is the content of the files at one time. It never changes.
 type Set struct {
 	Certificate tls.Certificate // with Leaf
 	CAs         *x509.CertPool
@@ -97,7 +97,7 @@ func Open(files Files, log *slog.Logger) (*Store, error) {
 
 func (s *Store) changed() bool { return s.watch.Changed(s.files.Cert, s.files.Key, s.files.CA) }
 
-// Current is what the files hold now, or held when they were last in order.
+// Current is the content of the files now, or when they were last in order.
 func (s *Store) Current() *Set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +182,7 @@ const maxFile = 1 << 20
 
 // Name is whom a certificate is for: its first DNS name. Its subject's common name
 // counts only where it has no subject alternative name of any kind (RFC 6125, section
-// 6.4.4): a CA may check those and let who asks for a certificate choose the other. It
+// 6.4.4): a CA may check those and let the applicant choose the other. It
 // may be empty.
 func Name(c *x509.Certificate) string {
 	if len(c.DNSNames) > 0 {

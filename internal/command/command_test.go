@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -233,5 +235,22 @@ func TestLimited(t *testing.T) {
 	}
 	if out.String() != "12345" || over != 1 {
 		t.Errorf("%q, %d", out, over)
+	}
+}
+
+// The children of a process are found with and without the kernel's lists of them.
+func TestChildPIDs(t *testing.T) {
+	child := exec.Command("/bin/sleep", "1000")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { child.Process.Kill(); child.Wait() }()
+	for name, pids := range map[string][]int{"childPIDs": childPIDs(), "pidsByParent": pidsByParent(os.Getpid())} {
+		if !slices.Contains(pids, child.Process.Pid) {
+			t.Errorf("%s: %d is not among %v", name, child.Process.Pid, pids)
+		}
+	}
+	if pids := pidsByParent(child.Process.Pid); len(pids) > 0 {
+		t.Errorf("a process without children has %v", pids)
 	}
 }

@@ -93,7 +93,7 @@ type Output struct {
 	Complaint string
 }
 
-// maxComplaint bounds what is kept of standard error, in bytes.
+// maxComplaint is how much of standard error is read, in bytes.
 const maxComplaint = 1000
 
 // order is what the supervisor and the last process are told.

@@ -16,6 +16,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/privs"
@@ -154,7 +155,7 @@ type children struct {
 const killAgain = 20 * time.Millisecond
 
 // end returns when there are none any more. They are left alone until the command has
-// ended or gone is closed. changed tells of SIGCHLD.
+// ended or gone is closed. changed gets SIGCHLD.
 func (c *children) end(changed <-chan os.Signal, gone <-chan struct{}) {
 	for {
 		if none := c.reap(); none {
@@ -201,7 +202,7 @@ func (c *children) reap() (none bool) {
 	}
 }
 
-// childPIDs are the children of this process. The kernel tells them thread by thread
+// childPIDs are the children of this process. The kernel lists them thread by thread
 // where it is built with CONFIG_PROC_CHILDREN, and else one has to look through all
 // processes for them.
 func childPIDs() (pids []int) {
@@ -217,16 +218,15 @@ func childPIDs() (pids []int) {
 	if len(lists) > 0 {
 		return pids
 	}
-	self := strconv.Itoa(os.Getpid())
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		text, _ := os.ReadFile(path)
-		// The name may hold anything; behind it come the state and the parent.
-		_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
-		if f := strings.Fields(rest); len(f) > 1 && f[1] == self {
-			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-				pids = append(pids, pid)
-			}
+	return pidsByParent(os.Getpid())
+}
+
+// pidsByParent looks through all processes for those with that parent.
+func pidsByParent(parent int) (pids []int) {
+	all, _ := procfs.AllProcs() // fails where there is no /proc, and then nothing can be done
+	for _, p := range all {
+		if stat, err := p.Stat(); err == nil && stat.PPID == parent { // one that has ended has none
+			pids = append(pids, p.PID)
 		}
 	}
 	return pids

@@ -13,7 +13,7 @@ import (
 // final zero, see unix(7).
 const maxSocketPath = 107
 
-// CheckAddress tells what is wrong with an address to listen on:
+// CheckAddress says what is wrong with an address to listen on:
 // "unix:PATH" with an absolute path, or "tls:HOST:PORT" or "tcp:HOST:PORT", where
 // an empty host is every address of this machine. Whether it can be had is not
 // looked at.
@@ -80,7 +80,7 @@ func isHost(s string) bool {
 	return true
 }
 
-// checkPattern tells what is wrong with the address of that many nodes.
+// checkPattern says what is wrong with the address of that many nodes.
 func checkPattern(pattern string, nodes int) error {
 	switch plain := strings.ReplaceAll(pattern, "%s", ""); {
 	case strings.Contains(plain, "%"):

@@ -1,8 +1,8 @@
 // Package lograte bounds by time what a log takes of what others cause: a peer that
 // fails on purpose, a node that comes and goes.
 //
-// Of each kind of line a few are written at once and then one a minute. Of those held
-// back the last is written when there is room for it, with the number of the others as
+// Of each kind of line a few are written at once and then one a minute. Of those that are
+// suppressed the last is written when there is room for it, with the number of the others as
 // left_out, so that what a log says last is how things are. Lines below Info pass:
 // whoever wants those wants all. Texts longer than MaxText are cut in every line.
 package lograte
@@ -59,11 +59,11 @@ type limits struct {
 
 // kind is guarded by limits.mu.
 type kind struct {
-	bucket Bucket
-	next   slog.Handler // for last
-	last   slog.Record  // that was held back
-	held   int          // how many were, last with them
-	timer  *time.Timer  // writes last; nil is none
+	bucket     Bucket
+	next       slog.Handler // for last
+	last       slog.Record  // that was suppressed
+	suppressed int          // how many were, last with them
+	timer      *time.Timer  // writes last; nil is none
 }
 
 func newLimits(now func() time.Time) *limits {
@@ -120,19 +120,19 @@ func (l *limits) take(key string, next slog.Handler, r slog.Record) (leftOut int
 		return k.emptyLocked(), true
 	}
 	k.next, k.last = next, r
-	k.held++
+	k.suppressed++
 	if k.timer == nil {
 		k.timer = time.AfterFunc(k.bucket.Wait(now), func() { l.flush(k) })
 	}
 	return 0, false
 }
 
-// flush writes the last line that was held back, if it still is.
+// flush writes the last line that was suppressed, if it still is.
 func (l *limits) flush(k *kind) {
 	now := l.now()
 	l.mu.Lock()
 	k.timer = nil
-	if k.held == 0 {
+	if k.suppressed == 0 {
 		l.mu.Unlock()
 		return
 	}
@@ -148,10 +148,10 @@ func (l *limits) flush(k *kind) {
 	_ = write(context.Background(), next, last, n) // as slog does
 }
 
-// emptyLocked forgets what was held back, and says how much that was.
+// emptyLocked forgets what was suppressed, and says how much that was.
 func (k *kind) emptyLocked() int {
-	n := k.held
-	k.held, k.next, k.last = 0, nil, slog.Record{}
+	n := k.suppressed
+	k.suppressed, k.next, k.last = 0, nil, slog.Record{}
 	if k.timer != nil {
 		k.timer.Stop()
 		k.timer = nil
@@ -165,7 +165,7 @@ func (l *limits) kindLocked(key string, now time.Time) *kind {
 	}
 	if len(l.kinds) >= maxKinds {
 		for other, k := range l.kinds {
-			if k.held == 0 && k.bucket.Full(now) {
+			if k.suppressed == 0 && k.bucket.Full(now) {
 				delete(l.kinds, other)
 			}
 		}

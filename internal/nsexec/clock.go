@@ -53,7 +53,7 @@ func noTimeNamespaces(err error) bool {
 	return slices.ContainsFunc([]error{unix.EINVAL, unix.ENOSPC, unix.ENOENT, unix.EPERM}, func(e error) bool { return errors.Is(err, e) })
 }
 
-// BootOffset tells how far CLOCK_BOOTTIME of this process is ahead of the
+// BootOffset is how far CLOCK_BOOTTIME of this process is ahead of the
 // machine's: 0 but for a process that runs under a Run with Spec.BootOffset, or
 // in another's time namespace.
 func BootOffset() time.Duration {

@@ -48,7 +48,7 @@ func readRights(path string) (r rights, err error) {
 		found++
 	}
 	if found != len(fields) {
-		return r, fmt.Errorf("%s tells only %d of the %d rights of a thread: is this a procfs of Linux 4.10 or later?", path, found, len(fields))
+		return r, fmt.Errorf("%s shows only %d of the %d rights of a thread: is this a procfs of Linux 4.10 or later?", path, found, len(fields))
 	}
 	return r, nil
 }
@@ -87,7 +87,7 @@ func (r rights) String() string {
 		uint64(r.permitted), uint64(r.effective), r.effective, uint64(r.inheritable), uint64(r.bounding), uint64(r.ambient), r.noNewPrivs)
 }
 
-// threadStatus tells of the rights of the thread that reads it.
+// threadStatus shows the rights of the thread that reads it.
 const threadStatus = "/proc/thread-self/status"
 
 // DropThread changes the ids of the calling thread, to which the goroutine must be

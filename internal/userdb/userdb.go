@@ -34,7 +34,7 @@
 // clients choose (DB.Requested) and those about names that are only shown
 // (DB.UserName): each sort has its own processes, its own bounded answers and its own
 // idea of whether the service answers. The latter two are asked for a few at a time;
-// more are refused at once. So nobody can keep others from their rights by asking.
+// more are refused at once. So nobody can take others' rights away by asking.
 //
 // Names come from anywhere, a network too. One that could be taken for an option
 // or for a number, or that cannot be in the user database, is ErrUnknown without
@@ -248,7 +248,7 @@ func (d *DB) Identity(ctx context.Context, nameOrNumber string) (vfs.Identity, e
 	return who, nil
 }
 
-// Payer says on whose account what is held for a user is, where there are limits by user:
+// Payer says on whose account the memory used for a user counts, where there are limits:
 // the owner of a subordinate id, else the user; and whether the database has them. It
 // decides no rights. The files of subordinate ids are asked first: to ask the database
 // about each of 65536 ids takes long.

@@ -8,7 +8,7 @@
 // key, [Value.List] each item to one function, and the scalar methods ([Value.Text],
 // [Value.Bool], [Value.Duration], ...) read the leaves. What does not fit is
 // noted with its position and reading goes on, so that one run finds all
-// mistakes of a file. In the end [Document.Err] tells what was found.
+// mistakes of a file. In the end [Document.Err] has what was found.
 //
 //	doc := strict.Parse("aggrfs.yaml", data)
 //	doc.Root().Fields(strict.Fields{
