@@ -21,6 +21,12 @@
 // Text in a row is as it is, whatever it holds; where it is written it is escaped as package
 // plaintext has it. An [Answer] is what commands print of rows in JSON.
 //
+// # A new column
+//
+// A field of the row with its tag `column` is written and read. For one of cluster/ps, whose
+// lines are put together by hand, its place in AppendProcessHeader and AppendText comes beside
+// that, and for "aggrfs ps" an entry in [ProcessColumns].
+//
 // # Versions
 //
 // Columns are found by their names, so that there may be more of them, or fewer: what an
