@@ -57,8 +57,8 @@ test: prepare build check
 	$(call phase,all is well)
 
 # Packages whose tests make no namespaces, mounts or processes of other users.
-QUICK := ./internal/cgroup ./internal/config/... ./internal/plaintext ./internal/procpath ./internal/rules \
-	./internal/spelling ./internal/userdb ./pkg/aggregate/gpid ./pkg/aggregate/rewrite ./pkg/aggregate/sums \
+QUICK := ./internal/cgroup ./internal/config/... ./internal/plaintext ./internal/procfile ./internal/procpath ./internal/rules \
+	./internal/spelling ./internal/userdb ./pkg/aggregate/gpid \
 	./pkg/cachepolicy ./pkg/nodeset ./pkg/snapshot ./pkg/vfs
 
 quick:

@@ -28,15 +28,13 @@ var rooms = map[string][]string{
 	"gpid":      {},
 	"objectid":  {},
 	"report":    {"gpid"},
-	"rewrite":   {},
-	"sums":      {},
 	"foreign":   {},
 	"upstream":  {"gpid"},
-	"proctable": {"gpid", "rewrite", "upstream"},
-	"view":      {"gpid", "objectid", "proctable", "rewrite"},
+	"proctable": {"gpid", "upstream"},
+	"view":      {"gpid", "objectid", "proctable"},
 	"synthetic": {"objectid"},
-	"remote":    {"gpid", "objectid", "proctable", "rewrite", "sums", "upstream", "view"},
-	"tree":      {"gpid", "objectid", "proctable", "remote", "report", "rewrite", "sums", "synthetic", "upstream", "view"},
+	"remote":    {"gpid", "objectid", "proctable", "upstream", "view"},
+	"tree":      {"gpid", "objectid", "proctable", "remote", "report", "synthetic", "upstream", "view"},
 }
 
 // only says who alone may import a library, tests excepted.

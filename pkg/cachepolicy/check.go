@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
@@ -119,7 +120,7 @@ func (r *reader) prefetch(i, so int) int {
 	}
 	for _, text := range e.rule.Match.Alternatives() {
 		name, inProcess := strings.CutPrefix(text, processDir)
-		why := Guarded(name)
+		why := procfile.Guarded(name)
 		offset := max(0, strings.Index(e.rule.Match.String(), lastElement(text)))
 		switch {
 		case !inProcess || strings.ContainsAny(name, "*<"):

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/plaintext"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 )
 
@@ -28,7 +29,7 @@ func (p *Policy) Explain(node, path string) (Explanation, error) {
 	path = strings.NewReplacer("<pid>", "1", "<tid>", "1").Replace(path)
 	e := Explanation{Rule: p.Rule(node, path), Policy: p, Path: path}
 	if kind, rest := split(path); kind != ofMachine {
-		e.Guarded = Guarded(rest)
+		e.Guarded = procfile.Guarded(rest)
 	}
 	for _, r := range p.Rules[:e.Rule.index] {
 		if node == "" && r.Match.Match(path) {

@@ -4,16 +4,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/spelling"
-)
-
-// Directories and links of a /proc below which something can be: of the root, and of a
-// process apart from task. self and thread-self are links to a process, whose files have
-// its number in their paths.
-var (
-	rootDirs    = []string{"acpi", "asound", "bus", "device-tree", "driver", "fs", "irq", "net", "pressure", "scsi", "spl", "sys", "sysvipc", "tty"}
-	processDirs = []string{"attr", "cwd", "fd", "fdinfo", "map_files", "net", "ns", "root"}
 )
 
 // Unmatched finds in a pattern the first alternative that stands for no file of a /proc,
@@ -35,9 +28,9 @@ func inRoot(elems []string) bool {
 	case first == "**", isPID(first) && inProcess(rest, true):
 		return true
 	case len(rest) == 0 || rest[0] == "**":
-		return standsFor(first, ofRoot)
+		return standsFor(first, procfile.Root.Names())
 	}
-	return standsFor(first, rootDirs)
+	return standsFor(first, procfile.Root.Dirs())
 }
 
 // inProcess reports whether the elements stand for something in a process's directory,
@@ -51,19 +44,14 @@ func inProcess(elems []string, task bool) bool {
 		return true
 	}
 	if len(rest) == 0 || rest[0] == "**" {
-		return standsFor(first, processNames())
+		return standsFor(first, procfile.Process.Names())
 	}
-	return standsFor(first, processDirs)
+	return standsFor(first, procfile.Process.Dirs())
 }
 
 // isPID reports whether an element stands for some number.
 func isPID(e string) bool {
 	return e == "<pid>" || e == "<tid>" || strings.Trim(e, "0123456789*") == ""
-}
-
-func processNames() []string {
-	names, _ := known(true, "")
-	return names
 }
 
 func standsFor(e string, names []string) bool {
@@ -86,7 +74,7 @@ func meant(elems []string) []string {
 	case len(rest) > 0 && inRoot(rest):
 		return rest
 	}
-	if name := nearest(first, ofRoot); name != "" {
+	if name := nearest(first, procfile.Root.Names()); name != "" {
 		if like := append([]string{name}, rest...); inRoot(like) {
 			return like
 		}
@@ -105,10 +93,10 @@ func meantInProcess(elems []string) []string {
 			return []string{"<pid>", "task", "<tid>", name}
 		}
 	}
-	if standsFor(elems[0], processNames()) { // a file, and something below it
+	if standsFor(elems[0], procfile.Process.Names()) { // a file, and something below it
 		return []string{"<pid>", elems[0]}
 	}
-	if name := nearest(elems[0], processNames()); name != "" {
+	if name := nearest(elems[0], procfile.Process.Names()); name != "" {
 		if like := append([]string{name}, elems[1:]...); inProcess(like, true) {
 			return append([]string{"<pid>"}, like...)
 		}
@@ -120,7 +108,7 @@ func nearest(name string, names []string) string {
 	if len(name) < minHint || strings.Contains(name, "*") {
 		return ""
 	}
-	return spelling.Nearest(name, slices.Sorted(slices.Values(names)))
+	return spelling.Nearest(name, names)
 }
 
 // minHint is the shortest name that is compared with others: short ones are alike
@@ -136,10 +124,42 @@ func nearestFile(text string) (name, near string) {
 	if strings.ContainsAny(name, "*<") || len(name) < minHint {
 		return "", ""
 	}
-	names, is := known(inProcess, name)
-	if is {
+	names := procfile.In(inProcess).Names()
+	if slices.Contains(names, name) {
 		return "", ""
 	}
-	slices.Sort(names)
 	return name, spelling.Nearest(name, names)
+}
+
+// singlesOut is the element of a pattern that stands for some numbers and not for
+// others where a pid or tid may stand; "" if there is none.
+func singlesOut(alternative string) string {
+	anywhere := true // all before are "**"
+	before := ""
+	first := ""
+	for i, e := range strings.Split(alternative, "/") {
+		if i == 0 {
+			first = e
+		}
+		below := first == "**" || first == "<pid>" || first == "<tid>" || first == "*"
+		if someNumbers(e) && (anywhere || below && (before == "**" || matches(before, "task"))) {
+			return e
+		}
+		anywhere = anywhere && e == "**"
+		before = e
+	}
+	return ""
+}
+
+// someNumbers reports whether an element that is not for all numbers is for some.
+func someNumbers(e string) bool {
+	if e == "*" || e == "**" || strings.Trim(e, "0123456789*") != "" {
+		return false
+	}
+	return e[0] != '0'
+}
+
+func matches(element, name string) bool {
+	p, err := procpath.Compile(element)
+	return err == nil && p.Match(name)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -18,7 +19,7 @@ var (
 
 // Walk implements vfs.Dir.
 func (d dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
-	mayBlock := mayBlockDir(d.pid != 0, d.rel) && !d.knows(name)
+	mayBlock := d.table().MayBlockIn(d.rel) && !d.knows(name)
 	return run(ctx, d.s, d.child(name, 0).lockKey(), mayBlock, func() (vfs.Node, error) { return d.step(name) })
 }
 
@@ -57,7 +58,7 @@ func (d dir) knownType(name string) (vfs.Type, bool) {
 // step is Walk.
 func (d dir) step(name string) (vfs.Node, error) {
 	if d.isRoot() {
-		if text, ok := selfLinks[name]; ok {
+		if text := procfile.Root.File(name).Self; text != "" {
 			return selfLink{node: d.child(name, vfs.TypeLink), text: text}, nil
 		}
 		if pid, ok := parsePID(name); ok {
@@ -65,7 +66,7 @@ func (d dir) step(name string) (vfs.Node, error) {
 		}
 	}
 	c := d.child(name, 0)
-	if hidden(c.pid != 0, c.rel) {
+	if c.table().Hidden(c.rel) {
 		return nil, syscall.ENOENT
 	}
 	if typ, known := d.knownType(name); known {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +15,7 @@ var _ vfs.File = file{}
 
 // Open implements vfs.File: it reads the whole file.
 func (f file) Open(ctx context.Context) (vfs.Handle, error) {
-	content, err := run(ctx, f.s, f.lockKey(), mayBlockFile(f.pid != 0, f.rel), func() ([]byte, error) {
+	content, err := run(ctx, f.s, f.lockKey(), f.table().MayBlock(f.rel), func() ([]byte, error) {
 		base, proc, err := f.enter(openFile)
 		if err != nil {
 			return nil, err
@@ -31,7 +32,7 @@ func (f file) Open(ctx context.Context) (vfs.Handle, error) {
 // read reads the whole file n, below base, of the process proc; it runs within
 // run.
 func (n node) read(base int, proc uint64) ([]byte, error) {
-	if n.pid == 0 && ownFiles[n.rel] != "" && !n.s.who.IsRoot() {
+	if n.pid == 0 && procfile.Root.File(n.rel).OwnAlone != "" && !n.s.who.IsRoot() {
 		return nil, syscall.EACCES
 	}
 	fd, err := openAt(base, n.rel, openRead)
@@ -39,7 +40,7 @@ func (n node) read(base int, proc uint64) ([]byte, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	content, err := n.s.leaf.readWhole(fd, n.pid != 0 && onceFiles[inThread(n.rel)])
+	content, err := n.s.leaf.readWhole(fd, n.table().File(n.rel).Once)
 	if err == nil && n.isOwn(proc) {
 		return ownMasked(n.rel, content)
 	}

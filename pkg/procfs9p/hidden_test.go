@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -15,13 +16,18 @@ func TestNeverExported(t *testing.T) {
 	root := attach(t, l, vfs.Root, "")
 	pid := strconv.Itoa(quiet(t, nil))
 	paths := []string{"sys/fs/binfmt_misc/register", "sys/fs/binfmt_misc/status"}
-	for _, r := range hiddenRoot {
-		paths = append(paths, r.pattern)
-	}
-	for _, r := range hiddenProcess {
-		if !strings.Contains(r.pattern, "*") {
-			paths = append(paths, pid+"/"+r.pattern, pid+"/task/"+pid+"/"+r.pattern)
+	for f := range procfile.Root.All() {
+		if f.Hidden != "" {
+			paths = append(paths, f.Path)
 		}
+	}
+	for f := range procfile.Process.All() {
+		if f.Hidden != "" && !strings.Contains(f.Path, "*") {
+			paths = append(paths, pid+"/"+f.Path, pid+"/task/"+pid+"/"+f.Path)
+		}
+	}
+	if len(paths) < 18 {
+		t.Fatalf("only %d are never exported", len(paths))
 	}
 	for _, p := range paths {
 		names := strings.Split(p, "/")
@@ -62,7 +68,7 @@ func TestHiddenPatterns(t *testing.T) {
 		{false, "bus", false},
 		{false, "mem", false},
 	} {
-		if got := hidden(c.process, c.rel); got != c.want {
+		if got := procfile.In(c.process).Hidden(c.rel); got != c.want {
 			t.Errorf("hidden(%v, %q) = %v", c.process, c.rel, got)
 		}
 	}

@@ -14,7 +14,7 @@ var _ vfs.Link = link{}
 
 // Readlink implements vfs.Link.
 func (k link) Readlink(ctx context.Context) (string, error) {
-	mayBlock := mayBlockDir(k.pid != 0, parentOf(k.rel))
+	mayBlock := k.table().MayBlockIn(parentOf(k.rel))
 	return run(ctx, k.s, k.lockKey(), mayBlock, func() (string, error) {
 		fd, err := k.open(readLink, openPath)
 		if err != nil {
@@ -39,11 +39,8 @@ func readlink(fd int) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// selfLinks are the links of the root that name the reader. The reader is on
-// another machine, so they name the node's first process.
-var selfLinks = map[string]string{"self": "1", "thread-self": "1/task/1"}
-
-// selfLink is such a link: its attributes are those of the kernel's.
+// selfLink is a link of the root that names the reader: its attributes are those of the
+// kernel's.
 type selfLink struct {
 	node
 	text string

@@ -19,7 +19,7 @@ import (
 // So an entry's place depends on nothing but its name, and a listing resumes
 // whatever came and went.
 func (d dir) load(ctx context.Context) ([]vfs.DirEntry, error) {
-	entries, err := run(ctx, d.s, d.lockKey(), mayBlockDir(d.pid != 0, d.rel), d.readAll)
+	entries, err := run(ctx, d.s, d.lockKey(), d.table().MayBlockIn(d.rel), d.readAll)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (d dir) processEntry(pid int32, ino uint64) (uint64, error) {
 // may be a mount; within them nobody mounts, and asking would cost a call for
 // each entry. What may not be asked about is there all the same.
 func (d dir) exists(fd int, c *node) (bool, error) {
-	if hidden(c.pid != 0, c.rel) {
+	if c.table().Hidden(c.rel) {
 		return false, nil
 	}
 	if d.pid == 0 || c.typ == 0 {

@@ -5,9 +5,11 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +33,7 @@ func (n node) Type() vfs.Type { return n.typ }
 
 // Attr implements vfs.Node: what fstatat(2) says.
 func (n node) Attr(ctx context.Context) (vfs.Attr, error) {
-	mayBlock := n.rel != "" && mayBlockDir(n.pid != 0, parentOf(n.rel))
+	mayBlock := n.rel != "" && n.table().MayBlockIn(parentOf(n.rel))
 	st, err := run(ctx, n.s, n.lockKey(), mayBlock, func() (st unix.Statx_t, err error) {
 		return st, n.stat(&st)
 	})
@@ -54,6 +56,9 @@ func (n node) lockKey() uint64 {
 	}
 	return n.id
 }
+
+// table is what is known of the files beside and below n.
+func (n node) table() *procfile.Table { return procfile.In(n.pid != 0) }
 
 // child is the node of that name in n.
 func (n node) child(name string, typ vfs.Type) node {
@@ -165,6 +170,14 @@ func parsePID[S string | []byte](name S) (pid int32, ok bool) {
 		n = 10*n + int64(c-'0')
 	}
 	return int32(n), n <= math.MaxInt32
+}
+
+// parentOf is the directory that rel is in; "" is the one that rel is relative to.
+func parentOf(rel string) string {
+	if i := strings.LastIndexByte(rel, '/'); i >= 0 {
+		return rel[:i]
+	}
+	return ""
 }
 
 func attrOf(id uint64, st *unix.Statx_t) vfs.Attr {

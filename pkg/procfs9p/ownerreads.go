@@ -1,9 +1,7 @@
 package procfs9p
 
 import (
-	"bytes"
-
-	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,55 +20,9 @@ type ownership struct {
 // not dumpable.
 func (o *ownership) sawStat(st *unix.Stat_t) { o.stat = st.Uid == o.uid && st.Gid == o.gid }
 
-// sawStatus notes what is in the status file. The name of a process makes no
-// lines there: the kernel escapes it.
+// sawStatus notes what is in the status file.
 func (o *ownership) sawStatus(status []byte) {
-	o.status = o.uid != 0 && isRealID(o.uid) && isRealID(o.gid) &&
-		allIDs(statusValue(status, "\nUid:\t"), o.uid) && allIDs(statusValue(status, "\nGid:\t"), o.gid) &&
-		isZero(statusValue(status, "\nCapPrm:\t"))
-}
-
-// isRealID tells whether id is somebody's, not one that stands for nobody in
-// particular.
-func isRealID(id uint32) bool { return id != vfs.OverflowID && id != vfs.NoID }
-
-// statusValue is the rest of the line that begins with key, which has the line
-// end before it.
-func statusValue(status []byte, key string) []byte {
-	i := bytes.Index(status, []byte(key))
-	if i < 0 {
-		return nil
-	}
-	value, _, _ := bytes.Cut(status[i+len(key):], []byte("\n"))
-	return value
-}
-
-// allIDs tells whether a Uid or Gid line of status has four ids, all of them id.
-func allIDs(value []byte, id uint32) bool {
-	n := 0
-	for field := range bytes.SplitSeq(value, []byte("\t")) {
-		if got, ok := parseID(field); !ok || got != id {
-			return false
-		}
-		n++
-	}
-	return n == 4
-}
-
-func parseID(field []byte) (id uint32, ok bool) {
-	n := uint64(0)
-	for _, c := range field {
-		if c < '0' || c > '9' || n > uint64(vfs.NoID) {
-			return 0, false
-		}
-		n = 10*n + uint64(c-'0')
-	}
-	return uint32(n), len(field) > 0 && n <= uint64(vfs.NoID)
-}
-
-// isZero tells whether a set of capabilities in hexadecimal is empty.
-func isZero(value []byte) bool {
-	return len(value) > 0 && len(bytes.Trim(value, "0")) == 0
+	o.status = procfile.OwnedAlone(status, o.uid, o.gid)
 }
 
 // nsFile is what tells a namespace from others, see namespaces(7).

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,16 +26,6 @@ const (
 	readLink            // its text
 )
 
-// ownFilesForAll are the files that everyone may read of any process. What the
-// kernel comes to have beyond them is the superuser's here.
-var ownFilesForAll = map[string]bool{
-	"arch_status": true, "autogroup": true, "cgroup": true, "children": true, "cmdline": true, "comm": true,
-	"coredump_filter": true, "cpu_resctrl_groups": true, "cpuset": true, "gid_map": true, "latency": true, "limits": true,
-	"loginuid": true, "mountinfo": true, "mounts": true, "oom_adj": true, "oom_score": true, "oom_score_adj": true,
-	"patch_state": true, "projid_map": true, "sched": true, "schedstat": true, "sessionid": true, "setgroups": true,
-	"stat": true, "statm": true, "status": true, "timens_offsets": true, "uid_map": true, "wchan": true,
-}
-
 // ownRefuses says why who asks may not do that with n, if n is the leaf's own
 // process proc or in it.
 func (n node) ownRefuses(proc uint64, use use) error {
@@ -49,7 +39,7 @@ func (n node) ownRefuses(proc uint64, use use) error {
 	if err := mount.refuses(&n.s.who, n.rel == "" && use == lookUp); err != nil {
 		return err
 	}
-	inside := inThread(n.rel)
+	inside := procfile.InThread(n.rel)
 	first, _, below := strings.Cut(inside, "/")
 	may := false
 	switch use {
@@ -58,7 +48,7 @@ func (n node) ownRefuses(proc uint64, use use) error {
 	case readDir:
 		may = inside == "" || inside == "attr" || first == "task" || first == "net"
 	case openFile:
-		may = ownFilesForAll[inside] || below && (first == "attr" || first == "net")
+		may = procfile.Process.File(inside).Public || below && (first == "attr" || first == "net")
 	}
 	switch {
 	case may:
@@ -72,17 +62,15 @@ func (n node) ownRefuses(proc uint64, use use) error {
 // ownMasked is what those without ptrace access see of a file of the leaf's
 // process that the leaf sees as content.
 func ownMasked(rel string, content []byte) ([]byte, error) {
-	switch inThread(rel) {
-	case "stat":
-		masked, ok := snapshot.MaskStat(nil, content)
-		if !ok {
-			return nil, syscall.EACCES
-		}
-		return masked, nil
-	case "wchan":
-		return []byte("0"), nil
+	f := procfile.Process.File(rel)
+	if f.Mask == nil {
+		return content, nil
 	}
-	return content, nil
+	masked, ok := f.Mask(nil, content)
+	if !ok {
+		return nil, syscall.EACCES
+	}
+	return masked, nil
 }
 
 // isOwn tells whether proc, whose pid n has, is the leaf's process and not to be

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/google/go-cmp/cmp"
 )
@@ -93,7 +94,7 @@ func compareAttr(t *testing.T, n vfs.Node, where string) {
 
 func compareContent(t *testing.T, n vfs.File, where, rel string) {
 	t.Helper()
-	if changing[inThread(rel)] {
+	if changing[procfile.InThread(rel)] {
 		return
 	}
 	// A process that starts or ends elsewhere changes how often a library is
@@ -126,7 +127,7 @@ func compareNames(t *testing.T, entries []vfs.DirEntry, where, rel string) {
 	}
 	var want, got []string
 	for _, e := range native {
-		if !hidden(true, filepath.Join(rel, e.Name())) {
+		if !procfile.Process.Hidden(filepath.Join(rel, e.Name())) {
 			want = append(want, e.Name())
 		}
 	}
@@ -157,11 +158,11 @@ func TestRootFiles(t *testing.T) {
 			return nil
 		case e.IsDir():
 			_, pid := parsePID(rel)
-			if pid || hidden(false, rel) || onMount(p) {
+			if pid || procfile.Root.Hidden(rel) || onMount(p) {
 				return filepath.SkipDir
 			}
 			return nil
-		case hidden(false, rel) || !e.Type().IsRegular():
+		case procfile.Root.Hidden(rel) || !e.Type().IsRegular():
 			return nil
 		}
 		if rootFileEqual(t, root, p, rel) {

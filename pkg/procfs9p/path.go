@@ -4,6 +4,7 @@ import (
 	"context"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -44,13 +45,13 @@ func (d dir) WalkPath(ctx context.Context, names ...string) (vfs.Node, []uint64,
 // on the way to it, but for the process.
 func (d dir) OpenPath(ctx context.Context, names ...string) (vfs.Handle, []uint64, error) {
 	end, mayBlock := d.way(names)
-	if end.pid == 0 && selfLinks[names[0]] != "" && d.isRoot() || end.rel == "" {
+	if end.pid == 0 && procfile.Root.File(names[0]).Self != "" && d.isRoot() || end.rel == "" {
 		return d.openWalked(ctx, names)
 	}
-	if hiddenBelow(end.pid != 0, end.rel) {
+	if end.table().Hidden(end.rel) {
 		return nil, nil, syscall.ENOENT
 	}
-	mayBlock = mayBlock || mayBlockFile(end.pid != 0, end.rel)
+	mayBlock = mayBlock || end.table().MayBlock(end.rel)
 	key, err := d.keyOf(ctx, end, names, mayBlock)
 	if err != nil {
 		return nil, nil, err
@@ -123,7 +124,7 @@ func (d dir) way(names []string) (end node, mayBlock bool) {
 				continue
 			}
 		}
-		mayBlock = mayBlock || mayBlockDir(end.pid != 0, end.rel)
+		mayBlock = mayBlock || end.table().MayBlockIn(end.rel)
 		end = end.child(name, 0)
 	}
 	return end, mayBlock

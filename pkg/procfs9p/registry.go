@@ -1,10 +1,9 @@
 package procfs9p
 
 import (
-	"bytes"
-	"strconv"
 	"sync"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,7 +162,7 @@ func (l *Leaf) processID(pid int32, ino uint64, dirfd int) (uint64, error) {
 	return id, nil
 }
 
-// startTime is parseStart of the stat file below dirfd; 0 where that may not be
+// startTime is startOf the stat file below dirfd; 0 where that may not be
 // read or is gone. A shortage is an error.
 func startTime(dirfd int) (uint64, error) {
 	var buf [1024]byte
@@ -176,27 +175,14 @@ func startTime(dirfd int) (uint64, error) {
 	if isShortage(err) {
 		return 0, err
 	}
-	return parseStart(buf[:max(n, 0)]), nil
+	return startOf(buf[:max(n, 0)]), nil
 }
 
-// parseStart is field 22 of a stat file, plus one, or 0. See proc_pid_stat(5):
-// the command in parentheses may hold anything, so fields are counted from the
-// last parenthesis.
-func parseStart(stat []byte) uint64 {
-	i := bytes.LastIndex(stat, []byte(") "))
-	if i < 0 {
+// startOf is what a stat file says of the start time, plus one, or 0.
+func startOf(stat []byte) uint64 {
+	ticks, ok := procfile.StartTime(stat)
+	if !ok {
 		return 0
 	}
-	tail, ok := stat[i+2:], true // from field 3 on
-	for range 22 - 3 {
-		if _, tail, ok = bytes.Cut(tail, []byte(" ")); !ok {
-			return 0
-		}
-	}
-	field, _, _ := bytes.Cut(tail, []byte(" "))
-	ticks, err := strconv.ParseUint(string(field), 10, 63)
-	if err != nil {
-		return 0
-	}
-	return ticks + 1
+	return uint64(ticks) + 1
 }

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -96,7 +97,7 @@ func typeOf(m fs.FileMode) vfs.Type {
 // the same, by the clocks and counters of the whole machine, or of the user.
 func (o object) restless() bool {
 	pid, rel, _ := strings.Cut(o.Path, "/")
-	inside := inThread(rel)
+	inside := procfile.InThread(rel)
 	return !isPID(pid) || changing[inside] || shared[inside] || inside == "smaps" || inside == "status" || inside == "schedstat" ||
 		inside == "arch_status" || strings.HasPrefix(inside, "net/")
 }
@@ -174,7 +175,7 @@ func (c comparison) difference(o object, want, got seen, changes bool) string {
 			return fmt.Sprintf("never exported, and yet %v, %v", got.Stat, got.Use)
 		}
 		return ""
-	case !c.root && ownFiles[o.Path] != "":
+	case !c.root && procfile.Root.File(o.Path).OwnAlone != "":
 		if got.Use != syscall.EACCES {
 			return fmt.Sprintf("the superuser's alone, and yet %v: %q", got.Use, got.Start)
 		}

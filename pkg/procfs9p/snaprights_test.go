@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -20,7 +21,7 @@ var ownerReads = map[string]bool{
 
 // TestSnapshotRights holds what a snapshot lets be given out against the kernel:
 // where it says that the owner reads, the kernel shows the owner the stat file
-// that root sees, and everybody else gets from the kernel what MaskStat makes of
+// that root sees, and everybody else gets from the kernel what procfile.Mask makes of
 // it, but for those who have ptrace access for a reason that a snapshot does not
 // tell.
 func TestSnapshotRights(t *testing.T) {
@@ -40,7 +41,7 @@ func TestSnapshotRights(t *testing.T) {
 			}
 			p := table.Proc(i)
 			full, errno := table.File(i, 2)
-			masked, ok := snapshot.MaskStat(nil, full)
+			masked, ok := procfile.Mask("stat", full)
 			if errno != 0 || !ok {
 				t.Fatalf("%s: stat is %q, %v", name, full, errno)
 			}

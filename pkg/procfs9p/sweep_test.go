@@ -199,8 +199,18 @@ func TestSweepFollows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(answer) > table.Size()/2 {
-		t.Errorf("%d bytes have changed of %d", len(answer), table.Size())
+	now, err := snapshot.Decode(table, answer, snapshot.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := 0 // on a busy machine that is not few
+	for i := range now.Len() {
+		if now.Changed(i, table.Generation()) {
+			changed++
+		}
+	}
+	if share := float64(changed) / float64(now.Len()); float64(len(answer)) > (share+0.5)*float64(table.Size()) {
+		t.Errorf("%d bytes have changed of %d, and %d processes of %d", len(answer), table.Size(), changed, now.Len())
 	}
 	other := exec.Command("sleep", "1000")
 	if err := other.Start(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
@@ -50,18 +51,17 @@ type sweeper struct {
 
 // wanted is a file that a request asks for.
 type wanted struct {
+	*procfile.File
 	name  string
-	quick bool // see quickFiles
-	once  bool // see onceFiles
+	quick bool // it cannot block
 	gone  bool // never exported
-	link  bool // see processLinks
 }
 
 func wantedFiles(names []string) []wanted {
 	files := make([]wanted, len(names))
 	for i, name := range names {
-		inside := inThread(name)
-		files[i] = wanted{name: name, quick: !mayBlockFile(true, name), once: onceFiles[inside], gone: hiddenBelow(true, name), link: processLinks[name]}
+		t := procfile.Process
+		files[i] = wanted{File: t.File(name), name: name, quick: !t.MayBlock(name), gone: t.Hidden(name)}
 	}
 	return files
 }
@@ -262,7 +262,7 @@ func (k *worker) settle(stat []byte) {
 	if k.unsettled {
 		k.unsettled = false
 		r := k.leaf.procs
-		r.settle(k.pids[k.at].pid, k.st.Ino, parseStart(stat), r.nowTicks())
+		r.settle(k.pids[k.at].pid, k.st.Ino, startOf(stat), r.nowTicks())
 	}
 }
 
@@ -278,7 +278,7 @@ func (k *worker) add(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {
 	switch {
 	case f.gone:
 		return syscall.ENOENT, true
-	case f.link:
+	case f.Link:
 		return k.addLink(dirfd, f), true
 	case f.quick:
 		return k.addQuick(dirfd, f), true

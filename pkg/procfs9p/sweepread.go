@@ -30,7 +30,7 @@ func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
 	if err != nil {
 		return vfs.Errno(err)
 	}
-	if f.once && n < len(room) {
+	if f.Once && n < len(room) {
 		if n > k.leaf.cfg.MaxSweepFile {
 			return syscall.EFBIG
 		}
@@ -44,7 +44,7 @@ func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
 		return 0
 	}
 	k.scratch = append(k.scratch[:0], room[:n]...)
-	k.scratch, err = k.leaf.readInto(fd, k.scratch, f.once, k.leaf.cfg.MaxSweepFile)
+	k.scratch, err = k.leaf.readInto(fd, k.scratch, f.Once, k.leaf.cfg.MaxSweepFile)
 	if err != nil {
 		return vfs.Errno(err)
 	}
@@ -97,6 +97,6 @@ func (k *worker) readScratch(dirfd int, f *wanted) error {
 	if k.scratch == nil {
 		k.scratch = make([]byte, 0, readBuffer)
 	}
-	k.scratch, err = k.leaf.readInto(fd, k.scratch[:0], f.once, k.leaf.cfg.MaxSweepFile)
+	k.scratch, err = k.leaf.readInto(fd, k.scratch[:0], f.Once, k.leaf.cfg.MaxSweepFile)
 	return err
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
+
+	"github.com/aggrfs/aggrfs/internal/procfile"
 )
 
 // Builder makes tables, in one buffer that it uses again for the next one. The order
@@ -21,22 +23,24 @@ type Builder struct {
 	forms []formSet
 	names Names
 
-	buf     []byte // the records that are not base's
-	packed  []byte // a file as it differs from a form
-	pids    []int32
-	refs    []ref
-	gens    []uint32 // 1: the record is new; 0: it is base's
-	each    int      // how many of the files have forms
-	sums    []uint64 // of those, record by record
-	gone    []int32
-	at      int // the record of base that comes next
-	live    int // bytes of the records
-	changed bool
-	skipped int
-	why     syscall.Errno // the first of them was
-	err     error         // the first misuse, told by Table
-	frozen  bool          // it is a part: forms are not added
-	from    int32         // the least pid of a part
+	buf    []byte // the records that are not base's
+	packed []byte // a file as it differs from a form
+	pids   []int32
+	refs   []ref
+	gens   []uint32 // 1: the record is new; 0: it is base's
+	// hasForms says of each file whether it is kept as what differs from a form.
+	hasForms []bool
+	each     int      // how many of the files have forms
+	sums     []uint64 // of those, record by record
+	gone     []int32
+	at       int // the record of base that comes next
+	live     int // bytes of the records
+	changed  bool
+	skipped  int
+	why      syscall.Errno // the first of them was
+	err      error         // the first misuse, told by Table
+	frozen   bool          // it is a part: forms are not added
+	from     int32         // the least pid of a part
 
 	// The record begun.
 	begun    bool
@@ -56,9 +60,11 @@ func (b *Builder) Reset(base *Table, f Facts, files []string) {
 		base = nil
 	}
 	*b = Builder{base: base, facts: f, files: files, forms: make([]formSet, len(files)),
-		buf: b.buf[:0], packed: b.packed[:0], pids: b.pids[:0], refs: b.refs[:0], gens: b.gens[:0], sums: b.sums[:0], gone: b.gone[:0]}
+		buf: b.buf[:0], packed: b.packed[:0], pids: b.pids[:0], refs: b.refs[:0], gens: b.gens[:0], sums: b.sums[:0], gone: b.gone[:0],
+		hasForms: b.hasForms[:0]}
 	for _, name := range files {
-		if formedFiles[name] {
+		has := procfile.Process.File(name).Template
+		if b.hasForms = append(b.hasForms, has); has {
 			b.each++
 		}
 	}
@@ -201,7 +207,7 @@ func (b *Builder) Fail(errno syscall.Errno) {
 		errno = syscall.EIO
 	}
 	if b.next() {
-		if formedFiles[b.files[b.file()]] {
+		if b.hasForms[b.file()] {
 			b.sums = append(b.sums, 0)
 		}
 		b.add(errnoBit|uint32(errno), nil)

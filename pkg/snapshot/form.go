@@ -5,10 +5,6 @@ import (
 	"slices"
 )
 
-// formedFiles are the files that are kept as what differs from a form: those whose
-// lines every process has.
-var formedFiles = map[string]bool{"status": true, "limits": true, "io": true, "sched": true, "smaps_rollup": true}
-
 const (
 	maxForms = 8    // of a file
 	maxForm  = 8192 // bytes of one

@@ -15,7 +15,7 @@ var sumSeed = maphash.MakeSeed()
 // taken as it is held.
 func (b *Builder) formed(content []byte) bool {
 	k := b.file()
-	if !formedFiles[b.files[k]] {
+	if !b.hasForms[k] {
 		return false
 	}
 	sum := maphash.Bytes(sumSeed, content) | 1

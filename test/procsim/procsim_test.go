@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -40,7 +41,7 @@ func TestTexts(t *testing.T) {
 		if fields := strings.Fields(stat[strings.LastIndex(stat, ")"):]); len(fields) != 51 {
 			t.Fatalf("stat has %d fields behind the name: %s", len(fields), stat)
 		}
-		if _, ok := snapshot.MaskStat(nil, p.swept.stat); !ok {
+		if _, ok := procfile.Mask("stat", p.swept.stat); !ok {
 			t.Fatalf("stat is not as it is known: %s", stat)
 		}
 		if !strings.Contains(status, fmt.Sprintf("\nPid:\t%d\n", p.pid)) || strings.Contains(status, "%!") {

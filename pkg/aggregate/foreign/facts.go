@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -59,9 +60,7 @@ func (l *Leaf) facts(ctx context.Context, root vfs.Dir) (f snapshot.Facts, linux
 	if n, err := strconv.ParseInt(text("sys", "kernel", "pid_max"), 10, 32); err == nil && n > 0 {
 		f.PIDMax = int(n)
 	}
-	_, rest, _ := bytes.Cut(content("stat"), []byte("\nbtime "))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	if n, err := strconv.ParseInt(string(line), 10, 64); err == nil && n > 0 && n < math.MaxInt32*4 {
+	if n, ok := procfile.BootTimeOf(content("stat")); ok && n > 0 && n < math.MaxInt32*4 {
 		f.BootTime = time.Unix(n, 0)
 	}
 	return f, true, err
@@ -87,7 +86,7 @@ func pageSize(found []visited, files []string) int {
 	for _, p := range found {
 		first, _, _ := strings.Cut(string(p.files[statm]), " ")
 		pages, err := strconv.ParseInt(first, 10, 64)
-		kb, ok := field(p.files[status], "VmSize:")
+		kb, ok := procfile.StatusNumber(p.files[status], "VmSize")
 		if err != nil || !ok || pages <= 0 || kb <= 0 || kb > math.MaxInt64>>10 || kb<<10%pages != 0 {
 			continue
 		}
@@ -97,35 +96,4 @@ func pageSize(found []visited, files []string) int {
 		}
 	}
 	return defaultPage
-}
-
-// field is the first number behind a key in a file like status.
-func field(status []byte, key string) (n int64, ok bool) {
-	_, rest, found := bytes.Cut(status, []byte("\n"+key))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	f := bytes.Fields(line)
-	if !found || len(f) == 0 {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(string(f[0]), 10, 64)
-	return n, err == nil
-}
-
-// owner is the effective user and group of a process, as its status tells them.
-func owner(status []byte) (uid, gid uint32, ok bool) {
-	ids := [2]uint32{}
-	for i, key := range []string{"\nUid:", "\nGid:"} {
-		_, rest, _ := bytes.Cut(status, []byte(key))
-		line, _, _ := bytes.Cut(rest, []byte("\n"))
-		f := bytes.Fields(line)
-		if len(f) < 2 {
-			return 0, 0, false
-		}
-		n, err := strconv.ParseUint(string(f[1]), 10, 32)
-		if err != nil || uint32(n) == vfs.NoID {
-			return 0, 0, false
-		}
-		ids[i] = uint32(n)
-	}
-	return ids[0], ids[1], true
 }

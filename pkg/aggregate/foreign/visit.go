@@ -1,7 +1,6 @@
 package foreign
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -140,22 +140,17 @@ func visit(ctx context.Context, root vfs.Dir, pid int32, files []string) (visite
 			return p, err
 		case err != nil:
 			p.errs[i] = vfs.Errno(err)
-		case file == "stat" && !isStat(content, name):
+		case file == "stat" && !procfile.IsStatOf(name, content):
 			return p, errNoProcess
 		default:
 			p.files[i] = content
 		}
 		// Where owners have names that mean nothing here, status has their numbers.
-		if uid, gid, ok := owner(content); file == "status" && ok && p.attr.UID == vfs.OverflowID {
+		if uid, gid, ok := procfile.StatusOwner(content); file == "status" && ok && p.attr.UID == vfs.OverflowID {
 			p.attr.UID, p.attr.GID = uid, gid
 		}
 	}
 	return p, nil
-}
-
-// isStat tells whether a file begins as the stat of that process does.
-func isStat(content []byte, pid string) bool {
-	return bytes.HasPrefix(content, []byte(pid+" (")) && bytes.Count(content[bytes.LastIndexByte(content, ')')+1:], []byte(" ")) >= 20
 }
 
 func attrOf(ctx context.Context, n vfs.Node) (vfs.Attr, error) {

@@ -7,8 +7,8 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 )
 
@@ -23,11 +23,11 @@ type Clock struct {
 	n      *Node
 	facts  snapshot.Facts // as of when it was made
 
-	maps *lru.Cache[time.Time, *rewrite.Map] // by the boot of the reader's machine
+	maps *lru.Cache[time.Time, *procfile.Map] // by the boot of the reader's machine
 }
 
 func newClock(n *Node, f snapshot.Facts) *Clock {
-	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[time.Time, *rewrite.Map](maxMaps)}
+	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[time.Time, *procfile.Map](maxMaps)}
 }
 
 // maxMaps is how many readers' boots a clock remembers.
@@ -73,7 +73,7 @@ func inTicks(d time.Duration, hz int64) int64 {
 }
 
 // Map is what rewrites the node's files for a reader on machine h.
-func (k *Clock) Map(h Host) *rewrite.Map {
+func (k *Clock) Map(h Host) *procfile.Map {
 	if m, ok := k.maps.Get(h.Boot); ok {
 		return m
 	}
@@ -81,7 +81,7 @@ func (k *Clock) Map(h Host) *rewrite.Map {
 	if n.Index == 0 {
 		boot = n.Host.Boot // the same machine, whose clock was read twice
 	}
-	m := &rewrite.Map{
+	m := &procfile.Map{
 		PID:        func(native int64) int64 { return int64(n.GPID(gpid.PID(native))) },
 		StartShift: inTicks(boot.Sub(h.Boot), h.Hz),
 		HzFrom:     int64(k.facts.Hz), HzTo: h.Hz,
@@ -104,7 +104,7 @@ func (k *Clock) BootTime() time.Time { return k.facts.BootTime }
 
 // MapFor is what rewrites the node's files for a reader on machine h, as soon as that is
 // known: a snapshot teaches it.
-func (n *Node) MapFor(ctx context.Context, h Host) (*rewrite.Map, error) {
+func (n *Node) MapFor(ctx context.Context, h Host) (*procfile.Map, error) {
 	k := n.Clock()
 	if k == nil {
 		t, err := n.Fresh(ctx)

@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -94,7 +95,7 @@ func (r Row) File(v Visibility, name string) ([]byte, error) {
 	case errno != 0:
 		return nil, errno
 	case v == Masked:
-		if masked, ok := mask(name, raw); ok {
+		if masked, ok := procfile.Mask(name, raw); ok {
 			return masked, nil
 		}
 		return nil, ErrAsk

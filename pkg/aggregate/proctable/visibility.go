@@ -57,15 +57,3 @@ func HidesFrom(f snapshot.Facts, who vfs.Identity, what int) bool {
 func (n *Node) Hides(t *Table, who vfs.Identity) bool {
 	return !who.Equal(n.Reader) && !who.IsRoot() && HidesFrom(t.Facts(), who, HideProcess)
 }
-
-// mask is a file of a process as the kernel shows it to those without access to
-// the process; not ok if that cannot be made of what is held.
-func mask(name string, raw []byte) (bytes []byte, ok bool) {
-	switch name {
-	case "stat":
-		return snapshot.MaskStat(nil, raw)
-	case "statm", "status", "cmdline", "comm", "cgroup":
-		return raw, true // the same for all
-	}
-	return nil, false
-}

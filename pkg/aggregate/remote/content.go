@@ -7,9 +7,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -144,12 +144,12 @@ func (r *object) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error
 // has ended keeps its number.
 
 // asItIs rewrites nothing.
-var asItIs = rewrite.Map{PID: func(native int64) int64 { return native }}
+var asItIs = procfile.Map{PID: func(native int64) int64 { return native }}
 
 // rewrites reports whether the file at that path below r's process directory is not shown
 // as the node gives it.
 func (r *object) rewrites(path []string) bool {
-	return r.proc != nil && rewrite.For(path) != nil && (r.proc.Map != nil || r.v.Limited())
+	return r.proc != nil && procfile.Rewriter(path) != nil && (r.proc.Map != nil || r.v.Limited())
 }
 
 // A namer is a table by which it is known whom a viewer may know of.
@@ -159,7 +159,7 @@ type namer struct {
 	missed bool             // something was asked for that lives and is not in t
 }
 
-// shows is rewrite.Map.Shows.
+// shows is procfile.Map.Shows.
 func (w *namer) shows(native int64, lives bool) bool {
 	if gpid.PID(native) == w.r.proc.PID {
 		return true
@@ -186,7 +186,7 @@ func (w *namer) rewrite(path []string, raw []byte) ([]byte, error) {
 		}
 		limited.Shows, m = w.shows, &limited
 	}
-	out, ok := rewrite.For(path)(m, make([]byte, 0, len(raw)+64), raw)
+	out, ok := procfile.Rewriter(path)(m, make([]byte, 0, len(raw)+64), raw)
 	if !ok {
 		return nil, syscall.EIO
 	}

@@ -3,14 +3,14 @@ package remote
 import (
 	"context"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 )
 
 // miscounts reports whether a root file may count processes that the viewer is not shown.
 func miscounts(n *proctable.Node, v view.Viewer, name string) bool {
-	return sums.CountsProcesses(name) && (v.Limited() || !n.Reads(v.Identity()))
+	return procfile.CountsProcesses(name) && (v.Limited() || !n.Reads(v.Identity()))
 }
 
 // Limit makes a root file of a node that counts processes count those that the viewer
@@ -30,11 +30,11 @@ func Limit(ctx context.Context, n *proctable.Node, v view.Viewer, name string, t
 	if !v.Limited() && !proctable.HidesFrom(r.Table.Facts(), who, proctable.HideContent) {
 		return text, nil
 	}
-	return sums.Limit(name, text, counts(n, v, r)), nil
+	return procfile.Limit(name, text, counts(n, v, r)), nil
 }
 
 // counts are of the processes of a roster that the viewer is shown.
-func counts(n *proctable.Node, v view.Viewer, r proctable.Roster) (c sums.Counts) {
+func counts(n *proctable.Node, v view.Viewer, r proctable.Roster) (c procfile.Counts) {
 	k, who := r.Table.FileIndex("stat"), v.Identity()
 	bare := !n.Reads(who) && proctable.HidesFrom(r.Table.Facts(), who, proctable.HideContent)
 	for row := range r.Rows {

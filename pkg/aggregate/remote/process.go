@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -123,7 +124,7 @@ func (d *dir) known(name, native string) vfs.Node {
 		return nil
 	}
 	r := d.below(name, native, vfs.Attr{Mode: mode, Nlink: 1, KeepName: keep})
-	if len(d.path) == 1 && readOnce[native] {
+	if len(d.path) == 1 && procfile.Process.File(native).ReadOnce {
 		return &knownFile{file{r}}
 	}
 	n, err := r.node()
@@ -133,13 +134,8 @@ func (d *dir) known(name, native string) vfs.Node {
 	return n
 }
 
-// readOnce are the files that tools open, read and close, process after process,
-// and nobody keeps open to read them again. A front may pass what is known of
-// them to the kernel, which then has the bytes while the file is open.
-var readOnce = map[string]bool{"environ": true, "cgroup": true}
-
 // knownFile is a file of a process that is read on demand, but whose attributes
-// need not be asked for: the permissions are those of all files of its name,
+// need not be asked for, so that a front may pass what is known of it to the kernel: the permissions are those of all files of its name,
 // and the owner is in the table.
 type knownFile struct{ file }
 

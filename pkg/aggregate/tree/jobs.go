@@ -6,10 +6,10 @@ import (
 	"strconv"
 
 	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -72,7 +72,7 @@ func (v viewTree) jobsOf(ctx context.Context, n *proctable.Node, r proctable.Ros
 
 // cgroupOf is the cgroup file of a row: as it came with those of all, if the process was
 // there then and the viewer may have it, and else as the node gives it to them.
-func (v viewTree) cgroupOf(ctx context.Context, n *proctable.Node, row proctable.Row, all *proctable.Table, m *rewrite.Map) ([]byte, error) {
+func (v viewTree) cgroupOf(ctx context.Context, n *proctable.Node, row proctable.Row, all *proctable.Table, m *procfile.Map) ([]byte, error) {
 	own, ok := all.Lookup(row.PID())
 	if ok && own.ID() == row.ID() && n.Visibility(row, v.Who) != proctable.None { // it is the same for all
 		text, errno := all.File(own.I, 0)

@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -104,12 +104,11 @@ func (n *native) callerPID(ctx context.Context) gpid.PID {
 	if !ok {
 		return 0
 	}
-	raw, err := os.ReadFile(n.proc + "/" + strconv.Itoa(int(caller.TID)) + "/status")
+	pid, err := procfile.ThreadGroup(n.proc, int(caller.TID))
 	if err != nil {
 		return 0
 	}
-	tgid, _ := rewrite.ThreadGroup(raw)
-	return gpid.PID(tgid)
+	return gpid.PID(pid)
 }
 
 // isCaller reports whether a request is made by the main thread of that process.

@@ -9,11 +9,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -79,13 +79,13 @@ func (v viewTree) deniesLine(pid gpid.PID) bool {
 }
 
 // tableLine appends the line of a row as it stands in the table.
-func (w *psPen) tableLine(b []byte, n *proctable.Node, row proctable.Row, stat, cmdline int, m *rewrite.Map) []byte {
+func (w *psPen) tableLine(b []byte, n *proctable.Node, row proctable.Row, stat, cmdline int, m *procfile.Map) []byte {
 	g := n.GPID(row.PID())
 	raw, errno := row.Table.File(row.I, stat)
 	if g == 0 || errno != 0 {
 		return b
 	}
-	l, ok := rewrite.ParseStat(m, raw)
+	l, ok := procfile.ParseStat(m, raw)
 	if !ok {
 		return b
 	}
@@ -95,7 +95,7 @@ func (w *psPen) tableLine(b []byte, n *proctable.Node, row proctable.Row, stat, 
 
 // askLine appends the line of a row as the node shows it to the viewer. One that has ended, or
 // is hidden from them, has none; any other error is that the line is lacking.
-func (w *psPen) askLine(ctx context.Context, b []byte, n *proctable.Node, row proctable.Row, m *rewrite.Map) ([]byte, error) {
+func (w *psPen) askLine(ctx context.Context, b []byte, n *proctable.Node, row proctable.Row, m *procfile.Map) ([]byte, error) {
 	proc := view.Of(n, row)
 	proc.Map = m
 	dir := remote.NewProcessDir(w.v.View, w.v.ID, proc, row.Attr(0))
@@ -103,7 +103,7 @@ func (w *psPen) askLine(ctx context.Context, b []byte, n *proctable.Node, row pr
 	if err != nil {
 		return b, notGone(err)
 	}
-	l, ok := rewrite.ParseStat(nil, raw)
+	l, ok := procfile.ParseStat(nil, raw)
 	if !ok {
 		return b, fmt.Errorf("its stat makes no sense: %w", syscall.EIO)
 	}
@@ -124,7 +124,7 @@ func notGone(err error) error {
 }
 
 // appendLine appends a line of cluster/ps.
-func (w *psPen) appendLine(b []byte, n *proctable.Node, pid gpid.PID, g gpid.GPID, uid uint32, l rewrite.StatLine, args []byte) []byte {
+func (w *psPen) appendLine(b []byte, n *proctable.Node, pid gpid.PID, g gpid.GPID, uid uint32, l procfile.Stat, args []byte) []byte {
 	host := &w.v.Host
 	if args = bytes.TrimRight(args, "\x00"); len(args) > 0 {
 		args = args[:min(len(args), maxCommand)]

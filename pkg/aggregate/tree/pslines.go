@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 )
 
@@ -16,7 +16,7 @@ import (
 // themselves.
 type nodeLines struct {
 	// The lines are as these make them.
-	m         *rewrite.Map
+	m         *procfile.Map
 	nameWidth int
 	users     map[uint32]string
 
@@ -42,7 +42,7 @@ func (l *nodeLines) line(i int) []byte {
 }
 
 // linesOf makes the lines of a table, nil where it has not what they are made of.
-func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *rewrite.Map) *nodeLines {
+func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *procfile.Map) *nodeLines {
 	stat, cmdline := t.FileIndex("stat"), t.FileIndex("cmdline")
 	if stat < 0 || cmdline < 0 {
 		return nil
@@ -103,7 +103,7 @@ func (l *nodeLines) note(uid uint32, w *psPen) {
 
 // goesOn reports whether lines of a table before are those of t where that has not
 // changed.
-func (w *psPen) goesOn(old *nodeLines, t *proctable.Table, m *rewrite.Map) bool {
+func (w *psPen) goesOn(old *nodeLines, t *proctable.Table, m *procfile.Map) bool {
 	if old.m != m || old.nameWidth != w.nameWidth || old.by != t.Session() || !t.Since(old.generation) {
 		return false
 	}

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -44,7 +44,7 @@ func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return r.walkQualified(ctx, gpid.NodeName(node), pid)
 	}
 	if _, ok := rootNames[name]; ok {
-		if sums.For(name) != nil && r.v.Denies(name) {
+		if procfile.Sum(name) != nil && r.v.Denies(name) {
 			return nil, syscall.ENOENT
 		}
 		return r.v.named(name), nil
@@ -163,7 +163,7 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 func (n *native) otherNames(parent uint64, denies func(...string) bool) []vfs.DirEntry {
 	var all []vfs.DirEntry
 	for name, t := range rootNames {
-		if sums.For(name) != nil && denies(name) {
+		if procfile.Sum(name) != nil && denies(name) {
 			continue
 		}
 		all = append(all, synthetic.Entry(parent, name, t))

@@ -6,11 +6,11 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -50,7 +50,7 @@ func (v viewTree) snapshot(ctx context.Context, req snapshot.Request) ([]byte, e
 		rows = slices.Values(slices.SortedFunc(rows, func(a, b row) int { return cmp.Compare(a.gpid, b.gpid) }))
 	}
 	var n *proctable.Node
-	var m *rewrite.Map
+	var m *procfile.Map
 	for r := range rows {
 		if r.n != n {
 			n, m = r.n, r.Table.Clock.Map(v.Host)
@@ -101,7 +101,7 @@ func (v viewTree) rows(nodes []*proctable.Node, rosters []proctable.Roster) iter
 }
 
 // addProcess adds one process.
-func (v viewTree) addProcess(b *snapshot.Builder, r row, m *rewrite.Map, files []string) {
+func (v viewTree) addProcess(b *snapshot.Builder, r row, m *procfile.Map, files []string) {
 	p, proc := r.Table.Proc(r.I), view.Of(r.n, r.Row)
 	proc.Map = m
 	dir, visibility := remote.NewProcessDir(v.View, 0, proc, vfs.Attr{}), r.n.Visibility(r.Row, v.Who)

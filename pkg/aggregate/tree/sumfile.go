@@ -1,18 +1,15 @@
 package tree
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -24,17 +21,17 @@ func newSumFile(v viewTree, name string, id uint64) vfs.Node {
 		if len(parts) == 0 && len(v.Nodes()) > 0 {
 			return nil, fmt.Errorf("no node has answered: %w", syscall.EHOSTDOWN) // and not that all is 0
 		}
-		return sums.For(name)(parts, v.sumReader()), nil
+		return procfile.Sum(name)(parts, v.sumReader()), nil
 	})
 }
 
 // gather reads one root file on all nodes of the view at once. Of a node that has not
 // answered by the sweep's deadline what the policy lets be shown still is in the sum, and
-// in any case what it had counted; see sums.Counters.
-func (v viewTree) gather(ctx context.Context, name string) []sums.Part {
+// in any case what it had counted; see procfile.Counters.
+func (v viewTree) gather(ctx context.Context, name string) []procfile.Part {
 	nodes := v.Nodes()
-	read := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) sums.Part { return v.sumPart(ctx, n, name) })
-	var parts []sums.Part
+	read := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) procfile.Part { return v.sumPart(ctx, n, name) })
+	var parts []procfile.Part
 	for i, n := range nodes {
 		if p := read[i]; p.Text != nil {
 			p.Node, p.Index = string(n.Name), n.Index
@@ -45,7 +42,7 @@ func (v viewTree) gather(ctx context.Context, name string) []sums.Part {
 }
 
 // sumPart is one node's part of a sum, without a text where it has none.
-func (v viewTree) sumPart(ctx context.Context, n *proctable.Node, name string) (p sums.Part) {
+func (v viewTree) sumPart(ctx context.Context, n *proctable.Node, name string) (p procfile.Part) {
 	w, err := v.wideFile(ctx, n, name)
 	p.Text, p.Hz = w.text, w.hz
 	if c := v.t.nodes[n].counters[name]; c != nil {
@@ -66,7 +63,7 @@ func (v viewTree) sumPart(ctx context.Context, n *proctable.Node, name string) (
 	if p.Text != nil {
 		limited, err := remote.Limit(ctx, n, v.View, name, p.Text)
 		if err != nil { // how many processes there are is not known
-			limited = sums.Limit(name, p.Text, sums.Counts{})
+			limited = procfile.Limit(name, p.Text, procfile.Counts{})
 		}
 		p.Text = limited
 	}
@@ -140,17 +137,10 @@ func (v viewTree) wideFile(ctx context.Context, n *proctable.Node, name string) 
 const maxBootID = 128
 
 // sumReader is the reader's part of the files that are sums.
-func (v viewTree) sumReader() sums.Reader {
-	r := sums.Reader{BootTime: v.Host.Boot.Unix(), Hz: v.Host.Hz}
-	raw, err := os.ReadFile(v.t.Proc + "/stat")
-	if err != nil {
-		return r
-	}
-	if _, line, ok := bytes.Cut(raw, []byte("\nbtime ")); ok {
-		line, _, _ = bytes.Cut(line, []byte("\n"))
-		if n, err := strconv.ParseInt(string(line), 10, 64); err == nil {
-			r.BootTime = n - int64(v.t.Host.Boot.Sub(v.Host.Boot)/time.Second)
-		}
+func (v viewTree) sumReader() procfile.Reader {
+	r := procfile.Reader{BootTime: v.Host.Boot.Unix(), Hz: v.Host.Hz}
+	if n, err := procfile.BootTime(v.t.Proc); err == nil {
+		r.BootTime = n - int64(v.t.Host.Boot.Sub(v.Host.Boot)/time.Second)
 	}
 	return r
 }

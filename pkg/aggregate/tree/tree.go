@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/sums"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -49,8 +49,8 @@ type Tree struct {
 
 // nodeFiles are what the tree remembers of a node beside its table.
 type nodeFiles struct {
-	counters map[string]*sums.Counters // of the root files that have them, by name; never changed
-	lines    atomic.Pointer[nodeLines] // of cluster/ps, as they were read last
+	counters map[string]*procfile.Counters // of the root files that have them, by name; never changed
+	lines    atomic.Pointer[nodeLines]     // of cluster/ps, as they were read last
 }
 
 // New makes the tree.
@@ -60,11 +60,11 @@ func New(cfg Config) *Tree {
 		Config: cfg, base: s, nodes: make(map[*proctable.Node]*nodeFiles),
 		native: newNative(s, cfg.Proc, cfg.Native, cfg.Now),
 	}
-	var layouts sums.Layouts
+	var layouts procfile.Layouts
 	for _, n := range cfg.Views.Nodes {
-		files := &nodeFiles{counters: make(map[string]*sums.Counters)}
-		for _, name := range sums.Names() {
-			if c := sums.NewCounters(name, &layouts); c != nil {
+		files := &nodeFiles{counters: make(map[string]*procfile.Counters)}
+		for _, name := range procfile.SumNames() {
+			if c := procfile.NewCounters(name, &layouts); c != nil {
 				files.counters[name] = c
 			}
 		}

@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/rewrite"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -19,7 +19,7 @@ type Process struct {
 	Leaf uint64
 	UID  uint32 // whose it was when it was found
 	// Map rewrites its files; nil in trees that show the node as it is.
-	Map *rewrite.Map
+	Map *procfile.Map
 }
 
 // Of is the process of a row.

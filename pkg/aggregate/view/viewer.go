@@ -3,6 +3,7 @@ package view
 import (
 	"strings"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -48,31 +49,15 @@ func (Everything) Denies(...string) bool { return false }
 // Admits implements Viewer.
 func (Everything) Admits(*proctable.Node, func() (uint32, bool), []string) bool { return true }
 
-// nodeWide are the files of a /proc root that tell of the machine and not of its
-// users' processes, as locks, sysvipc and key-users do. What is not here does
-// not exist in a view that is limited in processes.
-var nodeWide = map[string]bool{
-	"buddyinfo": true, "cgroups": true, "consoles": true, "cpuinfo": true, "crypto": true, "devices": true,
-	"diskstats": true, "filesystems": true, "interrupts": true, "irq": true, "loadavg": true, "mdstat": true,
-	"meminfo": true, "misc": true, "modules": true, "partitions": true, "pressure": true, "softirqs": true,
-	"stat": true, "swaps": true, "sys": true, "uptime": true, "version": true, "vmstat": true, "zoneinfo": true,
-}
-
-// sysOthers are files below sys that count what all users do.
-var sysOthers = map[string]bool{
-	"sys/kernel/ns_last_pid": true, "sys/kernel/pty/nr": true, "sys/fs/file-nr": true, "sys/fs/inode-nr": true,
-	"sys/fs/inode-state": true, "sys/fs/dentry-state": true, "sys/fs/aio-nr": true, "sys/net/netfilter/nf_conntrack_count": true,
-}
-
-// CountsOthers reports whether a path from the root of a node's /proc is one of them:
-// it does not exist for a limited viewer.
+// CountsOthers reports whether a path from the root of a node's /proc is that of a file
+// below sys that counts what all users do: it does not exist for a limited viewer.
 func CountsOthers(path []string) bool {
-	return len(path) > 2 && path[0] == "sys" && sysOthers[strings.Join(path, "/")]
+	return len(path) > 2 && path[0] == "sys" && procfile.Root.File(strings.Join(path, "/")).CountsOthers
 }
 
 // Outside reports whether a name in the root of a node's /proc is one of what tells
 // of others' processes: it does not exist for a limited viewer.
-func Outside(name string) bool { return !nodeWide[name] && !NamesProcess(name) }
+func Outside(name string) bool { return !procfile.Root.File(name).NodeWide && !NamesProcess(name) }
 
 // OfNetwork reports whether a path from the root of a node's /proc leads to what a
 // process's directory tells of its network namespace, which is everybody's: it does

@@ -1,6 +1,44 @@
-package sums
+package procfile
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
+
+// vmstatFile is proc_vmstat(5).
+var vmstatFile = File{
+	Path: "vmstat", NodeWide: true, Sum: sumVmstat,
+	counters: &counterKind{
+		columns: func(key []byte) int {
+			if len(key) == 0 || len(key) > maxName || vmstatGauge(key) {
+				return 0
+			}
+			return 1
+		},
+		running: []string{"pgfault", "pgfree"},
+	},
+}
+
+// sumVmstat adds up /proc/vmstat: lines of a name and a number.
+func sumVmstat(parts []Part, _ Reader) []byte {
+	var t tally
+	for _, p := range parts {
+		eachLine(p.Text, func(line []byte) {
+			key, value, ok := bytes.Cut(line, space)
+			if !ok {
+				return
+			}
+			if n, ok := quantity(value); ok {
+				t.add(key, n)
+			}
+		})
+	}
+	var out []byte
+	for _, key := range t.order {
+		out = appendRow(out, key, []uint64{t.sum[key]})
+	}
+	return out
+}
 
 // Which lines of /proc/vmstat are counters and which are gauges follows from where
 // mm/vmstat.c of the kernel takes them from (vmstat_text, of Linux 6.1 to 6.12, and what

@@ -1,4 +1,4 @@
-package snapshot
+package procfile
 
 import (
 	"bytes"
@@ -26,7 +26,7 @@ var maskedStats = map[string]struct{ full, masked string }{
 
 func TestMaskStat(t *testing.T) {
 	for name, c := range maskedStats {
-		got, ok := MaskStat([]byte("before "), []byte(c.full))
+		got, ok := maskStat([]byte("before "), []byte(c.full))
 		if !ok || string(got) != "before "+c.masked {
 			t.Errorf("%s: %v, %q", name, ok, got)
 		}
@@ -40,7 +40,7 @@ func TestMaskStat(t *testing.T) {
 			"empty":        "",
 			"nothing else": "1 (x) ",
 		} {
-			if got, ok := MaskStat(nil, []byte(wrong)); ok || got != nil {
+			if got, ok := maskStat(nil, []byte(wrong)); ok || got != nil {
 				t.Errorf("%s, %s: %q", name, what, got)
 			}
 		}
@@ -54,7 +54,7 @@ func FuzzMaskStat(f *testing.F) {
 		f.Add([]byte(c.full))
 	}
 	f.Fuzz(func(t *testing.T, full []byte) {
-		masked, ok := MaskStat(nil, full)
+		masked, ok := maskStat(nil, full)
 		if !ok {
 			if masked != nil {
 				t.Fatalf("refused, and yet %q", masked)
@@ -78,7 +78,7 @@ func FuzzMaskStat(f *testing.F) {
 				t.Fatalf("field %d is %q, was %q", field, after[i], before[i])
 			}
 		}
-		again, ok := MaskStat(nil, masked)
+		again, ok := maskStat(nil, masked)
 		if !ok || !bytes.Equal(again, masked) {
 			t.Fatalf("masked twice: %v, %q", ok, again)
 		}

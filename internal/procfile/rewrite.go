@@ -1,23 +1,10 @@
-// Package rewrite turns the text of one node's process files into text that
-// makes sense to a reader on another machine.
-//
-// A file of /proc/<pid> names processes by that node's native pids, counts
-// time in that node's ticks since that node's boot, and memory in that node's
-// pages. A tool on the reader's machine knows one kernel: its own. So each
-// number that would be misread is replaced, field by field, and nothing else
-// is touched. Which file is rewritten and how is a table ([For]); everything
-// that is not in it passes as it is.
-//
-// The text comes from a leaf and is not to be trusted: a file that does not
-// have its kernel form is refused (ok is false) where a wrong guess could name
-// a process of another node, and left as it is elsewhere. A native pid that no
-// kernel can have never becomes a global pid.
-//
-// The functions only append to dst, keep nothing, and may be called
-// concurrently.
-package rewrite
+package procfile
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+	"strings"
+)
 
 // MaxPID is the largest pid a Linux kernel gives out: PID_MAX_LIMIT of
 // include/linux/threads.h.
@@ -48,9 +35,24 @@ type Map struct {
 	CgroupSlice string
 }
 
-// A Func appends the rewritten src to dst. It reports false if src has not the
+// A RewriteFunc appends the rewritten src to dst. It reports false if src has not the
 // form of its file; what dst then holds is meaningless.
-type Func func(m *Map, dst, src []byte) (out []byte, ok bool)
+type RewriteFunc func(m *Map, dst, src []byte) (out []byte, ok bool)
+
+// Rewriter returns what rewrites the file at path below a process directory, or nil
+// if it passes as it is.
+func Rewriter(path []string) RewriteFunc {
+	if len(path) > 2 && path[0] == "task" {
+		path = path[2:]
+	}
+	switch len(path) {
+	case 0:
+		return nil
+	case 1:
+		return Process.File(path[0]).Rewrite
+	}
+	return Process.File(strings.Join(path, "/")).Rewrite
+}
 
 // pid maps one pid: 0 and -1 stay as they are, as they mean "none" everywhere. It
 // reports false for what no kernel would show.
@@ -89,7 +91,7 @@ func scale(n, num, den int64) int64 {
 	return n
 }
 
-// number parses a decimal, perhaps negative, that fills all of b.
+// number parses a decimal, perhaps negative, of at most 18 digits that fills all of b.
 func number(b []byte) (int64, bool) {
 	neg := len(b) > 0 && b[0] == '-'
 	if neg {
@@ -136,4 +138,79 @@ func (m *Map) appendOther(dst, text []byte, lives bool) ([]byte, bool) {
 		return dst, false
 	}
 	return strconv.AppendInt(dst, g, 10), true
+}
+
+// appendScaled appends the number in text, scaled; what is no number stays.
+func appendScaled(dst, text []byte, by func(int64) int64) []byte {
+	if n, ok := number(text); ok {
+		return strconv.AppendInt(dst, by(n), 10)
+	}
+	return append(dst, text...)
+}
+
+// fieldEnd is the length of the field that b starts with.
+func fieldEnd(b []byte) int {
+	for i, c := range b {
+		if c == ' ' || c == '\n' {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// rewriteLines copies src line by line; value gets what stands behind the ":" of
+// "key:value" and appends what shall stand there instead.
+func rewriteLines(dst, src []byte, value func(dst, key, value []byte) []byte) ([]byte, bool) {
+	for len(src) > 0 {
+		line, rest, found := bytes.Cut(src, newline)
+		if colon := bytes.IndexByte(line, ':'); colon < 0 {
+			dst = append(dst, line...)
+		} else {
+			dst = append(dst, line[:colon+1]...)
+			dst = value(dst, line[:colon], line[colon+1:])
+		}
+		if found {
+			dst = append(dst, '\n')
+		}
+		src = rest
+	}
+	return dst, true
+}
+
+var newline = []byte("\n")
+
+// rewriteFields copies src, whose numbers stand between blanks, with each scaled.
+func rewriteFields(dst, src []byte, by func(int64) int64) []byte {
+	for len(src) > 0 {
+		n := fieldEnd(src)
+		dst = appendScaled(dst, src[:n], by)
+		if n < len(src) {
+			dst = append(dst, src[n])
+			n++
+		}
+		src = src[n:]
+	}
+	return dst
+}
+
+// appendFirst maps the first number of a tab-separated value and copies the rest. What
+// is no pid becomes 0: it must not pass for somebody's. It reports whether a pid did.
+func appendFirst(dst, value []byte, pid func(int64) (int64, bool)) (out []byte, hidden bool) {
+	start := 0
+	for start < len(value) && (value[start] == '\t' || value[start] == ' ') {
+		start++
+	}
+	end := start
+	for end < len(value) && value[end] != '\t' && value[end] != ' ' {
+		end++
+	}
+	native, ok := number(value[start:end])
+	g := int64(0)
+	if ok {
+		if g, ok = pid(native); !ok {
+			g = 0
+		}
+	}
+	dst = strconv.AppendInt(append(dst, value[:start]...), g, 10)
+	return append(dst, value[end:]...), g == 0 && native > 0
 }

@@ -1,4 +1,4 @@
-package sums
+package procfile
 
 import (
 	"fmt"
@@ -87,7 +87,7 @@ func TestCountersPass(t *testing.T) {
 				t.Errorf("%s is made anew", name)
 			}
 		}
-		if got, want := For(name)([]Part{{Text: c.Last(), Hz: 100}}, Reader{Hz: 100}), For(name)([]Part{{Text: text, Hz: 100}}, Reader{Hz: 100}); name == "stat" {
+		if got, want := Sum(name)([]Part{{Text: c.Last(), Hz: 100}}, Reader{Hz: 100}), Sum(name)([]Part{{Text: text, Hz: 100}}, Reader{Hz: 100}); name == "stat" {
 			cut := func(b []byte) string { s, _, _ := strings.Cut(string(b), "btime"); return s }
 			if cut(got) != cut(want) {
 				t.Errorf("the counters of stat are\n%s\nwant\n%s", got, want)
@@ -112,7 +112,7 @@ func TestVmstatGauges(t *testing.T) {
 func TestCountersTwice(t *testing.T) {
 	c := NewCounters("vmstat", new(Layouts))
 	text := c.Add("a", []byte("pgfault 5\npgfault 6\nnr_dirty 1\n 7\n"), 100, 100, time.Now())
-	if got := string(Vmstat([]Part{{Text: text}}, Reader{})); got != "pgfault 6\nnr_dirty 1\n 7\n" && got != "pgfault 6\nnr_dirty 1\n" {
+	if got := string(sumVmstat([]Part{{Text: text}}, Reader{})); got != "pgfault 6\nnr_dirty 1\n 7\n" && got != "pgfault 6\nnr_dirty 1\n" {
 		t.Errorf("%q", got)
 	}
 }

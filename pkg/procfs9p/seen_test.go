@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,7 @@ var maskedFields = []int{26, 27, 28, 29, 30, 35, 45, 46, 47, 48, 49, 50, 51, 52}
 func masks(path string, content []byte) string {
 	pid, file, ofProcess := strings.Cut(path, "/")
 	switch {
-	case ofProcess && isPID(pid) && inThread(file) == "stat":
+	case ofProcess && isPID(pid) && procfile.InThread(file) == "stat":
 		_, tail, _ := strings.Cut(string(content[strings.LastIndexByte(string(content), ')')+1:]), " ")
 		fields := strings.Fields(tail)
 		var masked []string
@@ -52,7 +53,7 @@ func masks(path string, content []byte) string {
 			}
 		}
 		return strings.Join(masked, " ")
-	case ofProcess && isPID(pid) && inThread(file) == "wchan":
+	case ofProcess && isPID(pid) && procfile.InThread(file) == "wchan":
 		return string(content)
 	case path == "kallsyms", path == "modules", path == "iomem", path == "ioports":
 		if hasAddress(content) {
@@ -91,9 +92,9 @@ func isPID(name string) bool {
 func (o object) neverExported() bool {
 	pid, rel, _ := strings.Cut(o.Path, "/")
 	if isPID(pid) {
-		return hiddenBelow(true, rel)
+		return procfile.Process.Hidden(rel)
 	}
-	return hiddenBelow(false, o.Path)
+	return procfile.Root.Hidden(o.Path)
 }
 
 // lookNatively makes the system calls; not on what does harm when it is read.
@@ -147,11 +148,11 @@ func joinNames(dir object, names []string) []byte {
 	names = slices.DeleteFunc(names, func(name string) bool {
 		switch {
 		case dir.Path == ".":
-			return isPID(name) && !slices.Contains(dir.Pids, name) || hidden(false, name)
+			return isPID(name) && !slices.Contains(dir.Pids, name) || procfile.Root.Hidden(name)
 		case isPID(pid):
-			return hidden(true, strings.TrimPrefix(rel+"/"+name, "/"))
+			return procfile.Process.Hidden(strings.TrimPrefix(rel+"/"+name, "/"))
 		}
-		return hidden(false, dir.Path+"/"+name)
+		return procfile.Root.Hidden(dir.Path + "/" + name)
 	})
 	slices.Sort(names)
 	return []byte(strings.Join(names, "\n"))

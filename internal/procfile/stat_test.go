@@ -1,4 +1,4 @@
-package rewrite
+package procfile
 
 import (
 	"os"
@@ -10,13 +10,13 @@ func TestParseStat(t *testing.T) {
 	m := &Map{PID: func(n int64) int64 { return 1000 + n }, StartShift: 5, HzFrom: 100, HzTo: 200, PageFrom: 8192, PageTo: 4096}
 	for _, c := range []struct {
 		m    *Map
-		want StatLine
+		want Stat
 	}{
-		{nil, StatLine{[]byte("a) b"), 'R', 3, 110, 12345, 77}},
-		{m, StatLine{[]byte("a) b"), 'R', 1003, 220, 24695, 154}},
+		{nil, Stat{[]byte("a) b"), 'R', 3, 110, 1, 12345, 77}},
+		{m, Stat{[]byte("a) b"), 'R', 1003, 220, 1, 24695, 154}},
 	} {
 		l, ok := ParseStat(c.m, []byte(good))
-		if !ok || string(l.Name) != string(c.want.Name) || l.State != c.want.State || l.PPID != c.want.PPID || l.CPU != c.want.CPU || l.Start != c.want.Start || l.RSS != c.want.RSS {
+		if !ok || string(l.Name) != string(c.want.Name) || l.State != c.want.State || l.PPID != c.want.PPID || l.CPU != c.want.CPU || l.Threads != c.want.Threads || l.Start != c.want.Start || l.RSS != c.want.RSS {
 			t.Errorf("%+v, %v, want %+v", l, ok, c.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package sums
+package procfile
 
 import (
 	"os"
@@ -10,20 +10,20 @@ import (
 
 func TestSums(t *testing.T) {
 	for name, tc := range map[string]struct {
-		f    Func
+		f    SumFunc
 		in   []string
 		want string
 	}{
-		"meminfo": {Meminfo,
+		"meminfo": {sumMeminfo,
 			[]string{"MemTotal:       100 kB\nHugepagesize: 2048 kB\nHugePages_Total: 1\n", "MemTotal: 50 kB\nHugepagesize: 2048 kB\nHugePages_Total: 2\ngarbage\nX: y kB\n"},
 			"MemTotal:            150 kB\nHugepagesize:       2048 kB\nHugePages_Total:        3\n"},
-		"vmstat": {Vmstat, []string{"pgin 1\npgout 2\n", "pgin 5\nbad\nworse x\n"}, "pgin 6\npgout 2\n"},
-		"loadavg": {Loadavg, []string{"0.50 0.25 0.10 2/100 77\n", "1.00 1.00 1.00 1/50 9\n", "x\n"},
+		"vmstat": {sumVmstat, []string{"pgin 1\npgout 2\n", "pgin 5\nbad\nworse x\n"}, "pgin 6\npgout 2\n"},
+		"loadavg": {sumLoadavg, []string{"0.50 0.25 0.10 2/100 77\n", "1.00 1.00 1.00 1/50 9\n", "x\n"},
 			"1.50 1.25 1.10 3/150 77\n"},
-		"stat": {Stat, []string{"cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3 4 5 6 7 8 9 10\nintr 7 1 2\nctxt 5\nbtime 1\nprocesses 9\nprocs_running 1\nprocs_blocked 0\nsoftirq 3 1\n",
+		"stat": {sumStat, []string{"cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3 4 5 6 7 8 9 10\nintr 7 1 2\nctxt 5\nbtime 1\nprocesses 9\nprocs_running 1\nprocs_blocked 0\nsoftirq 3 1\n",
 			"cpu  1 1 1 1 1 1 1 1 1 1\nctxt 18446744073709551615\n"},
 			"cpu  2 3 4 5 6 7 8 9 10 11\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 1 1 1 1 1 1 1 1 1 1\nintr 7\nctxt 18446744073709551615\nbtime 99\nprocesses 9\nprocs_running 1\nprocs_blocked 0\nsoftirq 3 1 0 0 0 0 0 0 0 0 0\n"},
-		"cpuinfo": {Cpuinfo, []string{"processor\t: 0\nmodel name\t: A\ncpu cores\t: 9\n\nprocessor\t: 1\nmodel name\t: A\n", "", "processor\t: 0\nmodel name\t: B\n"},
+		"cpuinfo": {sumCpuinfo, []string{"processor\t: 0\nmodel name\t: A\ncpu cores\t: 9\n\nprocessor\t: 1\nmodel name\t: A\n", "", "processor\t: 0\nmodel name\t: B\n"},
 			"processor\t: 0\nmodel name\t: A\ncpu cores\t: 2\nnode\t\t: a\n\nprocessor\t: 2\nmodel name\t: B\ncpu cores\t: 1\nnode\t\t: c\n\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,13 +41,13 @@ func TestSums(t *testing.T) {
 // A cluster of this machine twice is one that the field's parser understands.
 func TestParsesAsProc(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range Names() {
+	for _, name := range SumNames() {
 		raw, err := os.ReadFile("/proc/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		parts := []Part{{Node: "a", Text: raw, Hz: 100}, {Node: "b", Index: 1, Text: raw, Hz: 100}}
-		if err := os.WriteFile(dir+"/"+name, For(name)(parts, Reader{BootTime: 1, Hz: 100}), 0o600); err != nil {
+		if err := os.WriteFile(dir+"/"+name, Sum(name)(parts, Reader{BootTime: 1, Hz: 100}), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,14 +76,14 @@ func TestParsesAsProc(t *testing.T) {
 }
 
 func FuzzSums(f *testing.F) {
-	for _, name := range Names() {
+	for _, name := range SumNames() {
 		raw, _ := os.ReadFile("/proc/" + name)
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		parts := []Part{{Node: "a", Text: in, Hz: 100}, {Node: "b", Index: 1, Text: in, Hz: 1024}}
-		for _, name := range Names() {
-			out := For(name)(parts, Reader{Hz: 100})
+		for _, name := range SumNames() {
+			out := Sum(name)(parts, Reader{Hz: 100})
 			if strings.Count(string(out), "\n") > 2*strings.Count(string(in), "\n")+20 {
 				t.Fatalf("%s grew to %d bytes from %d", name, len(out), len(in))
 			}

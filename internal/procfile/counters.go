@@ -1,7 +1,8 @@
-package sums
+package procfile
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,11 +15,11 @@ import (
 // falls within a boot (proc_stat(5) says that of iowait) stays where it was until it is
 // passed again. They may be used concurrently.
 //
-// Only stat and vmstat have counters, see HasCounters. What else they tell, such as how
+// Only stat and vmstat have counters, see NewCounters. What else they tell, such as how
 // many processes run, is a gauge, and not remembered here.
 type Counters struct {
 	layouts *Layouts
-	kind    *kind
+	kind    *counterKind
 
 	mu     sync.Mutex
 	boot   string    // guarded by mu, as all below; of which raw is; "" is not known
@@ -32,15 +33,15 @@ type Counters struct {
 // NewCounters are the counters of a node's file of that name that has seen nothing; nil
 // where such a file has none. All nodes of a cluster are given the same layouts.
 func NewCounters(name string, layouts *Layouts) *Counters {
-	k := kinds[name]
+	k := Root.File(name).counters
 	if k == nil {
 		return nil
 	}
 	return &Counters{layouts: layouts, kind: k, layout: &layout{find: map[string]int{}}}
 }
 
-// A kind is what is to be known of one file.
-type kind struct {
+// A counterKind is what is to be known of the counters of one file.
+type counterKind struct {
 	// columns is how many numbers of a line are counters; 0 is none.
 	columns func(key []byte) int
 	// running are counters that grow all the time, and so show a new boot where the
@@ -48,32 +49,6 @@ type kind struct {
 	running []string
 	// inTicks is the line that counts ticks.
 	inTicks string
-}
-
-var kinds = map[string]*kind{
-	"stat": {
-		columns: func(key []byte) int {
-			switch string(key) {
-			case "cpu":
-				return cpuFields
-			case "softirq":
-				return softirqFields
-			case "intr", "ctxt", "processes":
-				return 1
-			}
-			return 0
-		},
-		running: []string{"intr", "ctxt", "processes"}, inTicks: "cpu",
-	},
-	"vmstat": {
-		columns: func(key []byte) int {
-			if len(key) == 0 || len(key) > maxName || vmstatGauge(key) {
-				return 0
-			}
-			return 1
-		},
-		running: []string{"pgfault", "pgfree"},
-	},
 }
 
 // maxName is the longest name of a counter in bytes; a kernel's have less than 40.
@@ -98,7 +73,7 @@ func (c *Counters) Add(boot string, text []byte, hz, to int64, now time.Time) []
 	}
 	out := make([]byte, 0, len(text)+len(text)/4)
 	told := make([]bool, len(c.layout.keys))
-	lines(text, func(line []byte) {
+	eachLine(text, func(line []byte) {
 		key, _, _ := bytes.Cut(line, space)
 		if c.kind.columns(key) == 0 {
 			out = append(append(out, line...), '\n')
@@ -168,7 +143,7 @@ func (c *Counters) carry(i int, n uint64) {
 	if c.base == nil {
 		c.base = make([]uint64, len(c.raw))
 	}
-	c.base[i] = add(c.base[i], n)
+	c.base[i] = clampedSum(c.base[i], n)
 }
 
 // parse reads the counters of a file, and tells whether one is there twice. Where there
@@ -176,7 +151,7 @@ func (c *Counters) carry(i int, n uint64) {
 func (c *Counters) parse(text []byte, hz, to int64) (fresh []uint64, seen []bool, twice bool) {
 	next, grown := 0, false
 	fresh, seen = make([]uint64, len(c.raw)), make([]bool, len(c.raw))
-	lines(text, func(line []byte) {
+	eachLine(text, func(line []byte) {
 		key, rest, ok := bytes.Cut(line, space)
 		if !ok {
 			return
@@ -201,12 +176,12 @@ func (c *Counters) parse(text []byte, hz, to int64) (fresh []uint64, seen []bool
 			var word []byte
 			rest = bytes.TrimLeft(rest, " ")
 			word, rest, _ = bytes.Cut(rest, space)
-			n, ok := number(word)
+			n, ok := quantity(word)
 			if !ok {
 				return
 			}
 			if string(key) == c.kind.inTicks {
-				n = scaled(n, hz, to)
+				n = scaleTicks(n, hz, to)
 			}
 			twice = twice || seen[at]
 			fresh[at], seen[at] = n, true
@@ -236,9 +211,68 @@ func (c *Counters) appendLine(out []byte, i int) []byte {
 	for at, end := c.layout.span(i); at < end; at++ {
 		n := c.raw[at]
 		if c.base != nil {
-			n = add(n, c.base[at])
+			n = clampedSum(n, c.base[at])
 		}
 		out = strconv.AppendUint(append(out, ' '), n, 10)
 	}
 	return append(out, '\n')
+}
+
+// A layout is the lines of a file that have counters. It never changes once it is
+// shared.
+type layout struct {
+	keys  []string
+	at    []int // the index of each line's first number
+	total int   // how many numbers there are
+	find  map[string]int
+}
+
+// Layouts are those that the nodes of a cluster share: most have the same kernel. The
+// zero Layouts is empty. It may be used concurrently.
+type Layouts struct {
+	mu  sync.Mutex
+	all []*layout // guarded by mu; the one asked for last comes last
+}
+
+// maxLayouts is how many layouts are remembered; a node with another one has it for
+// itself.
+const maxLayouts = 64
+
+// share is l, or one like it that others have.
+func (s *Layouts) share(l *layout) *layout {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.all, func(other *layout) bool {
+		return slices.Equal(other.keys, l.keys) && slices.Equal(other.at, l.at) && other.total == l.total
+	})
+	switch {
+	case i >= 0:
+		l = s.all[i]
+		s.all = slices.Delete(s.all, i, i+1)
+	case len(s.all) >= maxLayouts:
+		s.all = slices.Delete(s.all, 0, 1)
+	}
+	s.all = append(s.all, l)
+	return l
+}
+
+// span is which numbers are those of line i.
+func (l *layout) span(i int) (from, to int) {
+	if i+1 < len(l.at) {
+		return l.at[i], l.at[i+1]
+	}
+	return l.at[i], l.total
+}
+
+func (l *layout) clone() *layout {
+	return &layout{keys: slices.Clone(l.keys), at: slices.Clone(l.at), total: l.total, find: maps.Clone(l.find)}
+}
+
+// grow adds a line and returns its index.
+func (l *layout) grow(key string, columns int) int {
+	i := len(l.keys)
+	l.keys, l.at = append(l.keys, key), append(l.at, l.total)
+	l.find[key] = i
+	l.total += columns
+	return i
 }
