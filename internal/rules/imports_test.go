@@ -42,7 +42,6 @@ var only = map[string]string{
 	"github.com/docker/go-p9p":                      "pkg/ninep",
 	"github.com/hanwen/go-fuse/v2":                  "pkg/fusefs",
 	"github.com/goccy/go-yaml":                      "internal/config/strict",
-	"github.com/klauspost/compress":                 "pkg/snapshot",
 	"kernel.org/pub/linux/libs/security/libcap/psx": "internal/privs",
 	"github.com/rogpeppe/go-internal":               "",
 	"github.com/google/go-cmp":                      "",

@@ -33,7 +33,7 @@ func crowd(t *testing.T, facts snapshot.Facts, files []string, procs int) []byte
 	if err != nil {
 		t.Fatal(err)
 	}
-	return table.Answer(snapshot.Request{Files: files, Compress: true}, 0)
+	return table.Answer(snapshot.Request{Files: files}, 0)
 }
 
 // goodLeaf is a node with so many processes.

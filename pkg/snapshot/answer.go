@@ -5,8 +5,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // Answer is the answer to req that says what t says: as what changed since the
@@ -20,17 +18,7 @@ func (t *Table) Answer(req Request, age time.Duration) []byte {
 		held = req.Held
 	}
 	b := t.appendBody(newAnswer(headerFixed+t.sizeSince(held)), held, age)
-	body := len(b) - headerFixed
-	if req.Compress && body >= CompressFrom {
-		packed := pack(b[headerFixed:])
-		// Less than an eighth saved is not worth the other side's time.
-		if sent := len(packed) - headerFixed; sent < body-body/8 {
-			recycle(b)
-			putHeader(packed, flagCompressed, sent, body, generation, held)
-			return packed
-		}
-	}
-	putHeader(b, 0, body, body, generation, held)
+	putHeader(b, generation, held)
 	return b
 }
 
@@ -122,28 +110,14 @@ func (t *Table) appendBody(b []byte, held uint64, age time.Duration) []byte {
 	return b
 }
 
-func putHeader(b []byte, flags uint16, sent, decoded int, generation, held uint64) {
+// putHeader makes the start of b the header of the answer that b is.
+func putHeader(b []byte, generation, held uint64) {
+	body := uint32(len(b) - headerFixed)
 	copy(b, answerMagic)
 	binary.LittleEndian.PutUint16(b[4:], formatVersion)
-	binary.LittleEndian.PutUint16(b[6:], flags)
-	binary.LittleEndian.PutUint32(b[8:], uint32(sent))
-	binary.LittleEndian.PutUint32(b[12:], uint32(decoded))
+	binary.LittleEndian.PutUint16(b[6:], 0)
+	binary.LittleEndian.PutUint32(b[8:], body)
+	binary.LittleEndian.PutUint32(b[12:], body)
 	binary.LittleEndian.PutUint64(b[16:], generation)
 	binary.LittleEndian.PutUint64(b[24:], held)
-}
-
-var encoders = sync.Pool{New: func() any {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true))
-	if err != nil {
-		panic(err) // an option that the library does not know
-	}
-	return e
-}}
-
-// pack is a compressed body behind room for a header.
-func pack(body []byte) []byte {
-	e := encoders.Get().(*zstd.Encoder)
-	defer encoders.Put(e)
-	return e.EncodeAll(body, make([]byte, headerFixed, headerFixed+len(body)/4))
 }

@@ -129,7 +129,7 @@ func TestDifferences(t *testing.T) {
 		var leaf, middle *Table
 		ends := make([]*Table, 2)
 		ask := func(from, held *Table) *Table {
-			req := Request{Files: files, Remember: true, Compress: seed%2 == 0}
+			req := Request{Files: files, Remember: true}
 			if held != nil {
 				req.Held = held.Generation()
 			}

@@ -28,9 +28,8 @@
 // # Hostile bytes
 //
 // Both directions come from a network. Every length is checked against what is
-// there before anything is allocated for it, and the size that a compressed
-// answer claims is checked against [Limits] before it is decompressed. What is
-// wrong gives an [ErrFormat], never a panic.
+// there before anything is allocated for it, and that of an answer against [Limits].
+// What is wrong gives an [ErrFormat], never a panic.
 //
 // # Format
 //
@@ -42,8 +41,8 @@
 //	offset size
 //	0      4    "agrq"
 //	4      2    version, 3
-//	6      2    flags; bit 0: the answer may be compressed; bit 1: remember what is
-//	            answered; the rest 0
+//	6      2    flags; bit 0 says nothing (the answer may be compressed, which none
+//	            is); bit 1: remember what is answered; the rest 0
 //	8      4    length of the request in bytes, these 32 included
 //	12     8    generation held; 0 is none
 //	20     8    how old the answer may be, ns
@@ -56,10 +55,9 @@
 //	offset size
 //	0      4    "agsn"
 //	4      2    version, 3
-//	6      2    flags; bit 0: the body is one zstd frame (RFC 8878); the rest 0
-//	8      4    length of the body as sent, in bytes
-//	12     4    length of the body decompressed; equal to the one before
-//	            where bit 0 is not set
+//	6      2    flags; 0
+//	8      4    length of the body in bytes
+//	12     4    the same
 //	16     8    generation; 0 is one that cannot be asked about
 //	24     8    generation that the answer is the difference to; 0: it is the whole
 //	32          the body

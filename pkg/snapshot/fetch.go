@@ -47,8 +47,8 @@ func Fetch(ctx context.Context, h RPC, req Request, base *Table, l Limits) (*Tab
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
 	if l.Turn != nil {
-		if h, err := decodeHeader(answer, l); err == nil && h.decoded >= turnFrom {
-			done, err := l.Turn(ctx, h.decoded)
+		if h, err := decodeHeader(answer, l); err == nil && h.body >= turnFrom {
+			done, err := l.Turn(ctx, h.body)
 			if err != nil {
 				return nil, err
 			}
@@ -95,7 +95,7 @@ func readAnswer(ctx context.Context, h vfs.Handle, buf []byte, n int, l Limits) 
 	if err != nil {
 		return nil, err
 	}
-	total := headerFixed + head.sent
+	total := headerFixed + head.body
 	switch {
 	case n >= total: // Decode tells if it is too long
 		if n < len(buf)-len(buf)/8 {

@@ -41,27 +41,25 @@ func (h *rpc) Close() error { return nil }
 func TestFetch(t *testing.T) {
 	files := []string{"stat", "status"}
 	for _, n := range []int{1, 100, 20000} {
-		for _, compress := range []bool{false, true} {
-			rows := testRows(n, 2)
-			h := &rpc{answer: build(t, new(Builder), files, rows, compress), accept: 10}
-			req := Request{Files: files, Compress: compress}
-			table, err := Fetch(t.Context(), h, req, nil, Limits{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(rows, rowsOf(table)); d != "" {
-				t.Errorf("%d rows: %s", n, d)
-			}
-			if !bytes.Equal(h.request, req.Append(nil)) {
-				t.Errorf("request %q", h.request)
-			}
+		rows := testRows(n, 2)
+		h := &rpc{answer: build(t, new(Builder), files, rows), accept: 10}
+		req := Request{Files: files}
+		table, err := Fetch(t.Context(), h, req, nil, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(rows, rowsOf(table)); d != "" {
+			t.Errorf("%d rows: %s", n, d)
+		}
+		if !bytes.Equal(h.request, req.Append(nil)) {
+			t.Errorf("request %q", h.request)
 		}
 	}
 }
 
 func TestFetchFailures(t *testing.T) {
 	files := []string{"stat"}
-	good := build(t, new(Builder), files, testRows(5000, 1), false)
+	good := build(t, new(Builder), files, testRows(5000, 1))
 	huge := bytes.Clone(good)
 	binary.LittleEndian.PutUint32(huge[8:], 1<<27)
 	binary.LittleEndian.PutUint32(huge[12:], 1<<27)
@@ -86,16 +84,12 @@ func TestFetchFailures(t *testing.T) {
 
 func BenchmarkDecode(b *testing.B) {
 	files := []string{"stat", "statm", "status", "cmdline"}
-	for name, compress := range map[string]bool{"plain": false, "zstd": true} {
-		b.Run(name, func(b *testing.B) {
-			answer := build(b, new(Builder), files, testRows(5000, 4), compress)
-			b.SetBytes(int64(len(answer)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := Decode(nil, answer, Limits{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+	answer := build(b, new(Builder), files, testRows(5000, 4))
+	b.SetBytes(int64(len(answer)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(nil, answer, Limits{}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -10,16 +10,12 @@ import (
 const (
 	MaxFiles   = 64       // files in one request
 	MaxRequest = 16 << 10 // bytes of one request
-
-	// CompressFrom is the size in bytes from which on a body is compressed, if
-	// the request allows it.
-	CompressFrom = 64 << 10
 )
 
 // Limits bounds what an answer may make its reader hold, and do. Zero fields stand for
 // the defaults. An answer that exceeds one is refused with an [ErrTooMuch].
 type Limits struct {
-	// Answer is how many bytes an answer may have, as sent, decompressed, and with what
+	// Answer is how many bytes an answer may have, as sent, and with what
 	// is held of before; default and most 256 MiB.
 	Answer int
 	// Procs is how many processes there may be; default 4194304, the kernel's
@@ -33,7 +29,7 @@ type Limits struct {
 	// so that there are not too many in memory at once. It waits until there is room
 	// for that many bytes, and returns what gives it back.
 	Room func(ctx context.Context, bytes int) (done func(), err error)
-	// Turn, if it is not nil, is asked before a large answer is decompressed and
+	// Turn, if it is not nil, is asked before a large answer is
 	// checked, which takes that many bytes of memory and a processor for a while. It
 	// waits until it is this answer's turn, and returns what ends that.
 	Turn func(ctx context.Context, bytes int) (done func(), err error)
@@ -86,7 +82,7 @@ const (
 	ownerAt      = 36 // of the owner of the files, in a record
 	flagsAt      = 44 // of the flags, in a record
 
-	flagCompressed = 1 // of an answer, and of a request that allows it
+	flagCompress   = 1 // of a request; it is passed over
 	flagRemember   = 2 // of a request
 	flagOwnerReads = 1 // of a record
 	errnoBit       = 1 << 31

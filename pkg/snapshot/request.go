@@ -30,9 +30,6 @@ type Request struct {
 	// MaxAge is how old the answer may be: a leaf that swept not longer ago than
 	// that, for whomever, need not do it again.
 	MaxAge time.Duration
-	// Compress allows a compressed answer. It pays where the wire is slower
-	// than about 300 MB/s, so not on a unix socket.
-	Compress bool
 }
 
 // Check says what is wrong with r, if anything.
@@ -70,9 +67,6 @@ func validFile(f string) bool {
 func (r Request) Append(b []byte) []byte {
 	start := len(b)
 	var flags uint16
-	if r.Compress {
-		flags |= flagCompressed
-	}
 	if r.Remember {
 		flags |= flagRemember
 	}
@@ -105,10 +99,10 @@ func DecodeRequest(b []byte) (Request, error) {
 		r.fail("version %d, this side speaks %d", v, formatVersion)
 	}
 	flags := r.u16()
-	if flags&^(flagCompressed|flagRemember) != 0 {
+	if flags&^(flagCompress|flagRemember) != 0 {
 		r.fail("unknown flags %#x", flags)
 	}
-	req.Compress, req.Remember = flags&flagCompressed != 0, flags&flagRemember != 0
+	req.Remember = flags&flagRemember != 0
 	if n := r.u32(); int64(n) != int64(len(b)) {
 		r.fail("says that it is %d bytes long and is %d", n, len(b))
 	}
