@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -233,7 +233,7 @@ func (l *fakeLeaf) find(path string, who vfs.Identity) (text string, names []str
 	first, _, _ := strings.Cut(path, "/")
 	for _, p := range l.procs {
 		dir := strconv.Itoa(p.pid)
-		if l.facts.HidePID >= proctable.HideProcess && !who.IsRoot() && who.UID != p.uid {
+		if l.facts.HidePID >= procfile.HideProcess && !who.IsRoot() && who.UID != p.uid {
 			continue
 		}
 		if path == "" {

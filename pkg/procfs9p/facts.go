@@ -24,11 +24,11 @@ func (l *Leaf) facts() (f snapshot.Facts, err error) {
 		return f, err
 	}
 	f = snapshot.Facts{Hz: userHZ(), PageSize: os.Getpagesize(), Version: l.cfg.Version}
-	mount, err := l.mountOptions()
+	options, err := l.options()
 	if err != nil {
 		return f, err
 	}
-	f.HidePID, f.PIDGID = mount.hidePID, mount.gid
+	f.HidePID, f.PIDGID = options.HidePID, options.GID
 	if f.BootTime, err = bootTime(); err != nil {
 		return f, err
 	}

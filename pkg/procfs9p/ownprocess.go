@@ -32,11 +32,11 @@ func (n node) ownRefuses(proc uint64, use use) error {
 	if !n.isOwn(proc) {
 		return nil
 	}
-	mount, err := n.s.leaf.mountOptions()
+	options, err := n.s.leaf.options()
 	if err != nil {
 		return err
 	}
-	if err := mount.refuses(&n.s.who, n.rel == "" && use == lookUp); err != nil {
+	if err := options.Refuse(&n.s.who, n.rel == "" && use == lookUp); err != nil {
 		return err
 	}
 	inside := procfile.InThread(n.rel)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.
 	}
 	b.Reset(base, facts, files)
 	b.Name(l.entryNames(ctx, pids))
-	if hidden, err := l.own.hiddenFrom(mountOptions{facts.HidePID, facts.PIDGID}); err != nil {
+	if hidden, err := l.own.hiddenFrom(procfile.Options{HidePID: facts.HidePID, GID: facts.PIDGID}); err != nil {
 		return err
 	} else if hidden {
 		b.Lack(syscall.EPERM)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -70,16 +71,16 @@ func (r *rights) read() error {
 }
 
 // hiddenFrom reports whether the leaf itself is one of those from whom a procfs
-// mounted like that hides the processes of others: then it lists some of them only.
-func (r *rights) hiddenFrom(mount mountOptions) (bool, error) {
-	if mount.hidePID < hideProcess {
+// with these options hides the processes of others: then it lists some of them only.
+func (r *rights) hiddenFrom(options procfile.Options) (bool, error) {
+	if options.HidePID < procfile.HideProcess {
 		return false, nil
 	}
 	if err := r.ready(); err != nil {
 		return false, err
 	}
 	traces := r.caps[unix.CAP_SYS_PTRACE/32].Effective>>(unix.CAP_SYS_PTRACE%32)&1 == 1
-	return !traces && mount.refuses(&vfs.Identity{UID: r.uid, GID: r.gid, Groups: r.groups}, true) != nil, nil
+	return !traces && options.Hide(&vfs.Identity{UID: r.uid, GID: r.gid, Groups: r.groups}, procfile.HideProcess), nil
 }
 
 // loan is what has been changed of a thread.

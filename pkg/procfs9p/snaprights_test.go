@@ -74,26 +74,26 @@ func TestSnapshotRights(t *testing.T) {
 
 // TestHidePID finds the options of the very procfs that is read.
 func TestHidePID(t *testing.T) {
-	for options, want := range map[string]mountOptions{
+	for options, want := range map[string]procfile.Options{
 		"":                  {},
-		"hidepid=1":         {hidePID: 1},
-		"hidepid=invisible": {hidePID: 2},
-		"gid=26,hidepid=2":  {hidePID: 2, gid: 26},
-		"gid=26":            {gid: 26},
-		"hidepid=4":         {hidePID: 4},
+		"hidepid=1":         {HidePID: 1},
+		"hidepid=invisible": {HidePID: 2},
+		"gid=26,hidepid=2":  {HidePID: 2, GID: 26},
+		"gid=26":            {GID: 26},
+		"hidepid=4":         {HidePID: 4},
 	} {
 		l := newLeaf(t, Config{Root: mountProc(t, options)})
 		f := sweep(t, l, snapshot.Request{Files: []string{"stat"}}).Facts()
-		if got := (mountOptions{f.HidePID, f.PIDGID}); got != want {
+		if got := (procfile.Options{HidePID: f.HidePID, GID: f.PIDGID}); got != want {
 			t.Errorf("%q: %+v", options, got)
 		}
 	}
 	s := newSpace(t)
-	if got, err := newLeaf(t, Config{Root: s.proc}).mountOptions(); err != nil || got != (mountOptions{}) {
+	if got, err := newLeaf(t, Config{Root: s.proc}).options(); err != nil || got != (procfile.Options{}) {
 		t.Errorf("in another namespace: %+v, %v", got, err)
 	}
 	s.do("mount -o remount,hidepid=2,gid=9 /proc; echo done")
-	if got, err := newLeaf(t, Config{Root: s.proc}).mountOptions(); err != nil || got != (mountOptions{hidePID: 2, gid: 9}) {
+	if got, err := newLeaf(t, Config{Root: s.proc}).options(); err != nil || got != (procfile.Options{HidePID: 2, GID: 9}) {
 		t.Errorf("in another namespace, changed: %+v, %v", got, err)
 	}
 }
@@ -106,18 +106,18 @@ func TestMountOptions(t *testing.T) {
 		"33 27 0:52 / /mnt/e rw - proc proc rw,gid=x\n"
 	for _, c := range []struct {
 		id, dev string
-		want    mountOptions
+		want    procfile.Options
 		ok      bool
 	}{
-		{"22", "0:21", mountOptions{}, true},
-		{"30", "0:50", mountOptions{hidePID: 2, gid: 5}, true},
-		{"", "0:50", mountOptions{hidePID: 2, gid: 5}, true}, // another mount of the same
-		{"31", "0:50", mountOptions{hidePID: 2, gid: 5}, true},
-		{"32", "0:51", mountOptions{hidePID: 4}, true},
-		{"33", "0:52", mountOptions{hidePID: 4}, true},
-		{"34", "0:53", mountOptions{}, false},
+		{"22", "0:21", procfile.Options{}, true},
+		{"30", "0:50", procfile.Options{HidePID: 2, GID: 5}, true},
+		{"", "0:50", procfile.Options{HidePID: 2, GID: 5}, true}, // another mount of the same
+		{"31", "0:50", procfile.Options{HidePID: 2, GID: 5}, true},
+		{"32", "0:51", procfile.Options{HidePID: 4}, true},
+		{"33", "0:52", procfile.Options{HidePID: 4}, true},
+		{"34", "0:53", procfile.Options{}, false},
 	} {
-		if got, ok := (mount{[]byte(c.id), []byte(c.dev)}).options([]byte(info)); got != c.want || ok != c.ok {
+		if got, ok := (mount{c.id, c.dev}).options([]byte(info)); got != c.want || ok != c.ok {
 			t.Errorf("%s %s: %+v, %v", c.id, c.dev, got, ok)
 		}
 	}

@@ -21,7 +21,6 @@ const (
 	defaultHz     = 100 // USER_HZ of all but the oldest machines
 	defaultPage   = 4096
 	defaultPIDMax = 32768
-	hidden        = 2 // hidepid=invisible
 )
 
 // maxFact is the longest file that facts come from, in bytes: stat has a long line
@@ -34,7 +33,7 @@ const maxFact = 1 << 20
 func (l *Leaf) facts(ctx context.Context, root vfs.Dir) (f snapshot.Facts, linux bool, err error) {
 	f = snapshot.Facts{
 		BootID: l.own, BootTime: l.born, Hz: defaultHz, PageSize: defaultPage, PIDMax: defaultPIDMax,
-		Version: "foreign", HidePID: hidden, PIDGID: vfs.NoID,
+		Version: "foreign", HidePID: procfile.HideProcess, PIDGID: vfs.NoID,
 	}
 	content := func(path ...string) []byte {
 		text, failed := read(ctx, root, maxFact, path...)

@@ -1,8 +1,7 @@
 package proctable
 
 import (
-	"slices"
-
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -31,29 +30,19 @@ func (n *Node) Visibility(r Row, who vfs.Identity) Visibility {
 		return None
 	case who.UID == p.UID && who.GID == p.GID && p.OwnerReads:
 		return Full
-	case who.UID == p.UID || HidesFrom(r.Table.Facts(), who, HideContent):
+	case who.UID == p.UID || HidesFrom(r.Table.Facts(), who, procfile.HideContent):
 		return None
 	}
 	return Masked
 }
 
-// What a procfs hides, by its option hidepid, see proc(5).
-const (
-	HideContent  = 1 // what is in the directories of other users' processes
-	HideProcess  = 2 // and that they exist
-	HideUntraced = 4 // the same, whatever the option gid says
-)
-
 // HidesFrom reports whether the node's procfs hides that much of processes from who.
 func HidesFrom(f snapshot.Facts, who vfs.Identity, what int) bool {
-	if f.HidePID < what {
-		return false
-	}
-	return f.HidePID >= HideUntraced || who.GID != f.PIDGID && !slices.Contains(who.Groups, f.PIDGID)
+	return procfile.Options{HidePID: f.HidePID, GID: f.PIDGID}.Hide(&who, what)
 }
 
 // Hides reports whether there may be processes in a table of the node that the
 // node's own kernel does not list for who.
 func (n *Node) Hides(t *Table, who vfs.Identity) bool {
-	return !who.Equal(n.Reader) && !who.IsRoot() && HidesFrom(t.Facts(), who, HideProcess)
+	return !who.Equal(n.Reader) && !who.IsRoot() && HidesFrom(t.Facts(), who, procfile.HideProcess)
 }

@@ -20,14 +20,14 @@ func Limit(ctx context.Context, n *proctable.Node, v view.Viewer, name string, t
 		return text, nil
 	}
 	who := v.Identity()
-	if last := n.Table(); !v.Limited() && last != nil && !proctable.HidesFrom(last.Facts(), who, proctable.HideContent) {
+	if last := n.Table(); !v.Limited() && last != nil && !proctable.HidesFrom(last.Facts(), who, procfile.HideContent) {
 		return text, nil
 	}
 	r := n.SweptFor(ctx, who)
 	if r.Table == nil {
 		return nil, r.Err
 	}
-	if !v.Limited() && !proctable.HidesFrom(r.Table.Facts(), who, proctable.HideContent) {
+	if !v.Limited() && !proctable.HidesFrom(r.Table.Facts(), who, procfile.HideContent) {
 		return text, nil
 	}
 	return procfile.Limit(name, text, counts(n, v, r)), nil
@@ -36,7 +36,7 @@ func Limit(ctx context.Context, n *proctable.Node, v view.Viewer, name string, t
 // counts are of the processes of a roster that the viewer is shown.
 func counts(n *proctable.Node, v view.Viewer, r proctable.Roster) (c procfile.Counts) {
 	k, who := r.Table.FileIndex("stat"), v.Identity()
-	bare := !n.Reads(who) && proctable.HidesFrom(r.Table.Facts(), who, proctable.HideContent)
+	bare := !n.Reads(who) && proctable.HidesFrom(r.Table.Facts(), who, procfile.HideContent)
 	for row := range r.Rows {
 		uid := row.UID()
 		switch {

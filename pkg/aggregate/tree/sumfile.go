@@ -136,7 +136,7 @@ func (v viewTree) wideFile(ctx context.Context, n *proctable.Node, name string) 
 // maxBootID bounds a node's boot id, in bytes; a kernel's has 36.
 const maxBootID = 128
 
-// sumReader is the reader's part of the files that are sums.
+// sumReader is the reader's part of the files that are procfile.
 func (v viewTree) sumReader() procfile.Reader {
 	r := procfile.Reader{BootTime: v.Host.Boot.Unix(), Hz: v.Host.Hz}
 	if n, err := procfile.BootTime(v.t.Proc); err == nil {
