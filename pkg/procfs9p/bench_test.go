@@ -145,7 +145,7 @@ func BenchmarkOpenProcess(b *testing.B) {
 	l := newLeaf(b, Config{})
 	pid := int32(os.Getpid())
 	for b.Loop() {
-		fd, _, err := l.openProcess(pid)
+		fd, _, err := l.procs.open(pid)
 		if err != nil {
 			b.Fatal(err)
 		}

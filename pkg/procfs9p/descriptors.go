@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 )
 
@@ -17,7 +18,8 @@ import (
 // Each token stands for an operation that is being made, or a worker of a sweep,
 // those left behind included: they have their descriptors still.
 type descriptors struct {
-	tokens chan struct{}
+	tokens *semaphore.Weighted
+	most   int           // tokens
 	wait   time.Duration // for a token
 	keep   int           // directories that may be kept
 }
@@ -41,7 +43,8 @@ const (
 // before it.
 func newDescriptors(limit uint64, wait time.Duration) *descriptors {
 	share := int(min(limit/4, perOperation*mostOperations))
-	d := &descriptors{tokens: make(chan struct{}, max(share/perOperation, fewestOperations)), wait: wait}
+	d := &descriptors{most: max(share/perOperation, fewestOperations), wait: wait}
+	d.tokens = semaphore.NewWeighted(int64(d.most))
 	if limit >= keepFrom {
 		d.keep = min(share, mostHeld)
 	}
@@ -52,7 +55,7 @@ func newDescriptors(limit uint64, wait time.Duration) *descriptors {
 // may have limit: the directories that it keeps and those of its operations.
 func Descriptors(limit uint64) int {
 	d := newDescriptors(limit, 0)
-	return d.keep + cap(d.tokens)*perOperation
+	return d.keep + d.most*perOperation
 }
 
 // descriptorLimit is how many descriptors the process may have.
@@ -65,25 +68,20 @@ func descriptorLimit() uint64 {
 }
 
 // mayStick is how many operations may be left behind, of most.
-func (d *descriptors) mayStick(most int) int { return min(most, cap(d.tokens)/2) }
+func (d *descriptors) mayStick(most int) int { return min(most, d.most/2) }
 
 // acquire waits for the descriptors of an operation; release gives them back.
 func (d *descriptors) acquire(ctx context.Context) error {
-	select {
-	case d.tokens <- struct{}{}:
+	if d.tokens.TryAcquire(1) {
 		return nil
-	default:
 	}
-	timeout := time.NewTimer(d.wait)
-	defer timeout.Stop()
-	select {
-	case d.tokens <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timeout.C:
+	waiting, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	err := d.tokens.Acquire(waiting, 1)
+	if err != nil && ctx.Err() == nil {
 		return syscall.EMFILE
 	}
+	return err
 }
 
-func (d *descriptors) release() { <-d.tokens }
+func (d *descriptors) release() { d.tokens.Release(1) }

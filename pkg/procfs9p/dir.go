@@ -111,7 +111,7 @@ func (d dir) stepKnown(c node) (vfs.Node, error) {
 
 // stepProcess is the directory of the process that has that pid now.
 func (d dir) stepProcess(pid int32, name string) (vfs.Node, error) {
-	id, err := d.s.leaf.idOf(pid, name)
+	id, err := d.s.leaf.procs.idOf(pid, name)
 	if err != nil {
 		return nil, err
 	}
@@ -120,21 +120,4 @@ func (d dir) stepProcess(pid int32, name string) (vfs.Node, error) {
 		return nil, err
 	}
 	return dir{n}, nil
-}
-
-// idOf is the id of the process that has that pid, written as name, now.
-func (l *Leaf) idOf(pid int32, name string) (uint64, error) {
-	var st unix.Statx_t
-	if err := statAt(l.rootFD(), name, &st); err != nil {
-		return 0, err
-	}
-	if id, ok := l.procs.known(pid, st.Ino); ok {
-		return id, nil
-	}
-	fd, id, err := l.openProcess(pid)
-	if err != nil {
-		return 0, err
-	}
-	unix.Close(fd)
-	return id, nil
 }

@@ -3,7 +3,7 @@
 // # Two trees
 //
 // Attach name "" is the node's /proc as it is, less what is never exported
-// (hidden.go says what and why). Attach name "snapshot" holds one rpc file,
+// (File.Hidden of package procfile says what and why). Attach name "snapshot" holds one rpc file,
 // "sweep": open it, write a snapshot.Request, read the answer to its end. The
 // sweep starts at the first read after the write, and those who ask for the
 // same files while one runs share it.
@@ -30,13 +30,13 @@
 // The kernel decides. For the superuser the leaf reads with its own rights; for
 // everyone else the system calls of an operation are made as that identity, on a
 // thread that has its effective ids, its groups and no capability in effect
-// (as.go). Nothing is decided here but what the kernel cannot be asked: what
-// belongs to a reader beyond these (ownFiles, hidden.go) and who may see what of
+// (package lend). Nothing is decided here but what the kernel cannot be asked: what
+// belongs to a reader beyond these (File.OwnAlone of package procfile) and who may see what of
 // the leaf's own process (ownprocess.go).
 //
 // A snapshot is as root sees the node. It says of each process whether its owner
-// sees the same (ownerreads.go), and from whom the procfs hides processes
-// (mountopts.go), so that a front end can give out what it holds.
+// sees the same (ownership), and from whom the procfs hides processes
+// (facts.go), so that a front end can give out what it holds.
 //
 // # What blocks
 //

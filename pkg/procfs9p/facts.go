@@ -1,11 +1,15 @@
 package procfs9p
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
@@ -81,4 +85,128 @@ func userHZ() int {
 		}
 	}
 	return 100
+}
+
+// options are those of the procfs, of the very mount that the leaf has open: they can be
+// changed at any time. Where they cannot be found, as that mount is in no mount
+// namespace that the leaf can see, the strictest are assumed. A shortage is an error.
+func (l *Leaf) options() (procfile.Options, error) {
+	m := mountOf(l.rootFD())
+	for _, pid := range []int32{l.self, 1} {
+		if pid == 0 {
+			continue
+		}
+		info, err := l.readOwn(pidName(pid) + "/mountinfo")
+		if isShortage(err) {
+			return procfile.Options{}, err
+		}
+		if err == nil {
+			if o, ok := m.options(info); ok {
+				return o, nil
+			}
+		}
+	}
+	return procfile.Strictest, nil
+}
+
+// readOwn reads a file below the root for the leaf's own sake.
+func (l *Leaf) readOwn(rel string) ([]byte, error) {
+	fd, err := openAt(l.rootFD(), rel, openRead)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return l.readWhole(fd, false)
+}
+
+// mount is how a mount is named in mountinfo.
+type mount struct {
+	id  string // empty where the kernel does not tell, before Linux 5.8
+	dev string // MAJOR:MINOR
+}
+
+func mountOf(fd int) (m mount) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return m
+	}
+	if st.Mask&unix.STATX_MNT_ID != 0 {
+		m.id = strconv.FormatUint(st.Mnt_id, 10)
+	}
+	m.dev = fmt.Sprintf("%d:%d", st.Dev_major, st.Dev_minor)
+	return m
+}
+
+// options finds m in a mountinfo file, or another mount of the same procfs: the
+// options are those of the file system.
+func (m mount) options(info []byte) (o procfile.Options, ok bool) {
+	for at := range procfile.Mounts(info) {
+		if at.FSType != "proc" || at.Device != m.dev {
+			continue
+		}
+		if o, ok = procfile.ParseOptions(at.Options), true; at.ID == m.id {
+			break
+		}
+	}
+	return o, ok
+}
+
+// entryNames are the names that the directories of processes and threads have in
+// the tree, as this process's own show them or, where it is not in the procfs, the
+// first's; they are read once.
+func (l *Leaf) entryNames(ctx context.Context, pids []pidIno) snapshot.Names {
+	if names := l.entryList.Load(); names != nil {
+		return *names
+	}
+	pid := l.self
+	if pid == 0 && len(pids) > 0 {
+		pid = pids[0].pid
+	}
+	process, err := l.namesIn(ctx, pidName(pid))
+	if err != nil {
+		return snapshot.Names{}
+	}
+	thread, err := l.namesIn(ctx, pidName(pid), "task", pidName(pid))
+	if err != nil {
+		return snapshot.Names{}
+	}
+	names := snapshot.NewNames(process, thread)
+	l.entryList.Store(&names)
+	return names
+}
+
+// namesIn lists a directory.
+func (l *Leaf) namesIn(ctx context.Context, path ...string) ([]snapshot.Name, error) {
+	n, _, err := vfs.WalkPath(ctx, dir{node{s: l.itself, id: l.seed, typ: vfs.TypeDir}}, path...)
+	if err != nil {
+		return nil, err
+	}
+	d := n.(dir)
+	entries, err := d.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]snapshot.Name, 0, len(entries))
+	for _, e := range entries {
+		a, err := d.child(e.Name, e.Type).Attr(ctx)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, snapshot.Name{Name: e.Name, Mode: a.Mode})
+	}
+	return names, nil
+}
+
+// hiddenFromItself reports whether the leaf itself is one of those from whom a procfs
+// with these options hides the processes of others: then it lists some of them only.
+func (l *Leaf) hiddenFromItself(options procfile.Options) (bool, error) {
+	if options.HidePID < procfile.HideProcess {
+		return false, nil
+	}
+	own, err := l.own.Own()
+	if err != nil {
+		return false, err
+	}
+	who := vfs.Identity{UID: own.UID, GID: own.GID, Groups: own.Groups}
+	return !own.Traces() && options.Hide(&who, procfile.HideProcess), nil
 }

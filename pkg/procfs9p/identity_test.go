@@ -214,7 +214,7 @@ func TestRegistry(t *testing.T) {
 		{"another process of the same tick", 999, 2, start, 2000, false},
 		{"start time not to be had", 1000, 2, 0, 2000, false},
 	} {
-		r := newRegistry(42)
+		r := newRegistry(nil, 0, 42)
 		first := r.settle(pid, 1, start, c.seen)
 		if second := r.settle(pid, c.ino, c.start2, c.now); (second == first) != c.same {
 			t.Errorf("%s: same is %v", c.name, second == first)

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
@@ -64,9 +65,8 @@ type Leaf struct {
 	root  *os.File // the procfs, O_PATH
 	seed  uint64   // of all ids
 	names maphash.Seed
-	own   *rights
-	self  int32  // this process in the procfs; 0: it is not there
-	tasks string // the path of its threads below the root, with a slash
+	own   *lend.Lender
+	self  int32 // this process in the procfs; 0: it is not there
 	// userNS is the user namespace of this process.
 	userNS nsFile
 	// itself is for what the leaf does for its own sake.
@@ -78,13 +78,11 @@ type Leaf struct {
 	dirs        *heldDirs
 	sweeps      *snapshot.Server
 	born        time.Time // of the snapshot tree
-	bufs        sync.Pool // of *[]byte, readBuffer long
+	reader
 	// entries are the names seen in process directories: string to vfs.Type.
 	// There are as many as the kernel has.
 	entries   sync.Map
 	entryList atomic.Pointer[snapshot.Names] // see entryNames
-	read      readFunc                       // read(2), unless a test puts something else in its place
-	enter     openFunc                       // openAt for process directories, likewise
 }
 
 // New opens the procfs. It refuses a directory that is not one, and a limit of open
@@ -99,19 +97,17 @@ func New(cfg Config) (*Leaf, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Leaf{cfg: cfg, root: root, own: new(rights), names: maphash.MakeSeed(), read: unix.Read, enter: openAt}
+	l := &Leaf{cfg: cfg, root: root, own: lend.New(lend.ReadOwn), names: maphash.MakeSeed(), reader: newReader(cfg.MaxFile)}
 	l.itself = &session{leaf: l, who: vfs.Root}
 	if l.self, err = ownPID(l.rootFD()); err != nil {
 		root.Close()
 		return nil, fmt.Errorf("readlink %s/self: %w", cfg.Root, err)
 	}
-	l.tasks = pidName(l.self) + "/task/"
 	l.userNS = ownUserNS()
 	l.seed = maphash.String(l.names, "") | 1
-	l.bufs.New = func() any { b := make([]byte, readBuffer); return &b }
 	l.descriptors = newDescriptors(limit, cfg.ReadTimeout)
 	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.mayStick(cfg.MaxAbandoned))
-	l.procs, l.dirs = newRegistry(l.seed), newHeldDirs(l.descriptors.keep)
+	l.procs, l.dirs = newRegistry(root, l.self, l.seed), newHeldDirs(l.descriptors.keep)
 	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
 	return l, nil
 }

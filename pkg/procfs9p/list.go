@@ -81,7 +81,7 @@ func (d dir) processEntry(pid int32, ino uint64) (uint64, error) {
 	l := d.s.leaf
 	id, ok := l.procs.listed(pid, ino)
 	if !ok {
-		fd, opened, err := l.openProcess(pid)
+		fd, opened, err := l.procs.open(pid)
 		if err != nil {
 			return 0, err
 		}

@@ -90,7 +90,7 @@ func (n node) enter(use use) (fd int, proc uint64, err error) {
 	if n.pid == 0 {
 		return l.rootFD(), 0, nil
 	}
-	fd, proc, err = l.openProcess(n.pid)
+	fd, proc, err = l.procs.open(n.pid)
 	if err != nil {
 		return -1, 0, err
 	}
@@ -134,24 +134,6 @@ func (n node) stat(st *unix.Statx_t) error {
 	}
 	defer n.closeBase(base)
 	return statBelow(base, n.rel, st)
-}
-
-// openProcess opens the directory of the process that has that pid now.
-func (l *Leaf) openProcess(pid int32) (fd int, id uint64, err error) {
-	fd, err = l.enter(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY)
-	if err != nil {
-		return -1, 0, err
-	}
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err != nil {
-		unix.Close(fd)
-		return -1, 0, err
-	}
-	if id, err = l.processID(pid, st.Ino, fd); err != nil {
-		unix.Close(fd)
-		return -1, 0, err
-	}
-	return fd, id, nil
 }
 
 func pidName(pid int32) string { return strconv.Itoa(int(pid)) }

@@ -94,17 +94,3 @@ func ownPID(root int) (int32, error) {
 	pid, _ := parsePID(buf[:n])
 	return pid, nil
 }
-
-// isOwnThread tells whether pid is a thread of this process. A thread other than
-// the first can be walked to as /<tid>, though that is not listed.
-func (l *Leaf) isOwnThread(pid int32) (bool, error) {
-	if l.self == 0 || pid == l.self {
-		return l.self != 0, nil
-	}
-	var st unix.Statx_t
-	err := statAt(l.rootFD(), l.tasks+pidName(pid), &st)
-	if isGone(err) {
-		return false, nil
-	}
-	return err == nil, err
-}

@@ -138,7 +138,7 @@ func (d dir) keyOf(ctx context.Context, end node, names []string, mayBlock bool)
 		return end.lockKey(), nil
 	}
 	l := d.s.leaf
-	key, err := run(ctx, l.itself, 0, false, func() (uint64, error) { return l.idOf(end.pid, names[0]) })
+	key, err := run(ctx, l.itself, 0, false, func() (uint64, error) { return l.procs.idOf(end.pid, names[0]) })
 	if err == nil && !d.s.who.IsRoot() && l.guard.refused(key) != nil {
 		_, err = d.Walk(ctx, names[0])
 	}

@@ -33,7 +33,7 @@ func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.
 	}
 	b.Reset(base, facts, files)
 	b.Name(l.entryNames(ctx, pids))
-	if hidden, err := l.own.hiddenFrom(procfile.Options{HidePID: facts.HidePID, GID: facts.PIDGID}); err != nil {
+	if hidden, err := l.hiddenFromItself(procfile.Options{HidePID: facts.HidePID, GID: facts.PIDGID}); err != nil {
 		return err
 	} else if hidden {
 		b.Lack(syscall.EPERM)

@@ -1,6 +1,7 @@
 package procfs9p
 
 import (
+	"os"
 	"sync"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
@@ -19,8 +20,11 @@ import (
 // the first was last seen in the very tick that it started in, it may have ended
 // in that tick too, and the two are taken for different processes.
 type registry struct {
-	seed uint64
-	hz   uint64 // clock ticks a second
+	root  *os.File // the procfs
+	enter openFunc // openAt for process directories, unless a test puts something else in its place
+	self  int32    // this process in the procfs; 0: it is not there
+	seed  uint64
+	hz    uint64 // clock ticks a second
 
 	mu    sync.Mutex
 	procs map[int32]process // guarded by mu
@@ -42,9 +46,14 @@ type process struct {
 // as long as its inode lives.
 const maxProcesses = 1 << 17
 
-func newRegistry(seed uint64) *registry {
-	return &registry{seed: seed, hz: uint64(userHZ()), procs: make(map[int32]process), own: make(map[uint64]bool)}
+func newRegistry(root *os.File, self int32, seed uint64) *registry {
+	return &registry{
+		root: root, enter: openAt, self: self, seed: seed, hz: uint64(userHZ()),
+		procs: make(map[int32]process), own: make(map[uint64]bool),
+	}
 }
+
+func (r *registry) rootFD() int { return int(r.root.Fd()) }
 
 // known is the id of the process of that pid and inode number, if it has
 // been settled.
@@ -140,24 +149,59 @@ func (r *registry) nowTicks() uint64 {
 	return uint64(ts.Sec)*r.hz + uint64(ts.Nsec)*r.hz/1e9
 }
 
+// open opens the directory of the process that has that pid now.
+func (r *registry) open(pid int32) (fd int, id uint64, err error) {
+	fd, err = r.enter(r.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY)
+	if err != nil {
+		return -1, 0, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err != nil {
+		unix.Close(fd)
+		return -1, 0, err
+	}
+	if id, err = r.processID(pid, st.Ino, fd); err != nil {
+		unix.Close(fd)
+		return -1, 0, err
+	}
+	return fd, id, nil
+}
+
+// idOf is the id of the process that has that pid, written as name, now.
+func (r *registry) idOf(pid int32, name string) (uint64, error) {
+	var st unix.Statx_t
+	if err := statAt(r.rootFD(), name, &st); err != nil {
+		return 0, err
+	}
+	if id, ok := r.known(pid, st.Ino); ok {
+		return id, nil
+	}
+	fd, id, err := r.open(pid)
+	if err != nil {
+		return 0, err
+	}
+	unix.Close(fd)
+	return id, nil
+}
+
 // processID is the id of the process whose directory is open as dirfd and has
 // that inode number. After a shortage it is not known: a process of which the start
 // time is not known could be taken for another.
-func (l *Leaf) processID(pid int32, ino uint64, dirfd int) (uint64, error) {
-	if id, ok := l.procs.known(pid, ino); ok {
+func (r *registry) processID(pid int32, ino uint64, dirfd int) (uint64, error) {
+	if id, ok := r.known(pid, ino); ok {
 		return id, nil
 	}
 	start, err := startTime(dirfd)
 	if err != nil {
 		return 0, err
 	}
-	own, err := l.isOwnThread(pid)
+	own, err := r.isOwnThread(pid)
 	if err != nil {
 		return 0, err
 	}
-	id := l.procs.settle(pid, ino, start, l.procs.nowTicks())
+	id := r.settle(pid, ino, start, r.nowTicks())
 	if own {
-		l.procs.setOwn(id)
+		r.setOwn(id)
 	}
 	return id, nil
 }
@@ -185,4 +229,18 @@ func startOf(stat []byte) uint64 {
 		return 0
 	}
 	return uint64(ticks) + 1
+}
+
+// isOwnThread tells whether pid is a thread of this process. A thread other than
+// the first can be walked to as /<tid>, though that is not listed.
+func (r *registry) isOwnThread(pid int32) (bool, error) {
+	if r.self == 0 || pid == r.self {
+		return r.self != 0, nil
+	}
+	var st unix.Statx_t
+	err := statAt(r.rootFD(), pidName(r.self)+"/task/"+pidName(pid), &st)
+	if isGone(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -98,7 +98,7 @@ func typeOf(m fs.FileMode) vfs.Type {
 func (o object) restless() bool {
 	pid, rel, _ := strings.Cut(o.Path, "/")
 	inside := procfile.InThread(rel)
-	return !isPID(pid) || changing[inside] || shared[inside] || inside == "smaps" || inside == "status" || inside == "schedstat" ||
+	return !isPID(pid) || inside == "mountstats" || shared[inside] || inside == "smaps" || inside == "status" || inside == "schedstat" ||
 		inside == "arch_status" || strings.HasPrefix(inside, "net/")
 }
 
@@ -121,28 +121,31 @@ type comparison struct {
 }
 
 // How often an object that differs is looked at again: where the native looks before
-// and after were the same, which is one moment, and where it moved meanwhile, which
-// says nothing.
+// and after that through the leaf were the same, so that it was at rest meanwhile, and
+// where it moved, which says nothing.
 const (
 	looksAtRest = 8
 	looksMoving = 400
 )
 
 // differences looks at all objects both ways, and again at those that differ: a
-// file may have changed in between. What is never exported must not exist.
+// file may have changed in between. The first look, at all of them, is one way beside the
+// other; later ones have a native look before and one after. What is never exported must
+// not exist.
 func (c comparison) differences(objects []object) (table []string) {
 	natives := make(map[string]map[seen]bool)
 	atRest := make(map[string]int)
 	for try := 0; len(objects) > 0; try++ {
 		var again []object
-		var before, leaf []seen
-		var both sync.WaitGroup
-		both.Go(func() { leaf = c.through(objects) })
-		before = c.natively(objects)
-		both.Wait()
-		after := before
-		if try > 0 {
-			after = c.natively(objects)
+		var before, leaf, after []seen
+		if try == 0 {
+			var both sync.WaitGroup
+			both.Go(func() { leaf = c.through(objects) })
+			before = c.natively(objects)
+			both.Wait()
+			after = before
+		} else {
+			before, leaf, after = c.natively(objects), c.through(objects), c.natively(objects)
 		}
 		for i, o := range objects {
 			if natives[o.Path] == nil {
@@ -154,7 +157,7 @@ func (c comparison) differences(objects []object) (table []string) {
 			if d == "" || c.difference(o, after[i], leaf[i], changes) == "" {
 				continue
 			}
-			if before[i] == after[i] {
+			if try > 0 && before[i] == after[i] {
 				atRest[o.Path]++
 			}
 			if atRest[o.Path] > looksAtRest || try == looksMoving {

@@ -1,6 +1,10 @@
 package procfs9p
 
-import "context"
+import (
+	"context"
+
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
+)
 
 // run makes system calls on the procfs for the session: with its rights, and
 // where they may block so that they can be left behind. key names the process
@@ -18,7 +22,7 @@ func run[T any](ctx context.Context, s *session, key uint64, mayBlock bool, f fu
 	lent := f
 	if !s.who.IsRoot() {
 		asked := f
-		lent = func() (T, error) { return as(l.own, &s.who, asked) }
+		lent = func() (T, error) { return lend.As(l.own, &s.who, asked) }
 	}
 	f = func() (value T, err error) {
 		if err := l.descriptors.acquire(ctx); err != nil {
@@ -31,7 +35,7 @@ func run[T any](ctx context.Context, s *session, key uint64, mayBlock bool, f fu
 		return value, err
 	}
 	switch {
-	case l.own.onSpoilt():
+	case l.own.OnSpoilt():
 		return apart(ctx, l.guard, key, f)
 	case mayBlock:
 		if v, ok := ctx.(leaver); ok {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
@@ -61,7 +62,7 @@ func actShort() error {
 		if err != nil {
 			return err
 		}
-		all := cap(l.descriptors.tokens) * perOperation // that operations at once can have
+		all := l.descriptors.most * perOperation // that operations at once can have
 		var taken []int
 		for {
 			fd, err := unix.Dup(null)
@@ -178,7 +179,7 @@ func TestErrorsAreNoEnd(t *testing.T) {
 			t.Run(where+" "+errno.Error(), func(t *testing.T) {
 				l := newLeaf(t, Config{})
 				if where == "directory" {
-					l.enter = func(dirfd int, rel string, flags uint64) (int, error) {
+					l.procs.enter = func(dirfd int, rel string, flags uint64) (int, error) {
 						if rel == name {
 							return -1, errno
 						}
@@ -231,7 +232,7 @@ func TestErrorsAreNoEnd(t *testing.T) {
 func TestHiddenFromTheLeaf(t *testing.T) {
 	for options, want := range map[string]syscall.Errno{"": 0, "hidepid=1": 0, "hidepid=2": syscall.EPERM, "hidepid=2,gid=" + strconv.Itoa(testUID): 0, "hidepid=4": syscall.EPERM} {
 		l := newLeaf(t, Config{Root: mountProc(t, options)})
-		l.own.once.Do(func() { l.own.uid, l.own.gid = testUID, testUID }) // without any capability
+		l.own = lend.New(func() (*lend.Own, error) { return &lend.Own{UID: testUID, GID: testUID}, nil }) // without any capability
 		if got := sweep(t, l, snapshot.Request{Files: []string{"stat"}}).Facts().Lacks; got != want {
 			t.Errorf("%q: %v, want %v", options, got, want)
 		}

@@ -230,7 +230,7 @@ func (k *worker) enterProcess(p pidIno) (dirfd int, id uint64, err error) {
 	if held {
 		dirfd = d.fd
 		err = unix.Fstat(dirfd, &k.st)
-	} else if dirfd, err = l.enter(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err == nil {
+	} else if dirfd, err = l.procs.enter(l.rootFD(), pidName(pid), openPath|unix.O_DIRECTORY); err == nil {
 		if err = unix.Fstat(dirfd, &k.st); err != nil {
 			unix.Close(dirfd)
 		} else if len(k.opened) < k.mayOpen {
@@ -247,7 +247,7 @@ func (k *worker) enterProcess(p pidIno) (dirfd int, id uint64, err error) {
 		k.unsettled = ok
 	}
 	if !ok {
-		if id, err = l.processID(pid, k.st.Ino, dirfd); err != nil {
+		if id, err = l.procs.processID(pid, k.st.Ino, dirfd); err != nil {
 			if k.dirs[pid].fd != dirfd && k.opened[pid].fd != dirfd {
 				unix.Close(dirfd)
 			}

@@ -3,6 +3,7 @@ package procfs9p
 import (
 	"errors"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -107,12 +108,23 @@ func cString(rel string) (name [128]byte, long *byte, err error) {
 // is the same to the file; a large buffer saves calls for maps.
 const readBuffer = 64 << 10
 
+// A reader reads files that are open.
+type reader struct {
+	read readFunc  // read(2), unless a test puts something else in its place
+	most int       // bytes of a file
+	bufs sync.Pool // of *[]byte, readBuffer long
+}
+
+func newReader(most int) reader {
+	return reader{read: unix.Read, most: most, bufs: sync.Pool{New: func() any { b := make([]byte, readBuffer); return &b }}}
+}
+
 // readWhole reads fd to its end, through a buffer of the pool, and returns
 // exactly what was read. once says that a short read is the end.
-func (l *Leaf) readWhole(fd int, once bool) ([]byte, error) {
-	pooled := l.bufs.Get().(*[]byte)
-	defer l.bufs.Put(pooled)
-	content, err := l.readInto(fd, (*pooled)[:0], once, l.cfg.MaxFile)
+func (r *reader) readWhole(fd int, once bool) ([]byte, error) {
+	pooled := r.bufs.Get().(*[]byte)
+	defer r.bufs.Put(pooled)
+	content, err := r.readInto(fd, (*pooled)[:0], once, r.most)
 	defer clear(content) // it is in no buffer longer than it must
 	if err != nil {
 		return nil, err
@@ -124,7 +136,7 @@ func (l *Leaf) readWhole(fd int, once bool) ([]byte, error) {
 
 // readInto appends what is left of fd to buf, whose spare room is used first,
 // up to most bytes in all; more is EFBIG.
-func (l *Leaf) readInto(fd int, buf []byte, once bool, most int) ([]byte, error) {
+func (r *reader) readInto(fd int, buf []byte, once bool, most int) ([]byte, error) {
 	for {
 		if len(buf) == cap(buf) {
 			longer := append(buf, make([]byte, max(cap(buf), readBuffer))...)[:len(buf)]
@@ -132,7 +144,7 @@ func (l *Leaf) readInto(fd int, buf []byte, once bool, most int) ([]byte, error)
 			buf = longer
 		}
 		room := buf[len(buf):cap(buf)]
-		n, err := l.read(fd, room)
+		n, err := r.read(fd, room)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -147,4 +159,18 @@ func (l *Leaf) readInto(fd int, buf []byte, once bool, most int) ([]byte, error)
 			return buf, nil
 		}
 	}
+}
+
+// isGone reports whether err says that what was asked for does not exist, which
+// nothing but ENOENT and ESRCH says: a process that ends while it is looked at
+// gives either. Any other error leaves it open whether there is something.
+func isGone(err error) bool {
+	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH)
+}
+
+// isShortage reports whether err is of the leaf, or of its node, and not of what
+// was asked for: there are too few descriptors or there is too little memory. What
+// lacks something for such a reason is not given out.
+func isShortage(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }

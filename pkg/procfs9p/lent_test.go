@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -48,12 +48,12 @@ func TestKeyrings(t *testing.T) {
 
 // TestThreadIsNotTheirs: whose rights a thread has can do nothing to it.
 func TestThreadIsNotTheirs(t *testing.T) {
-	own := new(rights)
+	own := lend.New(lend.ReadOwn)
 	tids, done := make(chan int), make(chan struct{})
 	var work sync.WaitGroup
 	work.Go(func() {
 		defer close(tids)
-		_, err := as(own, &userA, func() (int, error) {
+		_, err := lend.As(own, &userA, func() (int, error) {
 			tids <- unix.Gettid()
 			<-done
 			return 0, nil
@@ -109,10 +109,11 @@ func pester(tid int) error {
 // goroutine keeps it, and reads elsewhere.
 func TestSpoiltThread(t *testing.T) {
 	l := newLeaf(t, Config{})
-	if err := l.own.ready(); err != nil {
-		t.Fatal(err)
-	}
-	l.own.uid = 54321 // which nobody without capabilities becomes
+	l.own = lend.New(func() (*lend.Own, error) {
+		own, err := lend.ReadOwn()
+		own.UID = 54321 // which nobody without capabilities becomes
+		return own, err
+	})
 	pid := strconv.Itoa(quiet(t, nil))
 	user, root := attach(t, l, userA, ""), attach(t, l, vfs.Root, "")
 	var work sync.WaitGroup
@@ -120,7 +121,7 @@ func TestSpoiltThread(t *testing.T) {
 		if _, err := read(t, user, pid, "stat"); vfs.Errno(err) != syscall.EPERM {
 			t.Errorf("rights that cannot be given back: %v", err)
 		}
-		if _, err := os.ReadFile(procPath(1, "stack")); vfs.Errno(err) != syscall.EACCES || !l.own.onSpoilt() {
+		if _, err := os.ReadFile(procPath(1, "stack")); vfs.Errno(err) != syscall.EACCES || !l.own.OnSpoilt() {
 			t.Errorf("the goroutine has left its thread: %v", err)
 		}
 		for _, name := range []string{"stat", "environ"} {
@@ -130,23 +131,8 @@ func TestSpoiltThread(t *testing.T) {
 		}
 	})
 	work.Wait()
-	if _, err := read(t, root, pid, "environ"); err != nil || l.own.onSpoilt() {
+	if _, err := read(t, root, pid, "environ"); err != nil || l.own.OnSpoilt() {
 		t.Errorf("on another thread: %v", err)
-	}
-}
-
-// TestPanicGivesRightsBack: whatever happens while they are lent.
-func TestPanicGivesRightsBack(t *testing.T) {
-	own := new(rights)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	before := threadLines(t, "thread-self")
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = as(own, &userA, func() (int, error) { panic("oh") })
-	}()
-	if after := threadLines(t, "thread-self"); after != before {
-		t.Errorf("%q, want %q", after, before)
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build 386 || arm
 
-package procfs9p
+package lend
 
 import "golang.org/x/sys/unix"
 
