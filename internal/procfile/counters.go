@@ -146,7 +146,7 @@ func (c *Counters) carry(i int, n uint64) {
 	c.base[i] = clampedSum(c.base[i], n)
 }
 
-// parse reads the counters of a file, and tells whether one is there twice. Where there
+// parse reads the counters of a file, and reports whether one is there twice. Where there
 // is one that was not seen before, the layout grows.
 func (c *Counters) parse(text []byte, hz, to int64) (fresh []uint64, seen []bool, twice bool) {
 	next, grown := 0, false

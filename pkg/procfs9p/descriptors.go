@@ -26,7 +26,7 @@ type descriptors struct {
 
 const (
 	// perOperation is the most that an operation has open at a time: a process
-	// directory, a directory or file in it, and what tells whether that may be seen.
+	// directory, a directory or file in it, and what tells if that may be seen.
 	perOperation = 3
 	// fewest operations are possible at once at any limit, so that one that is left
 	// behind is not the end.

@@ -33,7 +33,7 @@ func (d dir) List(ctx context.Context) (vfs.DirHandle, error) {
 
 func (d dir) isRoot() bool { return d.pid == 0 && d.rel == "" }
 
-// knows tells whether name has been seen in a process directory. The kernel
+// knows reports whether name has been seen in a process directory. The kernel
 // makes them all from one table (tgid_base_stuff in fs/proc/base.c), so that a
 // name seen in one is in all. What the superuser was shown tells others nothing:
 // for them the kernel is asked.

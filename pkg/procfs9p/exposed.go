@@ -11,7 +11,7 @@ import (
 // A leaver is a context whose request can go on without the call that it is in,
 // as the contexts of package ninep are: what may block then needs no goroutine of
 // its own. Expose begins such a call, if the context allows it; Cover ends it,
-// and tells whether the request still waits for it. If the context ends before
+// and reports whether the request still waits for it. If the context ends before
 // that, or on Leave, the request fails and left is called, from anywhere.
 type leaver interface {
 	context.Context

@@ -14,19 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// facts says what a front end must know of the node. Files of the procfs are
-// parsed by github.com/prometheus/procfs, which panics on some that are not as
-// it expects.
+// facts says what a front end must know of the node.
 func (l *Leaf) facts() (f snapshot.Facts, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("facts of %s: %v", l.cfg.Root, r)
-		}
-	}()
-	fs, err := procfs.NewFS(l.cfg.Root)
-	if err != nil {
-		return f, err
-	}
 	f = snapshot.Facts{Hz: userHZ(), PageSize: os.Getpagesize(), Version: l.cfg.Version}
 	options, err := l.options()
 	if err != nil {
@@ -36,26 +25,29 @@ func (l *Leaf) facts() (f snapshot.Facts, err error) {
 	if f.BootTime, err = bootTime(); err != nil {
 		return f, err
 	}
-	for name, field := range map[string]*string{
-		"kernel/random/boot_id": &f.BootID, "kernel/osrelease": &f.Release, "kernel/hostname": &f.Hostname,
-	} {
-		words, err := fs.SysctlStrings(name)
+	err = procfile.Local(l.cfg.Root, func(fs procfs.FS) error {
+		for name, field := range map[string]*string{
+			"kernel/random/boot_id": &f.BootID, "kernel/osrelease": &f.Release, "kernel/hostname": &f.Hostname,
+		} {
+			words, err := fs.SysctlStrings(name)
+			if err != nil {
+				return err
+			}
+			if len(words) > 0 {
+				*field = words[0]
+			}
+		}
+		pidMax, err := fs.SysctlInts("kernel/pid_max")
 		if err != nil {
-			return f, err
+			return err
 		}
-		if len(words) > 0 {
-			*field = words[0]
+		if len(pidMax) != 1 || pidMax[0] <= 0 {
+			return fmt.Errorf("%s/sys/kernel/pid_max: %v is not one number", l.cfg.Root, pidMax)
 		}
-	}
-	pidMax, err := fs.SysctlInts("kernel/pid_max")
-	if err != nil {
-		return f, err
-	}
-	if len(pidMax) != 1 || pidMax[0] <= 0 {
-		return f, fmt.Errorf("%s/sys/kernel/pid_max: %v is not one number", l.cfg.Root, pidMax)
-	}
-	f.PIDMax = pidMax[0]
-	return f, nil
+		f.PIDMax = pidMax[0]
+		return nil
+	})
+	return f, err
 }
 
 // bootTime is CLOCK_REALTIME less CLOCK_BOOTTIME, to which start times in stat

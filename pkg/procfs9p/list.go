@@ -91,7 +91,7 @@ func (d dir) processEntry(pid int32, ino uint64) (uint64, error) {
 	return id, node{s: d.s, pid: pid}.ownRefuses(id, lookUp)
 }
 
-// exists tells whether an entry of the directory open as fd is exported, and
+// exists reports whether an entry of the directory open as fd is exported, and
 // gives it its type where the kernel did not. Outside the processes an entry
 // may be a mount; within them nobody mounts, and asking would cost a call for
 // each entry. What may not be asked about is there all the same.

@@ -73,7 +73,7 @@ func ownMasked(rel string, content []byte) ([]byte, error) {
 	return masked, nil
 }
 
-// isOwn tells whether proc, whose pid n has, is the leaf's process and not to be
+// isOwn reports whether proc, whose pid n has, is the leaf's process and not to be
 // shown as the kernel shows it to the leaf.
 func (n node) isOwn(proc uint64) bool {
 	l := n.s.leaf

@@ -178,7 +178,7 @@ func TestRootFiles(t *testing.T) {
 	}
 }
 
-// rootFileEqual tells whether a file that does not change is the same on both
+// rootFileEqual reports whether a file that does not change is the same on both
 // ways, in one of some tries: a file may change and change back. loadavg counts who runs
 // now, and to read it through the tree takes another thread.
 func rootFileEqual(t *testing.T, root vfs.Dir, p, rel string) bool {

@@ -231,7 +231,7 @@ func startOf(stat []byte) uint64 {
 	return uint64(ticks) + 1
 }
 
-// isOwnThread tells whether pid is a thread of this process. A thread other than
+// isOwnThread reports whether pid is a thread of this process. A thread other than
 // the first can be walked to as /<tid>, though that is not listed.
 func (r *registry) isOwnThread(pid int32) (bool, error) {
 	if r.self == 0 || pid == r.self {

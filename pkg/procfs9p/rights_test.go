@@ -93,7 +93,7 @@ func typeOf(m fs.FileMode) vfs.Type {
 	return vfs.TypeFile
 }
 
-// restless tells whether what the file of a stopped process holds changes all
+// restless reports whether what the file of a stopped process holds changes all
 // the same, by the clocks and counters of the whole machine, or of the user.
 func (o object) restless() bool {
 	pid, rel, _ := strings.Cut(o.Path, "/")
@@ -102,7 +102,7 @@ func (o object) restless() bool {
 		inside == "arch_status" || strings.HasPrefix(inside, "net/")
 }
 
-// own tells whether o is of this process, which is not stopped: threads come and
+// own reports whether o is of this process, which is not stopped: threads come and
 // go, and those that read are for that time somebody else's.
 func (o object) own() bool {
 	pid, _, _ := strings.Cut(o.Path, "/")

@@ -80,7 +80,7 @@ func masks(path string, content []byte) string {
 	return ""
 }
 
-// hasAddress tells whether there is a hexadecimal number of eight digits or more
+// hasAddress reports whether there is a hexadecimal number of eight digits or more
 // that is not zero.
 func hasAddress(content []byte) bool {
 	digits, zero := 0, true
@@ -104,7 +104,7 @@ func isPID(name string) bool {
 	return ok
 }
 
-// neverExported tells whether o, or a directory on the way to it, is hidden.
+// neverExported reports whether o, or a directory on the way to it, is hidden.
 func (o object) neverExported() bool {
 	pid, rel, _ := strings.Cut(o.Path, "/")
 	if isPID(pid) {

@@ -115,7 +115,7 @@ type worker struct {
 	unsettled bool
 }
 
-// run visits processes, and says whether it still owned the sweep when it ended.
+// run visits processes, and reports whether it still owned the sweep when it ended.
 func (w *sweeper) run(k *worker) bool {
 	for w.at < len(w.pids) && w.err == nil && !w.stop.Load() {
 		if w.b.Len() > w.most {
@@ -144,7 +144,7 @@ func (w *sweeper) missed(err error) {
 }
 
 // visit makes the record of one process, or the rest of it; of one that is
-// gone it makes none. It says whether the sweep is still the worker's.
+// gone it makes none. It reports whether the sweep is still the worker's.
 func (k *worker) visit(pid int32) (owned bool) {
 	dirfd, id, err := k.enterProcess(k.pids[k.at])
 	if isShortage(err) && k.yield(pid) {
@@ -266,7 +266,7 @@ func (k *worker) settle(stat []byte) {
 	}
 }
 
-// alive tells whether the process whose directory is open still exists, unless it
+// alive reports whether the process whose directory is open still exists, unless it
 // is known that it does not.
 func alive(dirfd int) bool {
 	var st unix.Stat_t

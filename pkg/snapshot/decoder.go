@@ -80,38 +80,6 @@ func (d *decoder) difference(base *Table, generation uint64) (*Table, error) {
 	return t, nil
 }
 
-// merge puts the records of base that stay among those of t.
-func (t *Table) merge(base *Table, gone []int32, gen uint32) {
-	changed, pids := t.refs, t.pids
-	most := base.Len() + len(changed)
-	t.pids, t.refs, t.gens = make([]int32, 0, most), make([]ref, 0, most), make([]uint32, 0, most)
-	t.live = base.live
-	at := 0
-	for i, pid := range base.pids {
-		for ; at < len(pids) && pids[at] < pid; at++ {
-			t.add(pids[at], changed[at], gen)
-		}
-		for len(gone) > 0 && gone[0] < pid {
-			gone = gone[1:]
-		}
-		replaced := at < len(pids) && pids[at] == pid
-		if replaced || len(gone) > 0 && gone[0] == pid {
-			t.live -= recordLen(base.record(i), len(t.files))
-			continue
-		}
-		t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, base.refs[i]), append(t.gens, base.gens[i])
-	}
-	for ; at < len(pids); at++ {
-		t.add(pids[at], changed[at], gen)
-	}
-}
-
-// add adds a record that is new.
-func (t *Table) add(pid int32, r ref, gen uint32) {
-	t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, r), append(t.gens, gen)
-	t.live += recordLen(t.record(len(t.refs)-1), len(t.files))
-}
-
 // bounded fails if there is too much of something. Of processes a node has no more than
 // its pid_max.
 func (d *decoder) bounded(what string, have, most int) {

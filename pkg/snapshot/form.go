@@ -98,7 +98,7 @@ func (f *form) unpack(dst, packed []byte) []byte {
 	return append(dst, f.text[f.lines[same]:]...)
 }
 
-// fits tells whether packed can be unpacked.
+// fits reports whether packed can be unpacked.
 func (f *form) fits(packed []byte) bool {
 	if len(packed) < f.bits() {
 		return false

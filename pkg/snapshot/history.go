@@ -54,12 +54,12 @@ func (t *Table) follow(base *Table, generation uint64, pids []int32) {
 	}
 }
 
-// Since tells whether the difference to that generation is known.
+// Since reports whether the difference to that generation is known.
 func (t *Table) Since(held uint64) bool {
 	return held != 0 && t.generation != 0 && held >= t.oldest && held <= t.generation
 }
 
-// Changed tells whether process i is not as it was in that generation, of which Since
+// Changed reports whether process i is not as it was in that generation, of which Since
 // says that it is known.
 func (t *Table) Changed(i int, since uint64) bool { return t.epoch+uint64(t.gens[i]) > since }
 
@@ -112,4 +112,36 @@ func (t *Table) compact() {
 		one = append(one, r[:recordLen(r, len(t.files))]...)
 	}
 	t.segments, t.refs = [][]byte{one}, refs
+}
+
+// merge puts the records of base that stay among those of t.
+func (t *Table) merge(base *Table, gone []int32, gen uint32) {
+	changed, pids := t.refs, t.pids
+	most := base.Len() + len(changed)
+	t.pids, t.refs, t.gens = make([]int32, 0, most), make([]ref, 0, most), make([]uint32, 0, most)
+	t.live = base.live
+	at := 0
+	for i, pid := range base.pids {
+		for ; at < len(pids) && pids[at] < pid; at++ {
+			t.add(pids[at], changed[at], gen)
+		}
+		for len(gone) > 0 && gone[0] < pid {
+			gone = gone[1:]
+		}
+		replaced := at < len(pids) && pids[at] == pid
+		if replaced || len(gone) > 0 && gone[0] == pid {
+			t.live -= recordLen(base.record(i), len(t.files))
+			continue
+		}
+		t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, base.refs[i]), append(t.gens, base.gens[i])
+	}
+	for ; at < len(pids); at++ {
+		t.add(pids[at], changed[at], gen)
+	}
+}
+
+// add adds a record that is new.
+func (t *Table) add(pid int32, r ref, gen uint32) {
+	t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, r), append(t.gens, gen)
+	t.live += recordLen(t.record(len(t.refs)-1), len(t.files))
 }

@@ -35,7 +35,7 @@ func NewNames(process, thread []Name) Names {
 	return Names{unique.Make(string(b))}
 }
 
-// Known tells whether there are any.
+// Known reports whether there are any.
 func (n Names) Known() bool { return n != Names{} && len(n.text.Value()) > len(noNames) }
 
 const noNames = "\x00\x00\x00\x00"

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sync/semaphore"
 )
 
 // SweepFile is the name of the rpc file in a snapshot tree.
@@ -77,16 +78,14 @@ func (f *file) Attr(ctx context.Context) (vfs.Attr, error) {
 
 // Open implements vfs.File.
 func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
-	c := &exchange{d: f.d, turn: make(chan struct{}, 1)}
-	c.turn <- struct{}{}
-	return c, ctx.Err()
+	return &exchange{d: f.d, mu: semaphore.NewWeighted(1)}, ctx.Err()
 }
 
 // exchange is one open rpc file.
 type exchange struct {
 	d *dir
 
-	turn    chan struct{} // holds a token: the lock on what follows
+	mu      *semaphore.Weighted // the lock on what follows
 	request []byte
 	answer  []byte
 	err     error
@@ -97,27 +96,13 @@ type exchange struct {
 
 var _ RPC = (*exchange)(nil)
 
-func (c *exchange) lock(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case <-c.turn:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (c *exchange) unlock() { c.turn <- struct{}{} }
-
 // WriteAt implements vfs.Writer: a request is written from its start on, without
 // gaps. Writing at 0 begins another one.
 func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	if err := c.lock(ctx); err != nil {
+	if err := c.mu.Acquire(ctx, 1); err != nil {
 		return 0, err
 	}
-	defer c.unlock()
+	defer c.mu.Release(1)
 	if off == 0 {
 		c.forget()
 		c.request, c.err, c.asked = c.request[:0], nil, false
@@ -135,10 +120,10 @@ func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error
 
 // ReadAt implements vfs.Handle. Before anything was written the file is empty.
 func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
-	if err := c.lock(ctx); err != nil {
+	if err := c.mu.Acquire(ctx, 1); err != nil {
 		return 0, err
 	}
-	defer c.unlock()
+	defer c.mu.Release(1)
 	if len(c.request) == 0 {
 		return 0, nil
 	}
@@ -181,21 +166,22 @@ func (c *exchange) Holds() int64 { return c.holds.Load() }
 // Forget implements vfs.Holder: reads fail until another request is written, for the
 // rest of an answer is in no other. While a request is under way nothing is forgotten.
 func (c *exchange) Forget() {
-	select {
-	case <-c.turn:
-		if c.answer != nil {
-			c.forget()
-			c.err = syscall.ENFILE
-		}
-		c.unlock()
-	default:
+	if !c.mu.TryAcquire(1) {
+		return
+	}
+	defer c.mu.Release(1)
+	if c.answer != nil {
+		c.forget()
+		c.err = syscall.ENFILE
 	}
 }
 
 // Close implements vfs.Handle.
 func (c *exchange) Close() error {
-	<-c.turn
-	defer c.unlock()
+	if err := c.mu.Acquire(context.Background(), 1); err != nil {
+		return err
+	}
+	defer c.mu.Release(1)
 	c.forget()
 	return nil
 }

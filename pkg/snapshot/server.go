@@ -6,6 +6,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aggrfs/aggrfs/internal/flight"
 )
 
 // A Producer makes a sweep of a node: it resets b, for base and those files, and puts
@@ -21,6 +23,8 @@ type Producer func(ctx context.Context, b *Builder, base *Table, files []string)
 type Server struct {
 	produce Producer
 	timeout time.Duration
+	ctx     context.Context // of all sweeps; ended by Close
+	cancel  context.CancelFunc
 	flights sync.WaitGroup
 
 	mu     sync.Mutex
@@ -43,26 +47,23 @@ var builders = sync.Pool{New: func() any { return new(Builder) }}
 
 // state is what is known of one set of files.
 type state struct {
-	running *flight   // the sweep under way, if any
-	table   *Table    // of the last sweep, if it is remembered
-	began   time.Time // when that began
-	used    time.Time // when it was asked for last
+	running  *flight.Flight[swept] // the last sweep, if it is under way or was given up
+	remember bool                  // what it brings
+	last     swept                 // the last that is remembered; its table is nil if there is none
+	used     time.Time             // when it was asked for last
 }
 
-// flight is a sweep under way.
-type flight struct {
-	began    time.Time
-	remember bool
-	cancel   context.CancelFunc
-	done     chan struct{} // closed when table and err are there
-	waiters  int           // guarded by Server.mu
-	table    *Table
-	err      error
+// swept is what a sweep has brought.
+type swept struct {
+	table *Table
+	began time.Time
 }
 
 // NewServer makes a server; no sweep takes longer than timeout. Close ends it.
 func NewServer(produce Producer, timeout time.Duration) *Server {
-	return &Server{produce: produce, timeout: timeout, states: make(map[string]*state)}
+	s := &Server{produce: produce, timeout: timeout, states: make(map[string]*state)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
 }
 
 // Answer is a [Source].
@@ -76,36 +77,30 @@ func (s *Server) Answer(ctx context.Context, req Request) ([]byte, error) {
 
 // Table is the processes as a sweep brought them that began at most req.MaxAge ago.
 func (s *Server) Table(ctx context.Context, req Request) (t *Table, began time.Time, err error) {
-	key := strings.Join(req.Files, "\x00")
 	since := time.Now().Add(-req.MaxAge)
 	for {
-		f, st, err := s.join(key, req, since)
-		if err != nil {
+		f, held, err := s.join(req, since)
+		if err != nil || f == nil {
+			return held.table, held.began, err
+		}
+		if err := f.Wait(ctx); err != nil {
 			return nil, began, err
 		}
-		if f == nil {
-			return st.table, st.began, nil
-		}
-		select {
-		case <-f.done:
-			// One that began too early is only waited for.
-			if f.began.Before(since) {
-				continue
-			}
-			return f.table, f.began, f.err
-		case <-ctx.Done():
-			return nil, began, s.leave(key, f, ctx.Err())
+		// One that began too early is only waited for.
+		if got, err := f.Result(); !got.began.Before(since) {
+			return got.table, got.began, err
 		}
 	}
 }
 
 // join returns what is remembered, if it is young enough, or the sweep to wait for,
 // which it starts if there is none.
-func (s *Server) join(key string, req Request, since time.Time) (*flight, state, error) {
+func (s *Server) join(req Request, since time.Time) (*flight.Flight[swept], swept, error) {
+	key := strings.Join(req.Files, "\x00")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, state{}, syscall.ESHUTDOWN
+		return nil, swept{}, syscall.ESHUTDOWN
 	}
 	st := s.states[key]
 	if st == nil {
@@ -116,66 +111,48 @@ func (s *Server) join(key string, req Request, since time.Time) (*flight, state,
 		s.states[key] = st
 	}
 	st.used = time.Now()
-	if st.table != nil && !st.began.Before(since) {
-		return nil, *st, nil
+	if st.last.table != nil && !st.last.began.Before(since) {
+		return nil, st.last, nil
 	}
-	if st.running == nil {
-		s.startLocked(key, st, req)
+	if st.running == nil || !st.running.Join() {
+		st.remember = false
+		s.startLocked(key, st, req.Files)
 	}
-	st.running.waiters++
-	st.running.remember = st.running.remember || req.Remember
-	return st.running, state{}, nil
+	st.remember = st.remember || req.Remember
+	return st.running, swept{}, nil
 }
 
-// leave counts somebody out who does not wait any longer for f, for that reason.
-func (s *Server) leave(key string, f *flight, why error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	select {
-	case <-f.done: // it came at the same moment
-		return why
-	default:
-	}
-	if f.waiters--; f.waiters == 0 {
-		f.cancel()
-		if st := s.states[key]; st != nil && st.running == f {
-			st.running = nil // nobody joins a cancelled one
-		}
-	}
-	return why
-}
-
-func (s *Server) startLocked(key string, st *state, req Request) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
-	f := &flight{began: time.Now(), cancel: cancel, done: make(chan struct{})}
-	st.running = f
-	base := st.table
+// startLocked starts a sweep, which is cancelled when nobody waits for it.
+func (s *Server) startLocked(key string, st *state, files []string) {
+	base, began := st.last.table, time.Now()
 	b := builders.Get().(*Builder)
-	s.flights.Go(func() {
+	var f *flight.Flight[swept]
+	f = flight.Start(s.ctx, s.flights.Go, func(awaited context.Context) (got swept, err error) {
+		ctx, cancel := context.WithTimeout(awaited, s.timeout)
 		defer cancel()
-		err := s.produce(ctx, b, base, req.Files)
-		if err == nil {
-			f.table, err = b.Table()
+		got.began = began
+		if err = s.produce(ctx, b, base, files); err == nil {
+			if got.table, err = b.Table(); err == nil {
+				release(b)
+			}
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		defer close(f.done)
-		if f.err = err; err == nil {
-			release(b)
-		}
 		if st.running != f {
-			return
+			return got, err
 		}
 		st.running = nil
 		switch {
-		case err != nil:
-		case f.remember || base != nil:
-			st.table, st.began = f.table, f.began
+		case err != nil || awaited.Err() != nil: // what was given up may lack processes
+		case st.remember || base != nil:
+			st.last = got
 			s.rememberLocked()
 		case s.states[key] == st:
 			delete(s.states, key)
 		}
+		return got, err
 	})
+	st.running = f
 }
 
 // forgetOldestLocked makes room for another set of files.
@@ -216,14 +193,10 @@ func (s *Server) forgetIdle() {
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
-	for _, st := range s.states {
-		if st.running != nil {
-			st.running.cancel()
-		}
-	}
 	if s.forget != nil {
 		s.forget.Stop()
 	}
 	s.mu.Unlock()
+	s.cancel()
 	s.flights.Wait()
 }

@@ -40,7 +40,7 @@ func remembered(s *Server) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, st := range s.states {
-		if st.table != nil {
+		if st.last.table != nil {
 			n++
 		}
 	}
