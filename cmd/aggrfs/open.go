@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
@@ -149,7 +151,7 @@ func (s *source) connect(ctx context.Context, a *app) (*tree, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	conn, err := keys.Dial(ctx, addr, cmp.Or(s.serverName, hostOf(addr)))
+	conn, err := keys.Dial(ctx, addr, cmp.Or(s.serverName, addr.Host()))
 	if err != nil {
 		return nil, serverError(addr, err)
 	}
@@ -213,9 +215,9 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addr n
 	defer cancel()
 	cfg := config.Default()
 	m, err := aggregate.NewMirror(aggregate.Config{
-		Head:     aggregate.NodeConfig{Name: "server", Address: addr.String(), Dial: dialer(nil, addr, "", ninep.ClientConfig{Log: a.log, Own: s.as == "" && renumbered("/proc/self/uid_map", os.Geteuid())})},
+		Head:     aggregate.NodeConfig{Name: "server", Address: addr.String(), Dial: cluster.Dialer(nil, addr, "", ninep.ClientConfig{Log: a.log, Own: s.as == "" && renumbered("/proc/self/uid_map", os.Geteuid())})},
 		Policy:   cachepolicy.Sweep(time.Second),
-		Timeouts: timeouts(cfg),
+		Timeouts: aggregate.Timeouts(cfg.Timeouts),
 		Proc:     base.Proc, Native: base.Native, Version: version, Log: a.log,
 	}, who, path)
 	if err != nil {
@@ -246,11 +248,13 @@ func (s *source) mirrorFor(ctx context.Context, a *app, who vfs.Identity, addr n
 func (s *source) embed(ctx context.Context, a *app, from origin, cfg *config.Config, native string) (*tree, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	keys, err := openKeys(cfg, a.log)
+	keys, err := cluster.OpenKeys(cfg, a.log)
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.newCluster(cfg, keys, a.newAuthority(cfg), native)
+	c, err := cluster.New(cfg, cluster.Parts{
+		Keys: keys, Access: access.New(cfg.Access, a.users, nil), Users: a.users, Native: native, Version: version, Log: a.log,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,15 +138,6 @@ func (s *source) address() (ninep.Addr, error) {
 }
 
 func (s *source) isRemote() bool { return strings.HasPrefix(s.server, "tls:") }
-
-// hostOf is the host of an address on a network, by whose name a certificate is.
-func hostOf(addr ninep.Addr) string {
-	host, _, err := net.SplitHostPort(addr.Address)
-	if err != nil {
-		return ""
-	}
-	return host
-}
 
 // self is the identity of this process, as a server finds it by its peer's
 // credentials.

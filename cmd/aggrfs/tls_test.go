@@ -20,6 +20,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/aggrfs/aggrfs/internal/app/cluster"
+	"github.com/aggrfs/aggrfs/internal/app/daemon"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -139,7 +141,7 @@ func TestLinkDocument(t *testing.T) {
 		if cfg.TLS == (config.TLS{}) {
 			continue
 		}
-		if keys, err := openKeys(cfg, slog.New(slog.DiscardHandler)); err != nil || keys.Name() != "head" {
+		if keys, err := cluster.OpenKeys(cfg, slog.New(slog.DiscardHandler)); err != nil || keys.Name() != "head" {
 			t.Errorf("%v", err)
 		}
 	}
@@ -184,7 +186,7 @@ func startHead(t *testing.T, log *slog.Logger, text string) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan []net.Listener, 1), make(chan error, 1)
 	go func() {
-		ended <- (&app{log: log, users: userdb.New(userdb.Config{})}).serveUntil(ctx, cancel, "", cfg, func(l []net.Listener) { ready <- l })
+		ended <- daemon.Serve(ctx, "", cfg, daemon.Options{Users: userdb.New(userdb.Config{}), Log: log, Ready: func(l []net.Listener) { ready <- l }})
 	}()
 	t.Cleanup(cancel)
 	select {

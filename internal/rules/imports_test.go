@@ -48,7 +48,7 @@ var only = map[string]string{
 	"go.uber.org/goleak":                            "",
 }
 
-// within tells whether path is dir or below it.
+// within reports whether path is dir or below it.
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 func TestImportDirection(t *testing.T) {
@@ -68,7 +68,7 @@ func TestImportDirection(t *testing.T) {
 	}
 }
 
-// allowed tells whether code of one package may import another of the module.
+// allowed reports whether code of one package may import another of the module.
 func allowed(from, to string) bool {
 	switch {
 	case within(to, "cmd"):
@@ -79,8 +79,12 @@ func allowed(from, to string) bool {
 		return within(from, "test") || from == to
 	case from == "pkg/vfs/vfstest":
 		return to == "pkg/vfs"
+	case within(to, "internal/app"): // what the programs are made of
+		return within(from, "cmd") || within(from, "internal/app")
 	case within(from, "cmd"), within(from, "test"):
 		return true
+	case within(from, "internal/app"):
+		return within(to, "pkg") || within(to, "internal") || to == "configs"
 	case to == "configs": // files, embedded by whom they are for
 		return from == "pkg/cachepolicy"
 	case within(from, "internal"):

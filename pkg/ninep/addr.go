@@ -36,6 +36,16 @@ func ParseAddr(s string) (Addr, error) {
 	return Addr{}, fmt.Errorf("address %q: unknown network %q: write unix:PATH, tls:HOST:PORT or tcp:HOST:PORT", s, network)
 }
 
+// Host is the host of an address on a network, by whose name its certificate is; it is "" for
+// a unix socket.
+func (a Addr) Host() string {
+	host, _, err := net.SplitHostPort(a.Address)
+	if err != nil || a.Network == "unix" {
+		return ""
+	}
+	return host
+}
+
 func checkPath(s, path string) error {
 	switch {
 	case path == "":

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"log/slog"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
@@ -33,7 +34,7 @@ views: [{users: bob, nodes: "n[01-02]"}]
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := policyOf(cfg)
+	rules, err := cluster.Policy(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ views: [{users: bob, nodes: "n[01-02]"}]
 	log := slog.New(slog.NewTextHandler(&text, nil))
 	warn(log, cfg, rules)
 	authority := access.New(cfg.Access, nil, nil)
-	var o outside
+	var o strangeNodes
 	look := func() { o.look(authority.Allocations(), cfg.Names, log) }
 	look()
 	for range 2 {

@@ -1,8 +1,7 @@
-package main
+package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/internal/userdb"
@@ -26,39 +26,52 @@ import (
 // inotify(7) would tell at once, but not of what changes on a file server.
 const watchInterval = time.Second
 
-// rights keeps what is in force of a configuration that says who sees what, and
-// what is kept: it is read again when it changes, and on SIGHUP, with the files that
-// it names. A configuration that is wrong is refused as a whole, and what was in
-// force stays.
-type rights struct {
-	path      string // of the configuration
+// A reloader puts in force what a configuration says about who sees what, and about what is
+// cached: it is read again when it changes, and on SIGHUP, with the files that it names. A
+// configuration that is wrong is refused as a whole, and what was in force stays.
+type reloader struct {
+	path      string // of the configuration; "" is none
 	inForce   *config.Config
 	authority *access.Authority
-	setPolicy func(*cachepolicy.Policy)
-	note      func(what string, err error)         // of what is wrong, for cluster/status
-	warn      func(what string, warnings []string) // of what deserves a look
+	cluster   *aggregate.Cluster // takes the policy, and notes and warnings for cluster/status
 	users     *userdb.DB
 	log       *slog.Logger
 
-	stop      context.CancelFunc // ends the following of allocations
-	following sync.WaitGroup
-	outside   outside
-
-	stopDoubting context.CancelFunc // ends the look at what the configuration names
-	doubting     sync.WaitGroup
+	allocations, doubts task
+	strange             strangeNodes
 }
 
-// follow keeps the rights up to date until ctx ends.
-func (r *rights) follow(ctx context.Context) {
+// A task is work that can be ended, and started again.
+type task struct {
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// start starts the work, which lasts until its context ends.
+func (t *task) start(ctx context.Context, do func(context.Context)) {
+	ctx, t.cancel = context.WithCancel(ctx)
+	t.work.Go(func() { do(ctx) })
+}
+
+// end ends the work and waits for it. Where none was started it does nothing.
+func (t *task) end() {
+	if t.cancel != nil {
+		t.cancel()
+		t.work.Wait()
+	}
+}
+
+// follow keeps what is in force up to date until ctx ends.
+func (r *reloader) follow(ctx context.Context) {
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	r.followAllocations(ctx)
-	defer r.endAllocations()
+	defer r.allocations.end()
 	r.doubt(ctx)
-	defer r.endDoubting()
+	defer r.doubts.end()
 	seen := r.fingerprint()
 	for {
 		select {
@@ -70,7 +83,7 @@ func (r *rights) follow(ctx context.Context) {
 			}
 			seen = r.fingerprint()
 		case <-tick.C:
-			r.outside.look(r.authority.Allocations(), r.inForce.Names, r.log)
+			r.strange.look(r.authority.Allocations(), r.inForce.Names, r.log)
 			now := r.fingerprint()
 			if r.path == "" || now == seen {
 				continue
@@ -82,30 +95,30 @@ func (r *rights) follow(ctx context.Context) {
 }
 
 // reload reads the configuration and puts it in force if it is good.
-func (r *rights) reload(ctx context.Context) {
+func (r *reloader) reload(ctx context.Context) {
 	fresh, err := config.Load(r.path)
 	if err != nil {
 		r.log.Error("the configuration is refused; what was in force stays", "err", err)
-		r.note(aggregate.NoteConfiguration, err)
+		r.cluster.Note(aggregate.NoteConfiguration, err)
 		return
 	}
-	policy, err := policyOf(fresh)
+	policy, err := cluster.Policy(fresh)
 	if err != nil {
 		r.log.Error("the cache policy is refused, and the configuration with it; what was in force stays", "err", err)
-		r.note(aggregate.NotePolicy, err)
+		r.cluster.Note(aggregate.NotePolicy, err)
 		return
 	}
-	r.endDoubting()
-	r.note(aggregate.NoteConfiguration, nil)
-	r.note(aggregate.NotePolicy, nil)
-	r.setPolicy(policy)
+	r.doubts.end()
+	r.cluster.Note(aggregate.NoteConfiguration, nil)
+	r.cluster.Note(aggregate.NotePolicy, nil)
+	r.cluster.SetPolicy(policy)
 	old := r.inForce
 	r.inForce = fresh
 	r.authority.SetRules(fresh.Access)
 	warn(r.log, fresh, policy)
 	r.log.Info("the configuration is in force", "policy", policy.Name, "views", len(fresh.Access.Views), "admins", len(fresh.Access.Admins))
 	if !reflect.DeepEqual(old.Allocations, fresh.Allocations) {
-		r.endAllocations()
+		r.allocations.end()
 		r.followAllocations(ctx)
 	}
 	r.doubt(ctx)
@@ -114,7 +127,7 @@ func (r *rights) reload(ctx context.Context) {
 	}
 }
 
-// sameRest tells whether two configurations differ in nothing but who sees what.
+// sameRest reports whether two configurations differ in nothing but who sees what.
 func sameRest(a, b *config.Config) bool {
 	x, y := *a, *b
 	x.Access, y.Access = access.Rules{}, access.Rules{}
@@ -124,22 +137,13 @@ func sameRest(a, b *config.Config) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-func (r *rights) followAllocations(ctx context.Context) {
+func (r *reloader) followAllocations(ctx context.Context) {
 	if r.inForce.Allocations == nil {
 		r.authority.NoSource()
 		return
 	}
-	ctx, r.stop = context.WithCancel(ctx)
 	src, log := *r.inForce.Allocations, lograte.ByMessage(r.log) // users cause allocations
-	r.following.Go(func() { access.Follow(ctx, r.authority, src, log) })
-}
-
-func (r *rights) endAllocations() {
-	if r.stop != nil {
-		r.stop()
-		r.following.Wait()
-		r.stop = nil
-	}
+	r.allocations.start(ctx, func(ctx context.Context) { access.Follow(ctx, r.authority, src, log) })
 }
 
 // doubtTime is how long the user database may take for all that a configuration names.
@@ -147,30 +151,26 @@ const doubtTime = time.Minute
 
 // doubt warns of what in the configuration in force is likely to be a mistake. Nothing
 // waits for it: the user database may take its time.
-func (r *rights) doubt(ctx context.Context) {
-	ctx, r.stopDoubting = context.WithTimeout(ctx, doubtTime)
+func (r *reloader) doubt(ctx context.Context) {
 	cfg := r.inForce
-	r.doubting.Go(func() {
-		doubts := cfg.Doubts(ctx, r.users, cachepolicy.Unmatched)
-		if errors.Is(ctx.Err(), context.Canceled) {
+	r.doubts.start(ctx, func(ctx context.Context) {
+		asking, cancel := context.WithTimeout(ctx, doubtTime)
+		defer cancel()
+		doubts := cfg.Doubts(asking, r.users, cachepolicy.Unmatched)
+		if ctx.Err() != nil {
 			return
 		}
 		for _, text := range doubts {
 			r.log.Warn(text)
 		}
 		if len(doubts) > 0 {
-			r.warn(aggregate.NoteConfiguration, doubts)
+			r.cluster.Warn(aggregate.NoteConfiguration, doubts)
 		}
 	})
 }
 
-func (r *rights) endDoubting() {
-	r.stopDoubting()
-	r.doubting.Wait()
-}
-
 // fingerprint changes when the configuration, a file of its views or the policy does.
-func (r *rights) fingerprint() string {
+func (r *reloader) fingerprint() string {
 	path := r.path
 	if path == "" {
 		return ""

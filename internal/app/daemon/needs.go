@@ -1,17 +1,17 @@
-package main
+package daemon
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/prometheus/procfs"
-	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/internal/app/listen"
 	"github.com/aggrfs/aggrfs/internal/config"
-	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 )
 
 // needs are what a front end takes to have all its nodes connected and their tables in
@@ -22,10 +22,8 @@ type needs struct {
 }
 
 const (
-	// otherDescriptors are for those who ask the front end, its files and its own /proc.
+	// otherDescriptors are for clients, files and this machine's own /proc.
 	otherDescriptors = 1024
-	// ownDescriptors are those of them that are not for who asks.
-	ownDescriptors = 256
 	// usualProcesses is how many processes a node is taken to have, bytesAProcess what one
 	// takes with its share of all else, and otherMemory the rest.
 	usualProcesses = 200
@@ -49,10 +47,7 @@ func needsOf(cfg *config.Config) needs {
 
 // available is what there is. Zero is not known.
 func available(proc string) (there needs) {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
-		there.descriptors = limit.Cur
-	}
+	there.descriptors = listen.DescriptorLimit()
 	if fs, err := procfs.NewFS(proc); err == nil {
 		if info, err := fs.Meminfo(); err == nil && info.MemAvailableBytes != nil {
 			there.memory = *info.MemAvailableBytes
@@ -84,15 +79,9 @@ func cgroupMemory(proc string) uint64 {
 	return 0
 }
 
-// forConnections is how many descriptors are left for those who ask the front end: what
-// may be opened less what its nodes and its own leaf take, and a part for its files.
-func (n needs) forConnections(there needs) int {
-	if there.descriptors == 0 {
-		return 0
-	}
-	left := int64(min(there.descriptors, 1<<30)) - int64(n.descriptors-otherDescriptors) -
-		int64(procfs9p.Descriptors(there.descriptors)) - int64(min(there.descriptors/4, ownDescriptors))
-	return int(max(left, 1))
+// forConnections is how many of limit descriptors are left for connections of clients.
+func (n needs) forConnections(limit uint64) int {
+	return listen.ForConnections(limit, n.descriptors-otherDescriptors)
 }
 
 // shortOf says what of it there is not, with the remedy.
@@ -106,11 +95,11 @@ func (n needs) shortOf(there needs) (warnings []string) {
 	return warnings
 }
 
-// tellNeeds logs what the configuration needs, and warns of what there is not.
-func (a *app) tellNeeds(cfg *config.Config) {
+// logNeeds logs what the configuration needs, and warns of what there is not.
+func logNeeds(log *slog.Logger, cfg *config.Config) {
 	n, there := needsOf(cfg), available(cfg.Proc)
-	a.log.Info("needs", "descriptors", n.descriptors, "allowed", there.descriptors, "memory_mib", n.memory>>20, "available_mib", there.memory>>20)
+	log.Info("needs", "descriptors", n.descriptors, "allowed", there.descriptors, "memory_mib", n.memory>>20, "available_mib", there.memory>>20)
 	for _, w := range n.shortOf(there) {
-		a.log.Warn(w)
+		log.Warn(w)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cluster
 
 import (
 	"bytes"
@@ -60,7 +60,7 @@ func TestBadLeaf(t *testing.T) {
 	lines := new(lockedBuffer)
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	for name, dial := range map[string]aggregate.Dialer{
-		"a leaf":           dialer(nil, addr, "n1", ninep.ClientConfig{Log: log}),
+		"a leaf":           Dialer(nil, addr, "n1", ninep.ClientConfig{Log: log}),
 		"a foreign server": foreignDialer(nil, addr, config.Node{Name: "n1"}, log),
 	} {
 		for range 100 {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"log/slog"
@@ -19,22 +19,23 @@ func warn(log *slog.Logger, cfg *config.Config, policy *cachepolicy.Policy) {
 	}
 }
 
-// An outside tells of nodes that allocations name and the cluster has not, each
-// once: a partition may be another cluster's, or names may be written otherwise
-// there, and then users see none of their nodes.
-type outside struct {
-	seen []access.Allocation // when it was last looked
+// strangeNodes are nodes that allocations name and the cluster does not have. Each is logged
+// once: a partition may be another cluster's, or names may be written otherwise there, and
+// then users see none of their nodes.
+type strangeNodes struct {
+	seen []access.Allocation // at the last look
 	told map[string]bool
 }
 
-// look logs what is new. It asks for the names of the cluster if there is anything.
-func (o *outside) look(all []access.Allocation, names func() nodeset.Set, log *slog.Logger) {
-	if len(all) == len(o.seen) && (len(all) == 0 || &all[0] == &o.seen[0]) {
+// look logs what is new. It calls names, for those of the cluster, only if the allocations
+// have changed.
+func (s *strangeNodes) look(all []access.Allocation, names func() nodeset.Set, log *slog.Logger) {
+	if len(all) == len(s.seen) && (len(all) == 0 || &all[0] == &s.seen[0]) {
 		return
 	}
-	o.seen = all
-	if o.told == nil {
-		o.told = map[string]bool{}
+	s.seen = all
+	if s.told == nil {
+		s.told = map[string]bool{}
 	}
 	known := names()
 	here := make(map[string]bool, known.Len())
@@ -44,10 +45,10 @@ func (o *outside) look(all []access.Allocation, names func() nodeset.Set, log *s
 	var fresh []string
 	for _, allocation := range all {
 		for name := range allocation.Nodes.All() {
-			if here[name] || o.told[name] || len(o.told) >= nodeset.MaxNames {
+			if here[name] || s.told[name] || len(s.told) >= nodeset.MaxNames {
 				continue
 			}
-			o.told[name] = true
+			s.told[name] = true
 			fresh = append(fresh, name)
 		}
 	}

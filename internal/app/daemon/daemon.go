@@ -1,0 +1,115 @@
+// Package daemon is aggrfs serve: everything between the path of a configuration and a running
+// cluster that is served on its addresses.
+//
+// What is in the configuration about who sees what, and about what is cached, is read again
+// while the daemon runs (reload.go); all else is as it was at the start.
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"os/signal"
+	"syscall"
+
+	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/app/cluster"
+	"github.com/aggrfs/aggrfs/internal/app/listen"
+	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/munge"
+	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+)
+
+// Options are what the program gives to its daemon.
+type Options struct {
+	Version string // of the program
+	Users   *userdb.DB
+	// Confine gives up the rights that the daemon does not need; nil keeps them.
+	Confine func(*slog.Logger) error
+	Log     *slog.Logger
+	// Ready is called once, when the addresses are served; nil is nobody.
+	Ready func([]net.Listener)
+}
+
+// Run serves the cluster of the configuration at path until SIGINT or SIGTERM, which is no
+// error. Without a path it is the head node alone.
+func Run(ctx context.Context, path string, o Options) error {
+	cfg := config.Default()
+	if path != "" {
+		var err error
+		if cfg, err = config.Load(path); err != nil {
+			return err
+		}
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return Serve(ctx, path, cfg, o)
+}
+
+// socketMode lets all local users connect: who they are, and so what they see, is decided by
+// the kernel's word on the peer.
+const socketMode = 0o666
+
+// Serve serves the cluster of cfg until ctx ends, which is no error. path is where cfg was read,
+// and is read again when it changes; "" is nowhere.
+func Serve(ctx context.Context, path string, cfg *config.Config, o Options) error {
+	policy, err := cluster.Policy(cfg)
+	if err != nil {
+		return err
+	}
+	warn(o.Log, cfg, policy)
+	logNeeds(o.Log, cfg)
+	keys, err := cluster.OpenKeys(cfg, o.Log)
+	if err != nil {
+		return err
+	}
+	addrs := make([]ninep.Addr, len(cfg.Listen))
+	for i, text := range cfg.Listen {
+		if addrs[i], err = ninep.ParseAddr(text); err != nil {
+			return err
+		}
+	}
+	// The sockets come first: a second server on the same ones must not disturb
+	// the state file.
+	listeners, err := listen.Open(ctx, keys, addrs, socketMode)
+	if err != nil {
+		return err
+	}
+	defer listeners.Close()
+	// The head node's own /proc is read here, which takes what a leaf takes.
+	// Nothing has been read from a network yet.
+	if o.Confine != nil {
+		if err := o.Confine(o.Log); err != nil {
+			return err
+		}
+	}
+	authority := access.New(cfg.Access, o.Users, nil)
+	tree, err := cluster.New(cfg, cluster.Parts{
+		Keys: keys, Access: authority, Users: o.Users, Native: cfg.Native, Version: o.Version, Log: o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	r := &reloader{path: path, inForce: cfg, authority: authority, cluster: tree, users: o.Users, log: o.Log}
+	var following task
+	following.start(ctx, r.follow)
+	defer following.end()
+	trust := ninep.Trust{FrontEnds: cfg.FrontEnds, Users: cfg.Certificates, Strangers: true, Insecure: cfg.Insecure, Lookup: o.Users.Identity}
+	if cfg.Munge {
+		trust.Munge = munge.Decoder{}.Decode
+	}
+	server := ninep.NewServer(ninep.ServerConfig{
+		Tree: tree, Identify: trust.Identify, Log: o.Log, Auth: cfg.Munge,
+		Trusted: trust.Trusted, Payer: o.Users.Payer,
+		Limits: ninep.Limits{Descriptors: needsOf(cfg).forConnections(listen.DescriptorLimit())},
+		Owners: func(uid, _ uint32) (user, group string) { return o.Users.UserName(uid), "" },
+		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
+	})
+	o.Log.Info("serving", "addresses", cfg.Listen, "head", cfg.Head, "nodes", len(cfg.Nodes)+1)
+	if o.Ready != nil {
+		o.Ready(listeners)
+	}
+	return listeners.Serve(ctx, server)
+}
