@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 )
 
 // noArguments is for a command that takes none. What is given may be meant for a flag;
@@ -14,9 +16,9 @@ func noArguments(flag string) cobra.PositionalArgs {
 		case len(args) == 0:
 			return nil
 		case flag != "":
-			return usage("%s takes no arguments; did you mean %s %s?", cmd.Name(), flag, strings.Join(args, ","))
+			return exit.Usagef("%s takes no arguments; did you mean %s %s?", cmd.Name(), flag, strings.Join(args, ","))
 		}
-		return usage("%s takes no arguments, and there is %q", cmd.Name(), args[0])
+		return exit.Usagef("%s takes no arguments, and there is %q", cmd.Name(), args[0])
 	}
 }
 
@@ -27,9 +29,9 @@ func oneArgument(what string) cobra.PositionalArgs {
 		case 1:
 			return nil
 		case 0:
-			return usage("%s needs %s", cmd.Name(), what)
+			return exit.Usagef("%s needs %s", cmd.Name(), what)
 		}
-		return usage("%s needs %s, and there are %d: %s", cmd.Name(), what, len(args), strings.Join(args, " "))
+		return exit.Usagef("%s needs %s, and there are %d: %s", cmd.Name(), what, len(args), strings.Join(args, " "))
 	}
 }
 
@@ -53,7 +55,7 @@ func exclusiveFlags(cmd *cobra.Command) error {
 		}
 		if given > 1 && len(all) == len(group) {
 			last := len(all) - 1
-			return usage("%s and %s exclude each other", strings.Join(all[:last], ", "), all[last])
+			return exit.Usagef("%s and %s exclude each other", strings.Join(all[:last], ", "), all[last])
 		}
 	}
 	return nil

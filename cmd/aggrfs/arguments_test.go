@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 )
 
@@ -28,7 +29,7 @@ func TestArguments(t *testing.T) {
 		"mount --local --allow-other --as x /mnt": "--allow-other and --as exclude each other",
 		"policy explain --server x --policy y z":  "--server and --policy exclude each other",
 	} {
-		status := statusUsage
+		status := exit.Usage
 		if strings.HasPrefix(line, "exec") {
 			status = nsexec.CodeFailed
 		}
@@ -57,5 +58,5 @@ func TestExclusiveFlags(t *testing.T) {
 			look(sub)
 		}
 	}
-	look((&app{}).command())
+	look(newApp().command())
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
@@ -32,15 +33,15 @@ func (a *app) aheadOf(ctx context.Context, t *tree, nodes []report.Node) (*tree,
 	}
 	// The daemon counts from the machine's boot, this process from its own.
 	ahead := offset
-	if t.origin == ofServer {
+	if t.Origin == client.OfServer {
 		ahead += nsexec.BootOffset()
 	}
 	if ahead == 0 {
 		return t, 0
 	}
-	again, err := t.at(ctx, fmt.Sprintf("/timens/%d", ahead/time.Second)+t.path)
+	again, err := t.At(ctx, fmt.Sprintf("/timens/%d", ahead/time.Second)+t.Path)
 	if err != nil {
-		a.log.Warn("start times before this machine's boot are wrong", "err", err)
+		a.env.Log.Warn("start times before this machine's boot are wrong", "err", err)
 		return t, 0
 	}
 	return again, offset

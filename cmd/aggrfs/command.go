@@ -15,30 +15,17 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
-	"github.com/aggrfs/aggrfs/internal/privs"
-	"github.com/aggrfs/aggrfs/internal/userdb"
 )
 
-// app is what all subcommands share.
+// app is the program and its command line.
 type app struct {
-	log      *slog.Logger
-	users    *userdb.DB
+	env      client.Env
 	confine  func(*slog.Logger) error // gives up the rights that serve does not need; nil keeps them
 	exitCode int                      // of exec
 	started  bool                     // the command line was taken
-	stderr   io.Writer                // nil is os.Stderr
-	uidMap   string                   // of this process's user namespace; "" is where the kernel has it
-}
-
-// run carries out the command line and returns the exit status.
-func run(args []string) int {
-	a := &app{
-		users:   userdb.New(userdb.Config{}),
-		confine: func(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) },
-	}
-	// exec handles signals itself: they are the command's.
-	return a.execute(context.Background(), args, os.Stdout)
 }
 
 // execute carries out the command line, says what is wrong, and returns the exit status.
@@ -50,7 +37,7 @@ func (a *app) execute(ctx context.Context, args []string, out io.Writer) int {
 	if err == nil {
 		return a.exitCode
 	}
-	a.tell("%v", err)
+	a.env.Tell("%v", err)
 	if a.exitCode != 0 {
 		return a.exitCode
 	}
@@ -58,9 +45,9 @@ func (a *app) execute(ctx context.Context, args []string, out io.Writer) int {
 		return nsexec.CodeFailed // whatever it was: the statuses below are the command's
 	}
 	if !a.started {
-		return statusUsage
+		return exit.Usage
 	}
-	return statusOf(err)
+	return exit.Status(err)
 }
 
 func (a *app) command() *cobra.Command {
@@ -69,7 +56,7 @@ func (a *app) command() *cobra.Command {
 		Short: "One global /proc for a cluster",
 		Long: `aggrfs merges the processes of many nodes, each exported by procsrv over 9P,
 into one /proc that unmodified ps and top run on.`,
-		Version:       version,
+		Version:       a.env.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -81,7 +68,7 @@ into one /proc that unmodified ps and top run on.`,
 			if err := level.UnmarshalText([]byte(text)); err != nil {
 				return fmt.Errorf("--log-level: %q is none of debug, info, warn, error", text)
 			}
-			a.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			a.env.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 			return nil
 		},
 	}
@@ -120,7 +107,7 @@ func emptyFlag(cmd *cobra.Command) (err error) {
 			values = list.GetSlice()
 		}
 		if f.Name != "exclude" && f.Name != "nodes" && (len(values) == 0 || slices.ContainsFunc(values, isBlank)) {
-			err = usage("--%s is empty (an unset variable?); leave it out if nothing is meant", f.Name)
+			err = exit.Usagef("--%s is empty (an unset variable?); leave it out if nothing is meant", f.Name)
 		}
 	})
 	return err

@@ -37,7 +37,7 @@ func TestDocumentation(t *testing.T) {
 			args, _, _ = strings.Cut(args, " | ") // or is somebody else's
 			lines++
 			words := strings.Fields(args)
-			cmd, rest, err := (&app{}).command().Find(words)
+			cmd, rest, err := newApp().command().Find(words)
 			if err == nil {
 				err = cmd.ParseFlags(rest)
 			}

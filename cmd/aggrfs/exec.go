@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
@@ -17,7 +19,7 @@ import (
 )
 
 func (a *app) execCommand() *cobra.Command {
-	var src source
+	src := source{Env: &a.env}
 	var prefetched bool
 	var cpu cpuFlag
 	cmd := &cobra.Command{
@@ -44,8 +46,8 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
-	src.addFlags(cmd)
-	src.addStrictFlag(cmd, "end with status 120 if the tree lacked anything while COMMAND ran")
+	sourceFlags(cmd, &src)
+	strictFlag(cmd, &src, "end with status 120 if the tree lacked anything while COMMAND ran")
 	addPrefetchedFlag(cmd, &prefetched)
 	cpu.add(cmd)
 	return a.withLogLevel(cmd, "error")
@@ -55,7 +57,7 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 // not be run. The command and who answers it stay on those CPUs, if not nil.
 func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix.CPUSet, argv []string) (int, error) {
 	aside := nsexec.Aside()
-	tree, err := src.open(ctx, a, aside)
+	tree, err := src.Open(ctx, aside)
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
@@ -64,7 +66,7 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
-	a.tellSingly(tree)
+	a.env.TellSingly(tree)
 	tree, offset := a.aheadOf(ctx, tree, nodes)
 	before := lookOf(tree, lacking, nodes)
 	dev, err := fusefs.OpenDevice()
@@ -95,14 +97,14 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 			server, err = fusefs.Serve(dev, cfg)
 			return err
 		},
-		Aside: aside, BootOffset: offset, Log: a.log,
+		Aside: aside, BootOffset: offset, Log: a.env.Log,
 	})
 	if err != nil {
 		return code, err // the command has not run
 	}
 	whole := a.tellSince(ctx, tree, before, filepath.Base(argv[0])) && lacking.none()
-	if src.strict && !whole {
-		return statusLacking, nil
+	if src.Strict && !whole {
+		return exit.Lacking, nil
 	}
 	return code, nil
 }
@@ -110,16 +112,16 @@ func (a *app) exec(ctx context.Context, src *source, prefetched bool, cpus *unix
 // fuseConfig is how the tree is mounted: for the calling user alone; prefetched is
 // whether it has only what sweeps bring.
 func (a *app) fuseConfig(t *tree, prefetched bool) (fusefs.Config, error) {
-	owner, err := self()
+	owner, err := client.Self()
 	cfg := fusefs.Config{
-		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.root(ctx) },
-		Owner:  owner, Log: a.log,
-		Deadline: max(fusefs.DefaultDeadline, t.patience+time.Second),
+		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.Root(ctx) },
+		Owner:  owner, Log: a.env.Log,
+		Deadline: max(fusefs.DefaultDeadline, t.Patience+time.Second),
 	}
 	if prefetched {
-		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.generation}
+		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.Generation}
 		cfg.Attach = func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) {
-			root, err := t.root(ctx)
+			root, err := t.Root(ctx)
 			if err != nil {
 				return nil, err
 			}

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
@@ -29,7 +30,7 @@ type missedCounter interface {
 
 // lookOf is a look at a tree whose cluster/nodes was just read.
 func lookOf(t *tree, g gaps, nodes []report.Node) look {
-	l := look{gaps: g, nodes: nodeset.Of(namesOf(nodes)...), missed: make(map[string]uint64), gone: goneCount(t)}
+	l := look{gaps: g, nodes: nodeset.Of(client.Names(nodes)...), missed: make(map[string]uint64), gone: goneCount(t)}
 	for i := range nodes {
 		if n := nodes[i].Missed; n != nil {
 			l.missed[nodes[i].Name] = *n
@@ -40,7 +41,7 @@ func lookOf(t *tree, g gaps, nodes []report.Node) look {
 
 // goneCount is how many answers the server of a tree did not give.
 func goneCount(t *tree) (sum uint64) {
-	if c, ok := t.Tree.(missedCounter); ok && t.origin == ofServer {
+	if c, ok := t.Tree.(missedCounter); ok && t.Origin == client.OfServer {
 		for n := range maps.Values(c.Missed()) {
 			sum += n
 		}
@@ -70,9 +71,9 @@ func (l *look) since(before look) (missing, left nodeset.Set, gone bool) {
 // tellSince says on standard error what the tree has lacked since before, while command
 // ran, and reports whether that is nothing.
 func (a *app) tellSince(ctx context.Context, t *tree, before look, command string) (whole bool) {
-	nodes, err := readNodes(ctx, t)
+	nodes, err := t.Nodes(ctx)
 	if err != nil {
-		a.tell("while %s ran the tree went away, and its processes with it: %v", command, err)
+		a.env.Tell("while %s ran the tree went away, and its processes with it: %v", command, err)
 		return false
 	}
 	after := lookOf(t, nodesGaps(nodes), nodes)
@@ -82,19 +83,19 @@ func (a *app) tellSince(ctx context.Context, t *tree, before look, command strin
 		what = append(what, "the server did not answer for a time, so that no process was shown")
 	}
 	if missing.Len() > 0 {
-		what = append(what, "the processes of "+short(missing)+" were missing or old for a time (see aggrfs nodes)")
+		what = append(what, "the processes of "+client.Short(missing)+" were missing or old for a time (see aggrfs nodes)")
 	}
 	if fewer := after.gaps.nodes(report.Lacking).Minus(before.gaps.nodes(report.Lacking)).Minus(missing); fewer.Len() > 0 {
-		what = append(what, "not all processes of "+short(fewer)+" were shown (see aggrfs nodes)")
+		what = append(what, "not all processes of "+client.Short(fewer)+" were shown (see aggrfs nodes)")
 	}
 	if late := after.gaps.nodes(report.Stale).Minus(before.gaps.nodes(report.Stale)).Minus(missing); late.Len() > 0 {
-		what = append(what, short(late)+" did not answer in time, so that old rows were shown")
+		what = append(what, client.Short(late)+" did not answer in time, so that old rows were shown")
 	}
 	if left.Len() > 0 {
-		what = append(what, short(left)+" left your view (see aggrfs whoami)")
+		what = append(what, client.Short(left)+" left your view (see aggrfs whoami)")
 	}
 	if len(what) > 0 {
-		a.tell("while %s ran %s", command, strings.Join(what, ", and "))
+		a.env.Tell("while %s ran %s", command, strings.Join(what, ", and "))
 	}
 	return len(what) == 0
 }

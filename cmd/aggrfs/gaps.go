@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
@@ -109,9 +111,9 @@ func missingText(set nodeset.Set, total int) string {
 	case set.Len() == 1 && total <= 1:
 		return set.String() + " does not answer: its processes are not shown (see aggrfs nodes)"
 	case total > 0:
-		return fmt.Sprintf("no answer from %d of %d nodes, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), total, short(set))
+		return fmt.Sprintf("no answer from %d of %d nodes, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), total, client.Short(set))
 	}
-	return fmt.Sprintf("no answer from %d nodes, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), short(set))
+	return fmt.Sprintf("no answer from %d nodes, whose processes are not shown: %s (see aggrfs nodes)", set.Len(), client.Short(set))
 }
 
 // lackingText says of which nodes some processes are not shown. There are any.
@@ -119,7 +121,7 @@ func (g *gaps) lackingText() string {
 	if lacking := g.about(report.Lacking); len(lacking) == 1 {
 		return fmt.Sprintf("not all processes of %s are shown: %s", lacking[0].Node, plaintext.Escape(lacking[0].Reason))
 	}
-	return fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", short(g.nodes(report.Lacking)))
+	return fmt.Sprintf("not all processes of %s are shown (see aggrfs nodes)", client.Short(g.nodes(report.Lacking)))
 }
 
 // staleText says which nodes' rows are old. There are any.
@@ -132,7 +134,7 @@ func (g *gaps) staleText() string {
 	for _, r := range stale {
 		oldest = max(oldest, r.Age)
 	}
-	return fmt.Sprintf("%s did not answer in time: their rows are up to %s old", short(g.nodes(report.Stale)), ageText(oldest))
+	return fmt.Sprintf("%s did not answer in time: their rows are up to %s old", client.Short(g.nodes(report.Stale)), ageText(oldest))
 }
 
 // ageText is an age as people write it, "3.2 s".
@@ -146,14 +148,14 @@ func ageText(age report.Age) string {
 // tellGaps says on standard error what an answer lacks.
 func (a *app) tellGaps(g gaps, total int) {
 	for _, line := range g.lines(total) {
-		a.tell("%s", line)
+		a.env.Tell("%s", line)
 	}
 }
 
 // tellNow says on standard error what the tree lacks now, which is also returned with
 // the rows that say so.
 func (a *app) tellNow(ctx context.Context, t *tree) (gaps, []report.Node, error) {
-	nodes, err := readNodes(ctx, t)
+	nodes, err := t.Nodes(ctx)
 	if err != nil {
 		return gaps{}, nil, fmt.Errorf("how the nodes are is not known: %w", err)
 	}
@@ -170,17 +172,17 @@ func errNothingKnown(what string, g gaps) error {
 	case g.blind:
 		return errNoNodes()
 	case missing.Len() > 0:
-		why = "no answer from " + short(missing)
+		why = "no answer from " + client.Short(missing)
 	case len(g.about(report.Lacking)) > 0:
 		why = g.lackingText()
 	case len(g.about(report.Stale)) > 0:
 		why = g.staleText()
 	}
-	return notKnown(fmt.Errorf("it is not known %s: %s", what, why))
+	return exit.NotKnown(fmt.Errorf("it is not known %s: %s", what, why))
 }
 
 // noNodes says to whom a view has none why nothing is shown.
 const noNodes = "you see no nodes: no view is yours, or its allocation has none now (see aggrfs whoami)"
 
 // errNoNodes is the answer to whom a view has no nodes: nothing is known of any.
-func errNoNodes() error { return notKnown(errors.New(noNodes)) }
+func errNoNodes() error { return exit.NotKnown(errors.New(noNodes)) }

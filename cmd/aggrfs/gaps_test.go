@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -144,7 +145,7 @@ func TestSince(t *testing.T) {
 	server := &counting{}
 	look := func(rows string) look {
 		nodes := nodesOf(t, nodesHead+rows)
-		return lookOf(&tree{Tree: server, origin: ofServer}, nodesGaps(nodes), nodes)
+		return lookOf(&tree{Tree: server, Origin: client.OfServer}, nodesGaps(nodes), nodes)
 	}
 	const well = "n1 1 up - 5 2 -\nn2 2 up - 5 0 -\n"
 	for _, tc := range []struct {
@@ -184,13 +185,14 @@ func TestTellSince(t *testing.T) {
 	} {
 		front := fakeFront(t, map[string]string{"nodes": nodesHead + before})
 		var told strings.Builder
-		a := &app{stderr: &told, log: slog.New(slog.DiscardHandler)}
-		tree, err := (&source{}).connect(t.Context(), a)
+		a := newApp()
+		a.env.Stderr, a.env.Log = &told, slog.New(slog.DiscardHandler)
+		tree, err := (&source{Env: &a.env}).Connect(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer tree.Close()
-		nodes, err := readNodes(t.Context(), tree)
+		nodes, err := tree.Nodes(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

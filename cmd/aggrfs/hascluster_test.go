@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestStrictWithoutCluster(t *testing.T) {
 	elsewhere(t)
 	for status, lines := range map[int][][]string{
-		statusUnknown:     {{"ps", "--strict"}, {"ps", "--strict", "-u", "4242"}, {"nodes", "--strict"}, {"mount", "--strict", t.TempDir()}},
+		exit.Unknown:      {{"ps", "--strict"}, {"ps", "--strict", "-u", "4242"}, {"nodes", "--strict"}, {"mount", "--strict", t.TempDir()}},
 		nsexec.CodeFailed: {{"exec", "--strict", "--", "true"}},
 		0:                 {{"nodes", "--strict", "--local"}},
 		1:                 {{"ps", "--strict", "--local", "-u", "4242"}},
@@ -57,7 +58,7 @@ func TestLinkToNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			place(elsewhere(t))
 			for _, line := range [][]string{{"ps"}, {"nodes"}, {"ps", "-u", "4242"}} {
-				if r := runLine(t, line...); r.status != statusUnknown || r.out != "" || !strings.Contains(r.stderr, "no server answers at "+defaultServer) {
+				if r := runLine(t, line...); r.status != exit.Unknown || r.out != "" || !strings.Contains(r.stderr, "no server answers at "+defaultServer) {
 					t.Errorf("%v: %+v", line, r)
 				}
 			}
@@ -70,7 +71,7 @@ func TestLinkToNothing(t *testing.T) {
 	if err := os.Symlink("real", filepath.Join(dir, "etc")); err != nil {
 		t.Fatal(err)
 	}
-	if installedConfig = filepath.Join(dir, "etc/aggrfs.yaml"); hasCluster() {
+	if installedConfig = filepath.Join(dir, "etc/aggrfs.yaml"); newApp().env.HasCluster() {
 		t.Error("a link to an empty directory is taken for a configuration")
 	}
 }

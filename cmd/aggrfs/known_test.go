@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 )
 
 // What is not known has a status of its own, and never that of what is not there.
@@ -38,10 +40,10 @@ func TestNotKnown(t *testing.T) {
 		t.Run(tc.name+"/"+tc.line, func(t *testing.T) {
 			fakeFront(t, map[string]string{"nodes": tc.nodes, "ps": tc.ps})
 			r := runLine(t, strings.Fields(tc.line)...)
-			if r.status != tc.status || !strings.Contains(r.stderr, tc.says) || tc.says == "" && r.stderr != "" || tc.status == statusUsage && r.out != "" {
+			if r.status != tc.status || !strings.Contains(r.stderr, tc.says) || tc.says == "" && r.stderr != "" || tc.status == exit.Usage && r.out != "" {
 				t.Errorf("%+v", r)
 			}
-			if strings.Contains(tc.line, "--json") && tc.status == statusUnknown && !strings.Contains(r.out, `"no_nodes":true`) {
+			if strings.Contains(tc.line, "--json") && tc.status == exit.Unknown && !strings.Contains(r.out, `"no_nodes":true`) {
 				t.Errorf("%s", r.out)
 			}
 			if strings.Count(r.stderr, "you see no nodes") > 1 {

@@ -9,11 +9,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 )
 
 func (a *app) mountCommand() *cobra.Command {
-	var src source
+	src := source{Env: &a.env}
 	var shared, prefetched bool
 	var kind string
 	cmd := &cobra.Command{
@@ -32,22 +33,22 @@ is an error.`,
 		Args:    oneArgument("one directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if shared && prefetched {
-				return usage("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")
+				return exit.Usagef("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")
 			}
 			switch kind {
 			case "fuse":
 				return a.mount(cmd.Context(), &src, args[0], shared, prefetched)
 			case "9p":
 				if prefetched {
-					return usage("--prefetched is for mounts by FUSE: of one by 9p the kernel keeps nothing")
+					return exit.Usagef("--prefetched is for mounts by FUSE: of one by 9p the kernel keeps nothing")
 				}
 				return a.mount9P(cmd.Context(), &src, args[0], shared)
 			}
-			return usage("--type %s: it is fuse or 9p", kind)
+			return exit.Usagef("--type %s: it is fuse or 9p", kind)
 		},
 	}
-	src.addFlags(cmd)
-	src.addStrictFlag(cmd, "do not mount, and fail with status 3, if the tree lacks a node now")
+	sourceFlags(cmd, &src)
+	strictFlag(cmd, &src, "do not mount, and fail with status 3, if the tree lacks a node now")
 	cmd.Flags().BoolVar(&shared, "allow-other", false, "for all users, each with their own view (for root)")
 	cmd.Flags().StringVar(&kind, "type", "fuse", "by which `TYPE` of file system: fuse, or 9p (see above)")
 	addPrefetchedFlag(cmd, &prefetched)
@@ -67,7 +68,7 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefet
 	if err := checkMountPoint(dir); err != nil {
 		return err
 	}
-	tree, err := src.open(ctx, a, "/proc")
+	tree, err := src.Open(ctx, "/proc")
 	if err != nil {
 		return err
 	}
@@ -76,16 +77,16 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefet
 	if err != nil {
 		return err
 	}
-	if src.strict && !lacking.none() {
-		return notWhole()
+	if src.Strict && !lacking.none() {
+		return exit.NotComplete()
 	}
-	a.tellSingly(tree)
+	a.env.TellSingly(tree)
 	cfg, err := a.fuseConfig(tree, prefetched)
 	if err != nil {
 		return err
 	}
 	if shared {
-		all := newSharedTree(tree.as)
+		all := newSharedTree(tree.As)
 		defer all.Close()
 		cfg.Shared, cfg.Attach = true, all.root
 	}
@@ -98,7 +99,7 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefet
 		defer close(ended)
 		server.Wait()
 	}()
-	a.log.Info("mounted", "dir", dir)
+	a.env.Log.Info("mounted", "dir", dir)
 	select {
 	case <-ctx.Done():
 	case <-ended:

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -20,7 +21,7 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	addr, err := src.kernelAddress()
+	addr, err := kernelAddress(src)
 	if err != nil {
 		return err
 	}
@@ -30,7 +31,7 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	if err := checkMountPoint(dir); err != nil {
 		return err
 	}
-	path, err := src.checkServer(ctx, a)
+	path, err := a.checkServer(ctx, src)
 	if err != nil {
 		return err
 	}
@@ -47,22 +48,22 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	if m.id, err = mountID(dir); err != nil {
 		return errors.Join(err, unmount9P(dir))
 	}
-	a.log.Info("mounted", "dir", dir, "source", source, "options", data)
+	a.env.Log.Info("mounted", "dir", dir, "source", source, "options", data)
 	return m.stay(ctx, source)
 }
 
 // kernelAddress is the server whose socket the kernel can connect to itself; it then
 // attaches as the user that makes the call, which is root.
-func (s *source) kernelAddress() (ninep.Addr, error) {
+func kernelAddress(s *source) (ninep.Addr, error) {
 	switch {
-	case s.config != "" || s.local:
-		return ninep.Addr{}, usage("--config, --local: --type 9p mounts from a server: start aggrfs serve with this configuration, or mount by FUSE")
-	case s.as != "":
-		return ninep.Addr{}, usage("--as: with --type 9p root sees what root sees (and, with --allow-other, everybody what they see): mount by FUSE")
+	case s.Config != "" || s.Local:
+		return ninep.Addr{}, exit.Usagef("--config, --local: --type 9p mounts from a server: start aggrfs serve with this configuration, or mount by FUSE")
+	case s.As != "":
+		return ninep.Addr{}, exit.Usagef("--as: with --type 9p root sees what root sees (and, with --allow-other, everybody what they see): mount by FUSE")
 	}
-	addr, err := s.address()
+	addr, err := s.Address()
 	if err == nil && addr.Network != "unix" {
-		err = usage("--server %s: with --type 9p it is a unix: address, over which the kernel says who asks", addr)
+		err = exit.Usagef("--server %s: with --type 9p it is a unix: address, over which the kernel says who asks", addr)
 	}
 	return addr, err
 }
@@ -76,7 +77,7 @@ func (s *source) kernelAddress() (ninep.Addr, error) {
 // every request, so that with 1 MiB ps takes a fifth longer.
 func kernelOptions(path string, shared bool) (string, error) {
 	if strings.Contains(path, ",") {
-		return "", usage("--nodes: an option of the kernel's mount has no comma in it, and %s has: name one range, or mount by FUSE", path)
+		return "", exit.Usagef("--nodes: an option of the kernel's mount has no comma in it, and %s has: name one range, or mount by FUSE", path)
 	}
 	access := "0"
 	if shared {
@@ -95,17 +96,17 @@ const kernelMsize = 64 << 10
 // checkServer tries the server before the kernel does, which would wait for it in
 // a way that no signal ends, says what it lacks, and returns the path of the root that
 // was asked for.
-func (s *source) checkServer(ctx context.Context, a *app) (string, error) {
-	tree, err := s.mirror(ctx, a, "/proc", "/proc")
+func (a *app) checkServer(ctx context.Context, s *source) (string, error) {
+	tree, err := s.Mirror(ctx, "/proc", "/proc")
 	if err != nil {
 		return "", fmt.Errorf("%w (--type 9p mounts from a running server; by FUSE it takes none)", err)
 	}
 	defer tree.Close()
 	lacking, _, err := a.tellNow(ctx, tree)
-	if err == nil && s.strict && !lacking.none() {
-		err = notWhole()
+	if err == nil && s.Strict && !lacking.none() {
+		err = exit.NotComplete()
 	}
-	return tree.path, err
+	return tree.Path, err
 }
 
 // A kernelMount is one that lasts.

@@ -53,18 +53,19 @@ func TestMountOptions(t *testing.T) {
 		data   string // or what the error says
 	}{
 		{source{}, false, "/run/aggrfs/aggrfs.sock", "trans=unix,version=9p2000.L,cache=none,access=0,msize=65536"},
-		{source{server: "unix:/tmp/a.sock", nodes: []string{"n[1-3]"}}, true, "/tmp/a.sock", "trans=unix,version=9p2000.L,cache=none,access=user,msize=65536,aname=/sets/n[1-3]"},
-		{source{nodes: []string{"n1,n3"}}, false, "", "no comma"},
-		{source{nodes: []string{"n["}}, false, "", "--nodes"},
-		{source{server: "tls:10.1.0.1:5641"}, false, "", "unix: address"},
-		{source{server: "nonsense"}, false, "", "--server"},
-		{source{as: "ann"}, false, "", "--as"},
-		{source{config: "/etc/aggrfs/aggrfs.yaml"}, false, "", "start aggrfs serve"},
+		{source{Server: "unix:/tmp/a.sock", Nodes: []string{"n[1-3]"}}, true, "/tmp/a.sock", "trans=unix,version=9p2000.L,cache=none,access=user,msize=65536,aname=/sets/n[1-3]"},
+		{source{Nodes: []string{"n1,n3"}}, false, "", "no comma"},
+		{source{Nodes: []string{"n["}}, false, "", "--nodes"},
+		{source{Server: "tls:10.1.0.1:5641"}, false, "", "unix: address"},
+		{source{Server: "nonsense"}, false, "", "--server"},
+		{source{As: "ann"}, false, "", "--as"},
+		{source{Config: "/etc/aggrfs/aggrfs.yaml"}, false, "", "start aggrfs serve"},
 	} {
-		addr, err := tc.src.kernelAddress()
+		tc.src.Env = &newApp().env
+		addr, err := kernelAddress(&tc.src)
 		var path, data string
 		if err == nil {
-			path, err = tc.src.path(t.Context(), &app{}, nil)
+			path, err = tc.src.RootPath(t.Context(), nil)
 		}
 		if err == nil {
 			data, err = kernelOptions(path, tc.shared)

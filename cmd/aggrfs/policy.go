@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/configs"
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
@@ -103,7 +105,7 @@ func addPolicyFlag(cmd *cobra.Command, file *string) {
 
 func (a *app) policyExplainCommand() *cobra.Command {
 	var file, node string
-	var src source
+	src := source{Env: &a.env}
 	cmd := &cobra.Command{
 		Use:   "explain PATH",
 		Short: "Say which rule is for a file, why, and what follows",
@@ -123,22 +125,22 @@ often it was given out.`,
 				}
 			}
 			if set, err := nodeset.Parse(node); node != "" && (err != nil || set.Len() != 1 || !set.Contains(node)) {
-				return usage("--node takes the name of one node")
+				return exit.Usagef("--node takes the name of one node")
 			}
 			e, err := p.Explain(node, args[0])
 			if err != nil {
 				return err
 			}
 			text := e.Text(args[0])
-			if file == "" && (src.server != "" || hasCluster()) {
+			if file == "" && (src.Server != "" || a.env.HasCluster()) {
 				running, err := a.explained(cmd.Context(), &src, node, args[0])
 				switch {
 				case err == nil:
 					text = running
-				case src.server != "":
+				case src.Server != "":
 					return err
 				default:
-					a.tell("what is explained is the default policy, not the server's: %v", err)
+					a.env.Tell("what is explained is the default policy, not the server's: %v", err)
 				}
 			}
 			_, err = cmd.OutOrStdout().Write(text)
@@ -146,7 +148,7 @@ often it was given out.`,
 		},
 	}
 	addPolicyFlag(cmd, &file)
-	cmd.Flags().StringVar(&src.server, "server", "", "address of the aggrfs serve to ask (default "+defaultServer+", if one is there)")
+	cmd.Flags().StringVar(&src.Server, "server", "", "address of the aggrfs serve to ask (default "+a.env.DefaultServer+", if one is there)")
 	cmd.MarkFlagsMutuallyExclusive("server", "policy")
 	cmd.Flags().StringVar(&node, "node", "", "on which `NODE`: rules may be for some nodes alone")
 	return a.withLogLevel(cmd, "error")
@@ -154,14 +156,14 @@ often it was given out.`,
 
 // explained is the explanation of a server that runs, if there is one.
 func (a *app) explained(ctx context.Context, src *source, node, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	ctx, cancel := context.WithTimeout(ctx, client.OpenTimeout)
 	defer cancel()
-	tree, err := src.connect(ctx, a)
+	tree, err := src.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer tree.Close()
-	text, err := readTable(ctx, tree, "cluster", "explain", aggregate.ExplainName(node, path))
+	text, err := tree.Read(ctx, "cluster", "explain", aggregate.ExplainName(node, path))
 	if errors.Is(err, syscall.ENOENT) {
 		err = fmt.Errorf("the server does not explain its policy to who does not see everything, nor for nodes that it does not have: %w", err)
 	}

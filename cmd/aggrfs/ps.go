@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -33,7 +34,7 @@ func parsePIDs(pids []string) (ids []gpid.ID, err error) {
 	for _, pid := range pids {
 		id, err := gpid.ParseID(pid)
 		if err != nil {
-			return nil, usage("-p: %w", err)
+			return nil, exit.Usagef("-p: %w", err)
 		}
 		ids = append(ids, id)
 	}
@@ -51,7 +52,7 @@ func (o *psOptions) wants(p *report.Process) bool {
 }
 
 func (a *app) psCommand() *cobra.Command {
-	var src source
+	src := source{Env: &a.env}
 	var o psOptions
 	cmd := &cobra.Command{
 		Use:   "ps [flags] [aux]",
@@ -73,23 +74,23 @@ any node missing or late.`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usage("ps takes one argument, such as aux, and there are %d: %s", len(args), strings.Join(args, " "))
+				return exit.Usagef("ps takes one argument, such as aux, and there are %d: %s", len(args), strings.Join(args, " "))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if args[0] == "" || strings.Trim(args[0], "auxwef") != "" {
-					return usage("what is %q? Of ps's options without a dash there are aux and its letters (a, u, x, w, e, f)", args[0])
+					return exit.Usagef("what is %q? Of ps's options without a dash there are aux and its letters (a, u, x, w, e, f)", args[0])
 				}
 				o.full = o.full || strings.ContainsAny(args[0], "uf")
 			}
-			return notKnown(a.ps(cmd.Context(), &src, &o, cmd.OutOrStdout()))
+			return exit.NotKnown(a.ps(cmd.Context(), &src, &o, cmd.OutOrStdout()))
 		},
 	}
-	src.addFlags(cmd)
-	src.addTLSFlags(cmd)
-	src.addStrictFlag(cmd, "fail with status 3 unless all processes are shown, as they are now")
+	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
+	strictFlag(cmd, &src, "fail with status 3 unless all processes are shown, as they are now")
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all", "e", false, "all processes, as without it")
 	f.BoolP("every", "A", false, "the same")
@@ -109,17 +110,17 @@ var errNoPart = errors.New("no such table of processes")
 
 // openPS opens a table of processes in cluster/.
 func openPS(ctx context.Context, t *tree, names ...string) (vfs.Handle, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.wait())
+	ctx, cancel := context.WithTimeout(ctx, t.Wait())
 	defer cancel()
-	root, err := t.root(ctx)
+	root, err := t.Root(ctx)
 	if err != nil {
-		return nil, t.explain(err)
+		return nil, t.Explain(err)
 	}
 	h, _, err := vfs.OpenPath(ctx, root, append([]string{"cluster"}, names...)...)
 	if errors.Is(err, syscall.ENOENT) {
-		return nil, fmt.Errorf("%w: %w", errNoPart, t.explain(err))
+		return nil, fmt.Errorf("%w: %w", errNoPart, t.Explain(err))
 	}
-	return h, t.explain(err)
+	return h, t.Explain(err)
 }
 
 // handleReader reads a handle from its start to its end.

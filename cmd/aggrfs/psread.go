@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
@@ -23,7 +24,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	if o.wanted, err = parsePIDs(o.pids); err != nil {
 		return err
 	}
-	tree, err := src.openTable(ctx, a)
+	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
 	}
@@ -33,11 +34,11 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 		return err
 	}
 	if slices.ContainsFunc(o.wanted, func(id gpid.ID) bool { return id.Node != "" }) {
-		nodes, err := readNodes(ctx, tree)
+		nodes, err := tree.Nodes(ctx)
 		if err != nil {
 			return err
 		}
-		if err := src.checkIDs(ctx, tree, "-p", o.wanted, nodes); err != nil {
+		if err := src.CheckIDs(ctx, tree, "-p", o.wanted, nodes); err != nil {
 			return err
 		}
 	}
@@ -64,12 +65,12 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 	switch {
 	case err != nil:
 		return err
-	case src.strict && !g.none():
-		return notWhole()
+	case src.Strict && !g.none():
+		return exit.NotComplete()
 	case len(rows) == 0 && !hiding.none():
 		return errNothingKnown("whether there is such a process", hiding)
 	case len(rows) == 0 && len(o.users)+len(o.pids) > 0: // ps fails, too
-		return absent("no such process")
+		return exit.Absentf("no such process")
 	}
 	return nil
 }
@@ -78,7 +79,7 @@ func (a *app) ps(ctx context.Context, src *source, o *psOptions, out io.Writer) 
 func (a *app) sweepPS(ctx context.Context, t *tree, o *psOptions, users []psUser, jobs bool) (rows []*report.Process, g gaps, err error) {
 	progress := showProgress()
 	defer progress.end()
-	if len(users) > 0 && t.remarks {
+	if len(users) > 0 && t.Remarks {
 		rows, g, err = readUsers(ctx, t, o, users, progress)
 	} else {
 		if o.owners, err = a.ownersOf(ctx, t, users); err != nil {
@@ -99,8 +100,8 @@ func readPart(ctx context.Context, t *tree, o *psOptions, p *progress, names ...
 		return nil, g, err
 	}
 	defer h.Close()
-	rows, g, err = readPS(&handleReader{ctx: ctx, h: h, wait: t.wait()}, o, p)
-	return rows, g, t.explain(err)
+	rows, g, err = readPS(&handleReader{ctx: ctx, h: h, wait: t.Wait()}, o, p)
+	return rows, g, t.Explain(err)
 }
 
 // fillIn asks for what rows and the remarks behind them do not tell: how many nodes there
@@ -108,18 +109,18 @@ func readPart(ctx context.Context, t *tree, o *psOptions, p *progress, names ...
 // older server, which makes no remarks, how they are.
 func fillIn(ctx context.Context, t *tree, g *gaps, rows int) (total int, err error) {
 	missing := len(g.about(report.Missing)) > 0
-	if !missing && rows > 0 && t.remarks {
+	if !missing && rows > 0 && t.Remarks {
 		return 0, nil
 	}
-	nodes, err := readNodes(ctx, t)
+	nodes, err := t.Nodes(ctx)
 	switch {
 	case err == nil:
 		g.blind = len(nodes) == 0 && !missing
-		if !t.remarks {
+		if !t.Remarks {
 			g.join(nodesGaps(nodes))
 		}
 		return len(nodes), nil
-	case rows > 0 && t.remarks:
+	case rows > 0 && t.Remarks:
 		return 0, nil // then what is missing is said without
 	}
 	return 0, err
@@ -144,7 +145,7 @@ func wantsJob(columns []report.ProcessColumn, keys []psKey) bool {
 
 // addJobs adds the job of each process.
 func addJobs(ctx context.Context, t *tree, rows []*report.Process, g *gaps) error {
-	text, err := readTable(ctx, t, "cluster", "jobs")
+	text, err := t.Read(ctx, "cluster", "jobs")
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
@@ -51,7 +52,7 @@ func (o *psOptions) shown() (all []report.ProcessColumn, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		c, err := psColumn(name)
 		if err != nil {
-			return nil, usage("-o: %w", err)
+			return nil, exit.Usagef("-o: %w", err)
 		}
 		all = append(all, c)
 	}
@@ -73,7 +74,7 @@ func (o *psOptions) keys() (keys []psKey, err error) {
 		name, down := strings.CutPrefix(name, "-")
 		c, err := psColumn(name)
 		if err != nil {
-			return nil, usage("--sort: %w", err)
+			return nil, exit.Usagef("--sort: %w", err)
 		}
 		keys = append(keys, psKey{c, down})
 	}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -31,17 +31,17 @@ type psUser struct {
 func (a *app) usersAsked(ctx context.Context, src *source, t *tree, o *psOptions) (all []psUser, err error) {
 	for _, text := range o.users {
 		u := psUser{text, text}
-		if !src.isRemote() {
-			who, err := a.users.Identity(ctx, text)
+		if !src.IsRemote() {
+			who, err := a.env.Users.Identity(ctx, text)
 			if err != nil {
-				return nil, a.badUser("-u", err)
+				return nil, client.BadUser("-u", err)
 			}
-			if outside, mapped := outsideUID(cmp.Or(a.uidMap, "/proc/self/uid_map"), who.UID); mapped && outside != who.UID && t.origin != ofThisHost {
-				return nil, notKnown(fmt.Errorf("-u: %s is uid %d in this user namespace and another outside of it, where the nodes are: ask from outside", text, who.UID))
+			if outside, mapped := client.OutsideUID(a.env.UIDMap, who.UID); mapped && outside != who.UID && t.Origin != client.OfThisHost {
+				return nil, exit.NotKnown(fmt.Errorf("-u: %s is uid %d in this user namespace and another outside of it, where the nodes are: ask from outside", text, who.UID))
 			}
 			u.name = strconv.FormatUint(uint64(who.UID), 10)
 		} else if !vfs.ValidName(text) {
-			return nil, usage("-u: %q is no name of a user", text)
+			return nil, exit.Usagef("-u: %q is no name of a user", text)
 		}
 		if !slices.ContainsFunc(all, func(other psUser) bool { return other.name == u.name }) {
 			all = append(all, u)
@@ -50,28 +50,12 @@ func (a *app) usersAsked(ctx context.Context, src *source, t *tree, o *psOptions
 	return all, nil
 }
 
-// outsideUID is the number of a user outside of the user namespace of that uid_map, see
-// user_namespaces(7), if the user has any number in it.
-func outsideUID(uidMap string, uid uint32) (outside uint32, mapped bool) {
-	text, err := os.ReadFile(uidMap)
-	if err != nil {
-		return 0, false
-	}
-	for line := range strings.Lines(string(text)) {
-		var first, there, count uint32
-		if n, _ := fmt.Sscan(line, &first, &there, &count); n == 3 && uid >= first && uid-first < count {
-			return there + (uid - first), true
-		}
-	}
-	return 0, false
-}
-
 // readUsers reads the rows of those users, each user's by themselves, and what they lack.
 func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *progress) (rows []*report.Process, g gaps, err error) {
 	for _, u := range users {
 		theirs, lacking, err := readPart(ctx, t, o, p, "ps-of", u.name)
 		if errors.Is(err, errNoPart) {
-			if nodes, err := readNodes(ctx, t); err == nil && len(nodes) == 0 {
+			if nodes, err := t.Nodes(ctx); err == nil && len(nodes) == 0 {
 				return nil, gaps{blind: true}, nil
 			}
 			return nil, g, notShown(t, u)
@@ -94,17 +78,17 @@ func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *pr
 // notShown says that the server does not show a user's processes: nobody knows then
 // whether there are any.
 func notShown(t *tree, u psUser) error {
-	if t.remote {
-		return notKnown(fmt.Errorf("the server knows no user %q, or your view has no processes of theirs (see aggrfs whoami)", u.text))
+	if t.Remote {
+		return exit.NotKnown(fmt.Errorf("the server knows no user %q, or your view has no processes of theirs (see aggrfs whoami)", u.text))
 	}
-	return notKnown(fmt.Errorf("your view has no processes of %s, so it is not known whether there are any (see aggrfs whoami)", u.text))
+	return exit.NotKnown(fmt.Errorf("your view has no processes of %s, so it is not known whether there are any (see aggrfs whoami)", u.text))
 }
 
 // ownersOf are what a server without cluster/ps-of may have in the column USER for those
 // users: names and numbers.
 func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []string, err error) {
 	for _, u := range users {
-		if t.remote {
+		if t.Remote {
 			owner, err := userThere(ctx, t, u)
 			if err != nil {
 				return nil, err
@@ -114,7 +98,7 @@ func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []s
 		}
 		owners = append(owners, u.name)
 		if uid, err := strconv.ParseUint(u.name, 10, 32); err == nil {
-			owners = append(owners, a.users.UserName(uint32(uid)))
+			owners = append(owners, a.env.Users.UserName(uint32(uid)))
 		}
 		owners = append(owners, u.text)
 	}
@@ -124,7 +108,7 @@ func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []s
 // userThere is what an older server on another machine calls a user: its user database is
 // not this machine's. The root of a user's processes tells whose they are, "bob (1002)".
 func userThere(ctx context.Context, t *tree, u psUser) (string, error) {
-	text, err := readTable(ctx, t, "users", u.name, "cluster", "whoami")
+	text, err := t.Read(ctx, "users", u.name, "cluster", "whoami")
 	if errors.Is(err, syscall.ENOENT) {
 		return "", notShown(t, u)
 	}

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
@@ -67,26 +66,6 @@ func TestPSOfUsersOlder(t *testing.T) {
 	}
 }
 
-// In a user namespace a user may have another number than where the nodes are.
-func TestOutsideUID(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "uid_map")
-	for text, want := range map[string]map[uint32]string{
-		"         0          0 4294967295\n": {0: "0 true", 1001: "1001 true"},
-		"0 1001 1\n1 100000 65536\n":         {0: "1001 true", 2: "100001 true", 70000: "0 false"},
-		"1002 1002 1\n":                      {1002: "1002 true", 1003: "0 false"},
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for uid, says := range want {
-			outside, mapped := outsideUID(path, uid)
-			if got := fmt.Sprint(outside, mapped); got != says {
-				t.Errorf("%d by %q: %s", uid, text, got)
-			}
-		}
-	}
-}
-
 // There a user's processes are not known, rather than those of another user.
 func TestPSInUserNamespace(t *testing.T) {
 	fakeFront(t, map[string]string{"nodes": twoNodes, "ps-of/0": psHead, "ps-of/4242": psHead})
@@ -98,12 +77,13 @@ func TestPSInUserNamespace(t *testing.T) {
 		status int
 		says   string
 	}{
-		"root": {statusUnknown, "root is uid 0 in this user namespace and another outside of it"},
-		"0":    {statusUnknown, "another outside of it"},
-		"4242": {statusFailed, "no such process"}, // has no number in it, and so the one outside is meant
+		"root": {exit.Unknown, "root is uid 0 in this user namespace and another outside of it"},
+		"0":    {exit.Unknown, "another outside of it"},
+		"4242": {exit.Failed, "no such process"}, // has no number in it, and so the one outside is meant
 	} {
 		var out, stderr strings.Builder
-		a := &app{users: userdb.New(userdb.Config{}), stderr: &stderr, uidMap: path}
+		a := newApp()
+		a.env.Stderr, a.env.UIDMap = &stderr, path
 		if status := a.execute(t.Context(), []string{"ps", "--no-headers", "-u", user}, &out); status != want.status || out.String() != "" || !strings.Contains(stderr.String(), want.says) {
 			t.Errorf("-u %s: %d, %s%s", user, status, out.String(), stderr.String())
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
@@ -18,7 +19,7 @@ func addJSONFlag(cmd *cobra.Command, on *bool) {
 }
 
 func (a *app) nodesCommand() *cobra.Command {
-	var src source
+	src := source{Env: &a.env}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "nodes",
@@ -28,25 +29,25 @@ exit status is 3 unless the processes of all of them are there, as they are now.
 as well where you see no nodes at all.`,
 		Args: noArguments("--nodes"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return notKnown(a.nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
+			return exit.NotKnown(a.nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
 		},
 	}
-	src.addFlags(cmd)
-	src.addTLSFlags(cmd)
-	src.addStrictFlag(cmd, "fail with status 3 if a node is missing or late")
+	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
+	strictFlag(cmd, &src, "fail with status 3 if a node is missing or late")
 	addJSONFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
 
 // nodes prints the table of nodes.
 func (a *app) nodes(ctx context.Context, src *source, out io.Writer, asJSON bool) error {
-	tree, err := src.openTable(ctx, a)
+	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
 	at := time.Now()
-	text, err := readTable(ctx, tree, "cluster", "nodes")
+	text, err := tree.Read(ctx, "cluster", "nodes")
 	if err != nil {
 		return err
 	}
@@ -65,14 +66,14 @@ func (a *app) nodes(ctx context.Context, src *source, out io.Writer, asJSON bool
 		return err
 	case g.blind:
 		return errNoNodes()
-	case src.strict && !g.none():
-		return notWhole() // which nodes is in the table
+	case src.Strict && !g.none():
+		return exit.NotComplete() // which nodes is in the table
 	}
 	return nil
 }
 
 func (a *app) whereCommand() *cobra.Command {
-	var src source
+	src := source{Env: &a.env}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "where GPID|NODE:PID",
@@ -85,26 +86,26 @@ known: no server, or its node does not answer, or not in time.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := gpid.ParseID(args[0])
 			if err != nil {
-				return usage("%w", err)
+				return exit.Usagef("%w", err)
 			}
-			return notKnown(a.where(cmd.Context(), &src, cmd.OutOrStdout(), args[0], id, asJSON))
+			return exit.NotKnown(a.where(cmd.Context(), &src, cmd.OutOrStdout(), args[0], id, asJSON))
 		},
 	}
-	src.addFlags(cmd)
-	src.addTLSFlags(cmd)
+	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
 	addJSONFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
 
 // where prints where a process is, named by name.
 func (a *app) where(ctx context.Context, src *source, out io.Writer, name string, id gpid.ID, asJSON bool) error {
-	tree, err := src.openTable(ctx, a)
+	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
 	at := time.Now()
-	text, err := readTable(ctx, tree, "cluster", "where", name)
+	text, err := tree.Read(ctx, "cluster", "where", name)
 	var found []report.Where
 	var g gaps
 	switch {
@@ -113,12 +114,12 @@ func (a *app) where(ctx context.Context, src *source, out io.Writer, name string
 			return err
 		}
 	case isNoSuch(err) || errors.Is(err, syscall.EHOSTDOWN):
-		nodes, lost := readNodes(ctx, tree)
+		nodes, lost := tree.Nodes(ctx)
 		if lost != nil {
 			return lost
 		}
 		g = nodesGaps(nodes)
-		if err = a.notFound(ctx, src, tree, name, id, nodes, err); statusOf(err) == statusUsage {
+		if err = a.notFound(ctx, src, tree, name, id, nodes, err); exit.Status(err) == exit.Usage {
 			return err
 		}
 	default:
@@ -144,8 +145,8 @@ func (a *app) notFound(ctx context.Context, src *source, t *tree, name string, i
 	if hiding := asked.hiding(nodesGaps(nodes)); errors.Is(err, syscall.EHOSTDOWN) || !hiding.none() {
 		return errNothingKnown("where "+name+" is", hiding)
 	}
-	if err := src.checkIDs(ctx, t, name, asked.wanted, nodes); err != nil {
+	if err := src.CheckIDs(ctx, t, name, asked.wanted, nodes); err != nil {
 		return err
 	}
-	return absent("no process %s: it has ended, or its node is not in the cluster or not in your view (see aggrfs nodes)", name)
+	return exit.Absentf("no process %s: it has ended, or its node is not in the cluster or not in your view (see aggrfs nodes)", name)
 }

@@ -46,7 +46,7 @@ func (s *sharedTree) root(ctx context.Context, who vfs.Identity) (vfs.Node, erro
 		}
 		t = s.keep(key, fresh)
 	}
-	return t.root(ctx)
+	return t.Root(ctx)
 }
 
 // keep holds a tree that was just opened, unless another was opened meanwhile.

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
-	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 )
@@ -45,7 +45,8 @@ type ran struct {
 func runLine(t *testing.T, args ...string) ran {
 	t.Helper()
 	var out, stderr bytes.Buffer
-	a := &app{users: userdb.New(userdb.Config{}), stderr: &stderr}
+	a := newApp()
+	a.env.Stderr = &stderr
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	status := a.execute(ctx, args, &out)
@@ -113,7 +114,7 @@ func TestNoServerIsNoAnswer(t *testing.T) {
 			state.prepare(t)
 			for name, line := range asking(t) {
 				r := runLine(t, line...)
-				want := statusUnknown
+				want := exit.Unknown
 				if name == "exec" {
 					want = nsexec.CodeFailed
 				}
@@ -173,7 +174,7 @@ func TestOtherServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			serving(t, socket, what.serve)
 			for name, line := range asking(t) {
-				if r := runLine(t, line...); r.status == 0 || r.status == statusFailed || r.out != "" || !strings.Contains(r.stderr, what.says) || !strings.Contains(r.stderr, socket) {
+				if r := runLine(t, line...); r.status == 0 || r.status == exit.Failed || r.out != "" || !strings.Contains(r.stderr, what.says) || !strings.Contains(r.stderr, socket) {
 					t.Errorf("%s: %+v", name, r)
 				}
 			}
@@ -195,7 +196,7 @@ func TestOtherServers(t *testing.T) {
 		go func() { ended <- server.Serve(ctx, l) }()
 		defer func() { cancel(); <-ended; leaf.Close() }()
 		for _, line := range [][]string{{"ps"}, {"nodes"}, {"exec", "--", "true"}} {
-			if r := runLine(t, line...); r.status == 0 || r.status == statusFailed || r.out != "" || !strings.Contains(r.stderr, "no aggrfs serve") {
+			if r := runLine(t, line...); r.status == 0 || r.status == exit.Failed || r.out != "" || !strings.Contains(r.stderr, "no aggrfs serve") {
 				t.Errorf("%v: %+v", line, r)
 			}
 		}
@@ -207,7 +208,7 @@ func TestOtherServers(t *testing.T) {
 		}
 		defer l.Close()
 		for _, line := range [][]string{{"ps", "-u", "root"}, {"exec", "--", "true"}} { // each at its deadline
-			if r := runLine(t, line...); r.status == 0 || r.status == statusFailed || r.out != "" || !strings.Contains(r.stderr, "does not answer") || !strings.Contains(r.stderr, "no file descriptors left (see its log)") || !strings.Contains(r.stderr, "systemctl restart aggrfs") {
+			if r := runLine(t, line...); r.status == 0 || r.status == exit.Failed || r.out != "" || !strings.Contains(r.stderr, "does not answer") || !strings.Contains(r.stderr, "no file descriptors left (see its log)") || !strings.Contains(r.stderr, "systemctl restart aggrfs") {
 				t.Errorf("%v: %+v", line, r)
 			}
 		}
@@ -236,7 +237,7 @@ func TestThisMachineAlone(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	for _, flag := range []string{"--server=unix:/x", "--config=/x"} {
-		if r := runLine(t, "ps", "--local", flag); r.status != statusUsage || !strings.Contains(r.stderr, "local") {
+		if r := runLine(t, "ps", "--local", flag); r.status != exit.Usage || !strings.Contains(r.stderr, "local") {
 			t.Errorf("%s: %+v", flag, r)
 		}
 	}
@@ -251,7 +252,7 @@ func TestUsage(t *testing.T) {
 		{"ps", "--config", ""}, {"ps", "--nodes", "n["}, {"nodes", "--nosuch"}, {"nodes", "more"}, {"where"}, {"where", "x"}, {"nosuch"}, {"ps", "-u", "nobody-has-this-name"},
 		{"ps", "--local", "--nodes", "nosuch"}, {"ps", "--local", "-x", hostname(t)}, {"ps", "zzz"}, {"ps", "--sort", "zzz"}, {"mount", "--type", "nfs", "/mnt"}, {"mount", "--nodes", ""},
 	} {
-		want := statusUsage
+		want := exit.Usage
 		if line[0] == "exec" {
 			want = nsexec.CodeFailed
 		}
@@ -269,24 +270,4 @@ func TestUsage(t *testing.T) {
 func hostname(t *testing.T) string {
 	t.Helper()
 	return strings.Fields(strings.Split(runLine(t, "nodes", "--local").out, "\n")[1])[0]
-}
-
-// In a user namespace a user may have another number than outside, where the server is.
-func TestRenumbered(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "uid_map")
-	for text, want := range map[string]map[int]bool{
-		"         0          0 4294967295\n":      {0: false, 1001: false},
-		"         0       1001          1\n":      {0: true, 5: true},
-		"      1001       1001          1\n":      {1001: false, 0: true},
-		"0 1001 1\n1 100000 65536\n1001 1001 1\n": {1: true, 1001: true},
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for uid, is := range want {
-			if got := renumbered(path, uid); got != is {
-				t.Errorf("uid %d by %q: %v", uid, text, got)
-			}
-		}
-	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/app/daemon"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -53,7 +54,9 @@ func (l *lines) String() string {
 func output(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	cmd := (&app{users: userdb.New(userdb.Config{}), stderr: io.Discard}).command()
+	a := newApp()
+	a.env.Stderr = io.Discard
+	cmd := a.command()
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
 	err := cmd.ExecuteContext(t.Context())
@@ -228,16 +231,17 @@ nodes:
   - {nodes: n2, address: "tls:localhost:%[5]s"}
 `, run, f.Cert, f.Key, f.CA, port))
 
+	env := &newApp().env
+	env.Log = slog.New(slog.DiscardHandler)
 	// nodes is the table as "aggrfs nodes --server" shows it.
 	nodes := func(cert string) (string, error) {
-		a := &app{log: slog.New(slog.DiscardHandler)}
-		src := source{server: address, serverName: "head", tls: filesOf(dir, cert)}
-		tree, err := src.openTable(t.Context(), a)
+		src := source{Env: env, Server: address, ServerName: "head", TLS: filesOf(dir, cert)}
+		tree, err := src.OpenTable(t.Context())
 		if err != nil {
 			return "", err
 		}
 		defer tree.Close()
-		text, err := readTable(t.Context(), tree, "cluster", "nodes")
+		text, err := tree.Read(t.Context(), "cluster", "nodes")
 		return string(text), err
 	}
 	want := regexp.MustCompile(`(?m)^n1 +1 +up .*\n^n2 +2 +down .*certificate is for \["n1"\], not for "n2"`)
@@ -278,7 +282,7 @@ nodes:
 		}
 	}
 	for _, user := range []string{"nobody-has-this-name", "root"} { // who has no process in the view
-		if r := ask("ann", "ps", "-u", user); r.status != statusUnknown || !strings.Contains(r.stderr, "the server knows no user") {
+		if r := ask("ann", "ps", "-u", user); r.status != exit.Unknown || !strings.Contains(r.stderr, "the server knows no user") {
 			t.Errorf("ps -u %s: %+v", user, r)
 		}
 	}
@@ -288,11 +292,11 @@ nodes:
 	if _, err := nodes("eve"); err != nil { // nobody here, and shown what is about the cluster alone
 		t.Errorf("a certificate of nobody: %v", err)
 	}
-	src := source{server: address, tls: filesOf(dir, "ann")}
-	if _, err := src.openTable(t.Context(), &app{log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), `not for "127.0.0.1"`) {
+	src := source{Env: env, Server: address, TLS: filesOf(dir, "ann")}
+	if _, err := src.OpenTable(t.Context()); err == nil || !strings.Contains(err.Error(), `not for "127.0.0.1"`) {
 		t.Errorf("without --server-name: %v", err)
 	}
-	if _, err := src.open(t.Context(), nil, "/proc"); err == nil || !strings.Contains(err.Error(), "run this there") {
+	if _, err := src.Open(t.Context(), "/proc"); err == nil || !strings.Contains(err.Error(), "run this there") {
 		t.Errorf("exec: %v", err)
 	}
 	eventually(t, &headLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=1 gid=1 groups=0 cert=ann`)

@@ -9,37 +9,39 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
 func (a *app) whoamiCommand() *cobra.Command {
-	var src source
+	src := source{Env: &a.env}
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who you are to the cluster, what you may see, and which rule says so",
 		Args:  noArguments("--as"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return notKnown(a.whoami(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
+			return exit.NotKnown(a.whoami(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
 		},
 	}
-	src.addFlags(cmd)
-	src.addTLSFlags(cmd)
+	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
 	addJSONFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
 
 // whoami prints who the user is to the server or, where none is asked, to the kernel.
 func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON bool) error {
-	tree, err := src.openTable(ctx, a)
+	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
 	at := time.Now()
 	var text []byte
-	if tree.origin == ofServer || src.as != "" {
-		text, err = readTable(ctx, tree, "cluster", "whoami")
+	if tree.Origin == client.OfServer || src.As != "" {
+		text, err = tree.Read(ctx, "cluster", "whoami")
 	} else {
 		text, err = a.ownWhoami(ctx, src, tree)
 	}
@@ -56,11 +58,11 @@ func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON boo
 // ownWhoami is what cluster/whoami is where this process reads for its user alone: the
 // tree that it makes for itself has no view, and takes the user for root.
 func (a *app) ownWhoami(ctx context.Context, src *source, t *tree) ([]byte, error) {
-	who, err := self()
+	who, err := client.Self()
 	if err != nil {
 		return nil, err
 	}
-	names, err := readNames(ctx, t)
+	names, err := t.NodeNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -69,11 +71,11 @@ func (a *app) ownWhoami(ctx context.Context, src *source, t *tree) ([]byte, erro
 		groups = append(groups, fmt.Sprint(g))
 	}
 	rule, place := "none: this machine alone, without a server; the kernel decides what you see", ""
-	if t.origin == ofNodes {
-		rule, place = "none: you connect to the nodes yourself, without a server; they decide what you see", src.config
+	if t.Origin == client.OfNodes {
+		rule, place = "none: you connect to the nodes yourself, without a server; they decide what you see", src.Config
 	}
 	return report.EncodeWhoami(report.Whoami{
-		User: report.UserText(a.users.UserName(who.UID), who.UID), Groups: strings.Join(groups, ","),
+		User: report.UserText(a.env.Users.UserName(who.UID), who.UID), Groups: strings.Join(groups, ","),
 		Rule: rule, Place: place, Nodes: report.NodesText(names), Processes: "all that you are shown",
 	}), nil
 }

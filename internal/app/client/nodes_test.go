@@ -1,10 +1,12 @@
-package main
+package client
 
 import (
 	"context"
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 )
 
 // --nodes add up, and --exclude takes away; what is not there is named.
@@ -31,11 +33,11 @@ func TestNodesFlags(t *testing.T) {
 		{nil, []string{"n["}, "--exclude", ""},
 	} {
 		var tells strings.Builder
-		s := source{nodes: tc.nodes, exclude: tc.exclude}
-		got, err := s.path(t.Context(), &app{stderr: &tells}, names)
+		s := Source{Env: &Env{Stderr: &tells}, Nodes: tc.nodes, Exclude: tc.exclude}
+		got, err := s.RootPath(t.Context(), names)
 		if err != nil {
 			got = err.Error()
-			if statusOf(err) != statusUsage || !strings.Contains(got, tc.want) {
+			if exit.Status(err) != exit.Usage || !strings.Contains(got, tc.want) {
 				t.Errorf("%q less %q: %v", tc.nodes, tc.exclude, err)
 			}
 		} else if got != tc.want {
@@ -46,8 +48,8 @@ func TestNodesFlags(t *testing.T) {
 		}
 	}
 	down := errors.New("no answer")
-	s := source{exclude: []string{"n1"}}
-	if _, err := s.path(t.Context(), &app{}, func(context.Context) ([]string, error) { return nil, down }); !errors.Is(err, down) {
+	s := Source{Exclude: []string{"n1"}}
+	if _, err := s.RootPath(t.Context(), func(context.Context) ([]string, error) { return nil, down }); !errors.Is(err, down) {
 		t.Errorf("where the names are not known: %v", err)
 	}
 	for nodes, want := range map[string]string{
@@ -56,7 +58,7 @@ func TestNodesFlags(t *testing.T) {
 		"n1,x7,zzz3": "--nodes: x7,zzz3 are not in the cluster",
 		"n03":        "(did you mean n3?)",
 	} {
-		s := source{nodes: []string{nodes}}
+		s := Source{Nodes: []string{nodes}}
 		err := s.unknownNodes(t.Context(), names)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", nodes, err)

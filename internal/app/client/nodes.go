@@ -1,56 +1,50 @@
-package main
+package client
 
 import (
 	"context"
 	"fmt"
 	"strings"
 
-	"github.com/spf13/cobra"
-
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
-func (s *source) addNodesFlags(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&s.nodes, "nodes", nil, "only these nodes, a `NODESET` such as 'n[001-032,40]'; several add up")
-	cmd.Flags().StringArrayVarP(&s.exclude, "exclude", "x", nil, "but not these nodes, a `NODESET`")
-}
-
 // A nodesNamer says which nodes there are, to whom it is asked for.
 type nodesNamer func(context.Context) ([]string, error)
 
-// path is the root within the merged tree that --nodes and --exclude ask for. names
+// RootPath is the root within the merged tree that --nodes and --exclude ask for. names
 // is asked only where it takes all names to know.
-func (s *source) path(ctx context.Context, a *app, names nodesNamer) (string, error) {
-	if len(s.nodes)+len(s.exclude) == 0 {
+func (s *Source) RootPath(ctx context.Context, names nodesNamer) (string, error) {
+	if len(s.Nodes)+len(s.Exclude) == 0 {
 		return "", nil
 	}
-	wanted, err := nodeset.ParseAll(s.nodes...)
-	if len(s.nodes) > 0 && err != nil {
-		return "", usage("--nodes: %w", err)
+	wanted, err := nodeset.ParseAll(s.Nodes...)
+	if len(s.Nodes) > 0 && err != nil {
+		return "", exit.Usagef("--nodes: %w", err)
 	}
-	if without := nonEmpty(s.exclude); len(without) > 0 {
+	if without := nonEmpty(s.Exclude); len(without) > 0 {
 		excluded, err := nodeset.ParseAll(without...)
 		if err != nil {
-			return "", usage("--exclude: %w", err)
+			return "", exit.Usagef("--exclude: %w", err)
 		}
 		known, err := names(ctx)
 		if err != nil {
 			return "", err
 		}
 		if strange := excluded.Minus(nodeset.Of(known...)); strange.Len() > 0 {
-			a.tell("--exclude: %s", notThere(strange, known))
+			s.Tell("--exclude: %s", notThere(strange, known))
 		}
-		if len(s.nodes) == 0 {
+		if len(s.Nodes) == 0 {
 			wanted = nodeset.Of(known...)
 		}
 		wanted = wanted.Minus(excluded)
-	} else if len(s.nodes) == 0 {
+	} else if len(s.Nodes) == 0 {
 		return "", nil
 	}
 	if wanted.Len() == 0 {
-		return "", usage("--exclude: %s leaves no node", strings.Join(s.exclude, ","))
+		return "", exit.Usagef("--exclude: %s leaves no node", strings.Join(s.Exclude, ","))
 	}
 	return "/sets/" + wanted.String(), nil
 }
@@ -67,8 +61,8 @@ func nonEmpty(texts []string) (all []string) {
 
 // unknownNodes says which of --nodes are not among the names, to whom it is asked for.
 // It is nil if all are.
-func (s *source) unknownNodes(ctx context.Context, names nodesNamer) error {
-	wanted, err := nodeset.ParseAll(s.nodes...)
+func (s *Source) unknownNodes(ctx context.Context, names nodesNamer) error {
+	wanted, err := nodeset.ParseAll(s.Nodes...)
 	if err != nil {
 		return nil
 	}
@@ -80,33 +74,33 @@ func (s *source) unknownNodes(ctx context.Context, names nodesNamer) error {
 	if strange.Len() == 0 {
 		return nil
 	}
-	return usage("--nodes: %s", notThere(strange, known))
+	return exit.Usagef("--nodes: %s", notThere(strange, known))
 }
 
-// checkIDs refuses processes of nodes that are not there: what has no node is not known
+// CheckIDs refuses processes of nodes that are not there: what has no node is not known
 // to have ended. nodes is cluster/nodes of t, and what asked for them is a flag or text.
-func (s *source) checkIDs(ctx context.Context, t *tree, what string, ids []gpid.ID, nodes []report.Node) error {
+func (s *Source) CheckIDs(ctx context.Context, t *Tree, what string, ids []gpid.ID, nodes []report.Node) error {
 	var wanted []string
 	for _, id := range ids {
 		if id.Node != "" {
 			wanted = append(wanted, string(id.Node))
 		}
 	}
-	names := namesOf(nodes)
+	names := Names(nodes)
 	strange := nodeset.Of(wanted...).Minus(nodeset.Of(names...))
 	if strange.Len() == 0 || len(names) == 0 {
 		return nil
 	}
-	if len(s.nodes)+len(s.exclude) > 0 {
-		all, err := readNames(ctx, t.whole())
+	if len(s.Nodes)+len(s.Exclude) > 0 {
+		all, err := t.Whole().NodeNames(ctx)
 		if err != nil {
 			return err
 		}
 		if names = all; strange.Minus(nodeset.Of(all...)).Len() == 0 {
-			return usage("%s: %s is left out by --nodes or --exclude", what, short(strange))
+			return exit.Usagef("%s: %s is left out by --nodes or --exclude", what, Short(strange))
 		}
 	}
-	return usage("%s: %s", what, notThere(strange.Minus(nodeset.Of(names...)), names))
+	return exit.Usagef("%s: %s", what, notThere(strange.Minus(nodeset.Of(names...)), names))
 }
 
 // longSet is how long a nodeset may be in a message, in bytes.
@@ -118,13 +112,13 @@ func notThere(strange nodeset.Set, known []string) string {
 	if strange.Len() > 1 {
 		is = "are"
 	}
-	text := fmt.Sprintf("%s %s not in the cluster, or not in your view", short(strange), is)
+	text := fmt.Sprintf("%s %s not in the cluster, or not in your view", Short(strange), is)
 	if len(known) == 0 {
 		return text + ", in which there are no nodes (see aggrfs whoami)"
 	}
-	text += ", which has " + short(nodeset.Of(known...))
+	text += ", which has " + Short(nodeset.Of(known...))
 	if near := nearest(strange, known); near.Len() > 0 {
-		text += fmt.Sprintf(" (did you mean %s?)", short(near))
+		text += fmt.Sprintf(" (did you mean %s?)", Short(near))
 	}
 	return text
 }
@@ -144,8 +138,8 @@ func nearest(strange nodeset.Set, known []string) nodeset.Set {
 	return nodeset.Of(near...)
 }
 
-// short is the set in not too many words.
-func short(set nodeset.Set) string {
+// Short is the set in not too many words.
+func Short(set nodeset.Set) string {
 	text := set.String()
 	if len(text) > longSet {
 		text = fmt.Sprintf("%s... (%d nodes)", text[:longSet], set.Len())

@@ -1,4 +1,4 @@
-package main
+package client
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -24,25 +25,25 @@ var errFirstMessage = errors.New("it closed the connection at the first message"
 
 // serverError says what an error of the server at that address means, and the remedy.
 // No answer of a server is ever an empty cluster: it leaves everything unknown.
-func serverError(addr ninep.Addr, err error) error {
-	if s := (statusError{}); errors.As(err, &s) {
+func (e *Env) serverError(addr ninep.Addr, err error) error {
+	if errors.As(err, new(exit.Error)) {
 		return err // it has been said
 	}
-	return notKnown(fmt.Errorf("%w", meaning(addr, err)))
+	return exit.NotKnown(fmt.Errorf("%w", e.meaning(addr, err)))
 }
 
-func meaning(addr ninep.Addr, err error) error {
+func (e *Env) meaning(addr ninep.Addr, err error) error {
 	var op *net.OpError
 	dialing := errors.As(err, &op) && op.Op == "dial"
 	var errno syscall.Errno
 	errors.As(err, &errno)
 	switch {
 	case isSilence(err, errno):
-		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs, has more to do than it can, or has no file descriptors left (see its log): %s", addr, openTimeout, remedy(addr, "restart"))
+		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs, has more to do than it can, or has no file descriptors left (see its log): %s", addr, OpenTimeout, e.remedy(addr, "restart"))
 	case dialing && addr.Network == "unix":
-		return dialMeaning(addr, op.Err, errno)
+		return e.dialMeaning(addr, op.Err, errno)
 	case dialing:
-		return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(op.Err, errno), remedy(addr, "start"))
+		return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(op.Err, errno), e.remedy(addr, "start"))
 	case errors.Is(err, errNotOurs):
 		return fmt.Errorf("what answers at %s speaks 9P, but is no aggrfs serve (%w): is it a procsrv? Name another with --server", addr, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -50,7 +51,7 @@ func meaning(addr ninep.Addr, err error) error {
 		if errors.Is(err, ninep.ErrDialect) {
 			how = errFirstMessage
 		}
-		return fmt.Errorf("the server at %s hung up (%w): it has just ended or takes no more connections, or it is some other program's socket: %s", addr, how, remedy(addr, "start"))
+		return fmt.Errorf("the server at %s hung up (%w): it has just ended or takes no more connections, or it is some other program's socket: %s", addr, how, e.remedy(addr, "start"))
 	case errors.As(err, new(*ninep.ConnError)):
 		return fmt.Errorf("what answers at %s does not speak as an aggrfs serve does (%w): is it some other program's socket? Name another with --server", addr, err)
 	case errno == syscall.EACCES || errno == syscall.EPERM:
@@ -68,22 +69,22 @@ func isSilence(err error, errno syscall.Errno) bool {
 }
 
 // dialMeaning is meaning for a unix socket that cannot be connected to.
-func dialMeaning(addr ninep.Addr, err error, errno syscall.Errno) error {
+func (e *Env) dialMeaning(addr ninep.Addr, err error, errno syscall.Errno) error {
 	st, statErr := os.Stat(addr.Address)
 	switch {
 	case errno == syscall.EACCES || errno == syscall.EPERM:
 		return fmt.Errorf("you may not connect to %s (%w): the server makes it open to all, so look at the modes of the directories to it. Name another with --server, or ask for this machine alone with --local", addr, errno)
 	case statErr == nil && st.Mode()&fs.ModeSocket == 0:
 		kind := kindOf(st.Mode())
-		return fmt.Errorf("%s is no socket (%s): remove that %s and start the server%s%s", addr, kind, strings.TrimPrefix(kind, "a "), commandOf(addr, "start"), otherwise)
+		return fmt.Errorf("%s is no socket (%s): remove that %s and start the server%s%s", addr, kind, strings.TrimPrefix(kind, "a "), e.commandOf(addr, "start"), otherwise)
 	case errno == syscall.EPROTOTYPE:
 		return fmt.Errorf("%s is a socket of another kind (%w), so some other program's. Name another with --server", addr, errno)
-	case errno == syscall.ENOENT && addr.String() == defaultServer && exists(installedConfig):
-		return fmt.Errorf("no server answers at %s (there is no such socket, and there is a configuration, %s): %s", addr, installedConfig, remedy(addr, "start"))
+	case errno == syscall.ENOENT && addr.String() == e.DefaultServer && exists(e.InstalledConfig):
+		return fmt.Errorf("no server answers at %s (there is no such socket, and there is a configuration, %s): %s", addr, e.InstalledConfig, e.remedy(addr, "start"))
 	case errno == syscall.ENOENT:
-		return fmt.Errorf("no server answers at %s (there is no such socket): %s", addr, remedy(addr, "start"))
+		return fmt.Errorf("no server answers at %s (there is no such socket): %s", addr, e.remedy(addr, "start"))
 	}
-	return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(err, errno), remedy(addr, "start"))
+	return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(err, errno), e.remedy(addr, "start"))
 }
 
 // cause is an error without the addresses that net puts around it, where it has a number.
@@ -100,17 +101,17 @@ func kindOf(mode fs.FileMode) string {
 }
 
 // remedy is what to do where a server does not serve. verb is what systemctl would.
-func remedy(addr ninep.Addr, verb string) string {
-	return verb + " it" + commandOf(addr, verb) + otherwise
+func (e *Env) remedy(addr ninep.Addr, verb string) string {
+	return verb + " it" + e.commandOf(addr, verb) + otherwise
 }
 
 // otherwise is what else to do.
 const otherwise = ", name another with --server, or ask for this machine alone with --local"
 
 // commandOf is where, or by which command, that is done.
-func commandOf(addr ninep.Addr, verb string) string {
+func (e *Env) commandOf(addr ninep.Addr, verb string) string {
 	switch {
-	case addr.String() == defaultServer:
+	case addr.String() == e.DefaultServer:
 		return " (systemctl " + verb + " aggrfs)"
 	case addr.Network == "unix":
 		return " (aggrfs serve)"
