@@ -53,9 +53,9 @@ func (a *app) execute(ctx context.Context, args []string, out io.Writer) int {
 func (a *app) command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "aggrfs",
-		Short: "One global /proc for a cluster",
-		Long: `aggrfs merges the processes of many nodes, each exported by procsrv over 9P,
-into one /proc that unmodified ps and top run on.`,
+		Short: "One /proc for all nodes of a cluster",
+		Long: `aggrfs shows the processes of many nodes, each of which runs procsrv, as one /proc, on
+which unmodified programs such as ps and top work.`,
 		Version:       a.env.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -107,7 +107,7 @@ func emptyFlag(cmd *cobra.Command) (err error) {
 			values = list.GetSlice()
 		}
 		if f.Name != "exclude" && f.Name != "nodes" && (len(values) == 0 || slices.ContainsFunc(values, isBlank)) {
-			err = exit.Usagef("--%s is empty (an unset variable?); leave it out if nothing is meant", f.Name)
+			err = exit.Usagef("--%s has an empty value (an unset variable?); leave the flag out if nothing is meant", f.Name)
 		}
 	})
 	return err
@@ -115,10 +115,10 @@ func emptyFlag(cmd *cobra.Command) (err error) {
 
 func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
 
-// withLogLevel adds --log-level: services tell what happens, commands at a
-// terminal only what goes wrong.
+// withLogLevel adds --log-level: services log what happens, commands at a terminal
+// only what goes wrong.
 func (a *app) withLogLevel(cmd *cobra.Command, level string) *cobra.Command {
-	cmd.Flags().String("log-level", level, "what to log: debug, info, warn or error")
+	cmd.Flags().String("log-level", level, "log messages from this `LEVEL` on: debug, info, warn or error")
 	return cmd
 }
 
@@ -130,7 +130,7 @@ func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
 // requireRoot says early what would otherwise fail halfway.
 func requireRoot(what string) error {
 	if os.Geteuid() != 0 {
-		return errors.New(what + " mounts, and so must be run as root")
+		return errors.New("only root can run " + what)
 	}
 	return nil
 }

@@ -28,13 +28,14 @@ func (a *app) execCommand() *cobra.Command {
 		Long: `Run COMMAND with the merged tree as its /proc, in a mount namespace of its own;
 the /proc of everybody else stays what it is.
 
-The exit status is the command's; 125, 126 and 127 are that it could not be run, as with
-env(1). Which nodes the tree lacks is said on standard error before the command, and after
-it which it lacked meanwhile: a program such as pgrep prints nothing where there is
-nothing to see, and does not say why. With --strict exec then ends with 120.
+The exit status is that of COMMAND, or 125, 126 or 127 if it could not be run, as with
+env(1). Nodes whose processes are missing or old are named on standard error, before COMMAND
+starts and once more after it has ended: programs such as pgrep print nothing where /proc
+shows nothing, and cannot say why. With --strict the exit status is then 120.
 
-Root sees it as it is. So does a user where the helper aggrfs-ns is installed;
-elsewhere the command is in a user namespace, in which all other owners are nobody.`,
+Where the helper aggrfs-ns is installed, COMMAND shows a user the owner of every process.
+Elsewhere it runs in a user namespace of the user's own, in which the processes of all
+others belong to nobody. Root needs no helper.`,
 		Example: "  aggrfs exec -- ps -ef\n  aggrfs exec --nodes 'n[001-032]' -- top",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -47,7 +48,7 @@ elsewhere the command is in a user namespace, in which all other owners are nobo
 	}
 	cmd.Flags().SetInterspersed(false)
 	sourceFlags(cmd, &src)
-	strictFlag(cmd, &src, "end with status 120 if the tree lacked anything while COMMAND ran")
+	strictFlag(cmd, &src, "end with status 120 if processes of any node were missing or old, before or while COMMAND ran")
 	addPrefetchedFlag(cmd, &prefetched)
 	cpu.add(cmd)
 	return a.withLogLevel(cmd, "error")
@@ -137,5 +138,5 @@ const prefetchedInterval = time.Second
 
 // addPrefetchedFlag adds --prefetched.
 func addPrefetchedFlag(cmd *cobra.Command, prefetched *bool) {
-	cmd.Flags().BoolVar(prefetched, "prefetched", false, "only what ps and top need of each process, at the speed of the page cache; every other file does not exist")
+	cmd.Flags().BoolVar(prefetched, "prefetched", false, "of each process only the files that ps and top read, at the speed of the page cache; no other file exists")
 }

@@ -15,11 +15,11 @@ type (
 func sourceFlags(cmd *cobra.Command, s *source) {
 	f := cmd.Flags()
 	f.StringVar(&s.Server, "server", "", "`ADDRESS` of the aggrfs serve to ask (default "+s.DefaultServer+")")
-	f.StringVar(&s.Config, "config", "", "configuration `FILE` of the cluster, to be connected to without a server")
-	f.BoolVar(&s.Local, "local", false, "this machine alone, without a server")
-	f.StringVar(&s.As, "as", "", "see what this `USER` sees (for root)")
-	f.StringArrayVar(&s.Nodes, "nodes", nil, "only these nodes, a `NODESET` such as 'n[001-032,40]'; several add up")
-	f.StringArrayVarP(&s.Exclude, "exclude", "x", nil, "but not these nodes, a `NODESET`")
+	f.StringVar(&s.Config, "config", "", "connect to the nodes of this configuration `FILE`, without a server")
+	f.BoolVar(&s.Local, "local", false, "show this machine alone, without a server")
+	f.StringVar(&s.As, "as", "", "show what this `USER` sees (for root)")
+	f.StringArrayVar(&s.Nodes, "nodes", nil, "show only these nodes, a `NODESET` such as 'n[001-032,40]'; several add up")
+	f.StringArrayVarP(&s.Exclude, "exclude", "x", nil, "leave out these nodes, a `NODESET`; several add up")
 	cmd.MarkFlagsMutuallyExclusive("server", "config", "local") // as exclusive has it
 }
 
@@ -32,8 +32,8 @@ func strictFlag(cmd *cobra.Command, s *source, what string) {
 // which no pid is taken for one of this machine.
 func tlsFlags(cmd *cobra.Command, s *source) {
 	f := cmd.Flags()
-	f.StringVar(&s.TLS.Cert, "tls-cert", "", "your certificate for a --server tls:HOST:PORT, a PEM `FILE`")
+	f.StringVar(&s.TLS.Cert, "tls-cert", "", "your certificate for --server tls:HOST:PORT, a PEM `FILE`")
 	f.StringVar(&s.TLS.Key, "tls-key", "", "the certificate's private key, a PEM `FILE`")
-	f.StringVar(&s.TLS.CA, "tls-ca", "", "the CA of the server, a PEM `FILE`")
+	f.StringVar(&s.TLS.CA, "tls-ca", "", "the CA of the server's certificate, a PEM `FILE`")
 	f.StringVar(&s.ServerName, "server-name", "", "the `NAME` in the server's certificate (default the host of its address)")
 }

@@ -20,37 +20,36 @@ func (a *app) mountCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount [flags] DIR",
 		Short: "Mount the merged tree on a directory",
-		Long: `Mount the merged tree on DIR by FUSE and serve it until it is unmounted or the
-command is ended by SIGINT or SIGTERM. The mount is for the calling user alone; with
---allow-other it is for everybody, and each user sees their own view. Who is not root
-mounts on a directory of their own, by fusermount3.
+		Long: `Mount the merged tree on DIR by FUSE, and serve it until it is unmounted or the command
+gets SIGINT or SIGTERM. The mount is for the calling user alone; with --allow-other, which
+root can give, it is for all users, and each sees their own view. Users other than root
+mount on a directory of their own, by fusermount3.
 
-With --type 9p it is the kernel's own 9P client that mounts, from the socket of a
-running server and for root only. The command then serves nothing, but stays as well:
-until the mount is taken away, a signal makes it do that, or the server ends, which
-is an error.`,
+With --type 9p, for root only, the kernel's own 9P client mounts from the socket of a
+running server. The command serves nothing then, but runs as long as the mount is there: a
+signal makes it unmount and end, and so does the end of the server, which is an error.`,
 		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  aggrfs mount --type 9p --allow-other /global\n  umount /global",
 		Args:    oneArgument("one directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if shared && prefetched {
-				return exit.Usagef("--prefetched does not go with --allow-other: what is told once is not asked again, so that it could not be told to one user and not to another")
+				return exit.Usagef("--prefetched cannot be combined with --allow-other: the kernel caches one content of a file for all users, and users may see different ones")
 			}
 			switch kind {
 			case "fuse":
 				return a.mount(cmd.Context(), &src, args[0], shared, prefetched)
 			case "9p":
 				if prefetched {
-					return exit.Usagef("--prefetched is for mounts by FUSE: of one by 9p the kernel keeps nothing")
+					return exit.Usagef("--prefetched needs --type fuse: of a mount with --type 9p the kernel caches nothing")
 				}
 				return a.mount9P(cmd.Context(), &src, args[0], shared)
 			}
-			return exit.Usagef("--type %s: it is fuse or 9p", kind)
+			return exit.Usagef("--type %s: the type is fuse or 9p", kind)
 		},
 	}
 	sourceFlags(cmd, &src)
-	strictFlag(cmd, &src, "do not mount, and fail with status 3, if the tree lacks a node now")
-	cmd.Flags().BoolVar(&shared, "allow-other", false, "for all users, each with their own view (for root)")
-	cmd.Flags().StringVar(&kind, "type", "fuse", "by which `TYPE` of file system: fuse, or 9p (see above)")
+	strictFlag(cmd, &src, "do not mount, and fail with status 3, if processes of any node are missing or old now")
+	cmd.Flags().BoolVar(&shared, "allow-other", false, "mount for all users, each with their own view (for root)")
+	cmd.Flags().StringVar(&kind, "type", "fuse", "mount with this `TYPE` of file system: fuse, or 9p (see above)")
 	addPrefetchedFlag(cmd, &prefetched)
 	cmd.MarkFlagsMutuallyExclusive("allow-other", "as")
 	return a.withLogLevel(cmd, "info")
@@ -113,11 +112,11 @@ func (a *app) mount(ctx context.Context, src *source, dir string, shared, prefet
 func checkMountPoint(dir string) error {
 	switch st, err := os.Stat(dir); {
 	case errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.EIO):
-		return fmt.Errorf("%s is a mount whose server has ended; take it away first: umount -l %s", dir, dir)
+		return fmt.Errorf("%s is a mount whose server has ended; unmount it first: umount -l %s", dir, dir)
 	case err != nil:
 		return err
 	case !st.IsDir():
-		return fmt.Errorf("%s is no directory", dir)
+		return fmt.Errorf("%s is not a directory", dir)
 	}
 	return nil
 }

@@ -57,13 +57,13 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 func kernelAddress(s *source) (ninep.Addr, error) {
 	switch {
 	case s.Config != "" || s.Local:
-		return ninep.Addr{}, exit.Usagef("--config, --local: --type 9p mounts from a server: start aggrfs serve with this configuration, or mount by FUSE")
+		return ninep.Addr{}, exit.Usagef("--config, --local: --type 9p mounts from a running server: start aggrfs serve with this configuration, or mount by FUSE")
 	case s.As != "":
-		return ninep.Addr{}, exit.Usagef("--as: with --type 9p root sees what root sees (and, with --allow-other, everybody what they see): mount by FUSE")
+		return ninep.Addr{}, exit.Usagef("--as: with --type 9p root sees what root may see (and, with --allow-other, each user what they may): mount by FUSE")
 	}
 	addr, err := s.Address()
 	if err == nil && addr.Network != "unix" {
-		err = exit.Usagef("--server %s: with --type 9p it is a unix: address, over which the kernel says who asks", addr)
+		err = exit.Usagef("--server %s: --type 9p takes a unix: address only, over which the kernel tells the server who the user is", addr)
 	}
 	return addr, err
 }
@@ -77,7 +77,7 @@ func kernelAddress(s *source) (ninep.Addr, error) {
 // every request, so that with 1 MiB ps takes a fifth longer.
 func kernelOptions(path string, shared bool) (string, error) {
 	if strings.Contains(path, ",") {
-		return "", exit.Usagef("--nodes: an option of the kernel's mount has no comma in it, and %s has: name one range, or mount by FUSE", path)
+		return "", exit.Usagef("--nodes: an option of the kernel's mount can have no comma in it, and %s has one: name one range, or mount by FUSE", path)
 	}
 	access := "0"
 	if shared {
@@ -99,7 +99,7 @@ const kernelMsize = 64 << 10
 func (a *app) checkServer(ctx context.Context, s *source) (string, error) {
 	tree, err := s.Mirror(ctx, "/proc", "/proc")
 	if err != nil {
-		return "", fmt.Errorf("%w (--type 9p mounts from a running server; by FUSE it takes none)", err)
+		return "", fmt.Errorf("%w (--type 9p mounts from a running server; a mount by FUSE needs none)", err)
 	}
 	defer tree.Close()
 	lacking, _, err := a.tellNow(ctx, tree)
@@ -138,7 +138,7 @@ func (m *kernelMount) stay(ctx context.Context, source string) error {
 		case <-ctx.Done():
 			return m.end()
 		case err := <-lost:
-			return errors.Join(fmt.Errorf("the server at %s has ended (%w): mount again when it is there", source, err), m.end())
+			return errors.Join(fmt.Errorf("the server at %s has ended (%w): mount again once it runs", source, err), m.end())
 		case <-tick.C:
 			if there, err := isMounted(m.id); err != nil || !there {
 				return err

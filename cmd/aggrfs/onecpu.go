@@ -29,7 +29,7 @@ const cpuFlagName = "one-cpu"
 
 func (f *cpuFlag) add(cmd *cobra.Command) {
 	f.cmd = cmd
-	cmd.Flags().BoolVar(&f.value, cpuFlagName, false, "the command and its tree share one CPU, which is faster for a command of one thread (default: for ps, top and the like, and with --prefetched)")
+	cmd.Flags().BoolVar(&f.value, cpuFlagName, false, "run COMMAND and its tree on one CPU, which is faster if COMMAND has one thread (default: for ps, top and the like, and with --prefetched)")
 }
 
 // choose returns the CPU for this command and tree; nil is all of them.

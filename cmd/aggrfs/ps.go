@@ -57,20 +57,21 @@ func (a *app) psCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ps [flags] [aux]",
 		Short: "Show the processes of the cluster, a line each",
-		Long: `Show the processes of the cluster that you may see, in one read of cluster/ps: much
-faster than ps on the tree, and with the node of each. All are shown unless -u or -p
-say which. PID and PPID are global pids; TIME is processor time, RSS in KiB, START in
-UTC. "aux", -e, -f and -A may be given as to ps.
+		Long: `Show the processes of the cluster that you may see, each with its node. One file of the
+tree, cluster/ps, has them all, so that this is much faster than ps(1) on the tree. All are
+shown unless -u or -p select some. "aux", -e, -f and -A are taken as ps(1) takes them.
 
-Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid
-(the pid on the node), ppid, user, stat, time, rss, start, args, job (of Slurm, PBS,
-Torque or LSF, by the process's cgroup; it takes as long again).
+PID and PPID are global pids, which no two processes of the cluster share; TIME is
+processor time in seconds, RSS is in KiB, and START is in UTC.
 
-A node that did not answer is named on standard error, and under "missing" with
---json. The exit status is 0, or 1 where -u or -p were given and there is known to be
-no such process, 2 for a wrong command line, and 3 where the answer is not known: no
-server, no row while a node is missing or late, no nodes that you see, or with --strict
-any node missing or late.`,
+Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid (the
+pid on the node), ppid, user, stat, time, rss, start, args, and job (of Slurm, PBS, Torque
+or LSF, found by the process's cgroup; it takes as long again).
+
+Nodes whose processes are missing or old are named on standard error and in the JSON. The
+exit status is 0; 1 if -u or -p were given and there is no such process; 2 for a wrong
+command line; and 3 if the answer is not known: no server, no row while processes of a node
+are missing or old, no nodes in your view, or with --strict any node like that.`,
 		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -81,7 +82,7 @@ any node missing or late.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if args[0] == "" || strings.Trim(args[0], "auxwef") != "" {
-					return exit.Usagef("what is %q? Of ps's options without a dash there are aux and its letters (a, u, x, w, e, f)", args[0])
+					return exit.Usagef("unknown option %q: of those that ps(1) has without a dash there are aux and its letters (a, u, x, w, e, f)", args[0])
 				}
 				o.full = o.full || strings.ContainsAny(args[0], "uf")
 			}
@@ -90,18 +91,18 @@ any node missing or late.`,
 	}
 	sourceFlags(cmd, &src)
 	tlsFlags(cmd, &src)
-	strictFlag(cmd, &src, "fail with status 3 unless all processes are shown, as they are now")
+	strictFlag(cmd, &src, "fail with status 3 if processes of any node are missing or old")
 	f := cmd.Flags()
-	f.BoolVarP(&o.all, "all", "e", false, "all processes, as without it")
-	f.BoolP("every", "A", false, "the same")
-	f.BoolVarP(&o.full, "full", "f", false, "more columns")
-	f.BoolVarP(&o.jobs, "jobs", "j", false, "with the column job")
-	f.StringVarP(&o.columns, "format", "o", "", "these `COLUMNS`, such as node,pid,args")
-	f.StringVar(&o.sort, "sort", "", "by these `COLUMNS`, such as -rss,pid")
-	f.StringSliceVarP(&o.users, "user", "u", nil, "of these `USERS` only, by name or number")
-	f.StringSliceVarP(&o.pids, "pid", "p", nil, "these `PIDS` only, global ones or NODE:PID")
-	f.BoolVar(&o.noHeaders, "no-headers", false, "without the line of column names")
-	f.BoolVar(&o.json, "json", false, "in JSON, with all columns or those of -o; see docs/commands.md")
+	f.BoolVarP(&o.all, "all", "e", false, "show all processes, which is the default")
+	f.BoolP("every", "A", false, "the same as -e")
+	f.BoolVarP(&o.full, "full", "f", false, "show more columns")
+	f.BoolVarP(&o.jobs, "jobs", "j", false, "show the column job, too")
+	f.StringVarP(&o.columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args")
+	f.StringVar(&o.sort, "sort", "", "sort by these `COLUMNS`, such as -rss,pid")
+	f.StringSliceVarP(&o.users, "user", "u", nil, "show only processes of these `USERS`, by name or number")
+	f.StringSliceVarP(&o.pids, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
+	f.BoolVar(&o.noHeaders, "no-headers", false, "leave out the line of column names")
+	f.BoolVar(&o.json, "json", false, "print JSON, with all columns or those of -o; see docs/commands.md")
 	return a.withLogLevel(cmd, "error")
 }
 

@@ -37,7 +37,7 @@ func (a *app) usersAsked(ctx context.Context, src *source, t *tree, o *psOptions
 				return nil, client.BadUser("-u", err)
 			}
 			if outside, mapped := client.OutsideUID(a.env.UIDMap, who.UID); mapped && outside != who.UID && t.Origin != client.OfThisHost {
-				return nil, exit.NotKnown(fmt.Errorf("-u: %s is uid %d in this user namespace and another outside of it, where the nodes are: ask from outside", text, who.UID))
+				return nil, exit.NotKnown(fmt.Errorf("-u: %s is uid %d in this user namespace and another outside of it, where the nodes are: run this outside of the namespace", text, who.UID))
 			}
 			u.name = strconv.FormatUint(uint64(who.UID), 10)
 		} else if !vfs.ValidName(text) {

@@ -15,7 +15,7 @@ import (
 )
 
 func addJSONFlag(cmd *cobra.Command, on *bool) {
-	cmd.Flags().BoolVar(on, "json", false, "in JSON; see docs/commands.md")
+	cmd.Flags().BoolVar(on, "json", false, "print JSON; see docs/commands.md")
 }
 
 func (a *app) nodesCommand() *cobra.Command {
@@ -23,10 +23,10 @@ func (a *app) nodesCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "nodes",
-		Short: "Show the nodes and how they are",
-		Long: `Show a line a node: the table that is cluster/nodes in the tree. With --strict the
-exit status is 3 unless the processes of all of them are there, as they are now. It is 3
-as well where you see no nodes at all.`,
+		Short: "Show the nodes and their states",
+		Long: `Show a line for each node that you may see; docs/namespace.md explains the columns of this
+table, which is the file cluster/nodes of the tree. The exit status is 3 if you see no nodes
+at all, and with --strict also if processes of any node are missing or old.`,
 		Args: noArguments("--nodes"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return exit.NotKnown(a.nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
@@ -34,7 +34,7 @@ as well where you see no nodes at all.`,
 	}
 	sourceFlags(cmd, &src)
 	tlsFlags(cmd, &src)
-	strictFlag(cmd, &src, "fail with status 3 if a node is missing or late")
+	strictFlag(cmd, &src, "fail with status 3 if processes of any node are missing or old")
 	addJSONFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
@@ -77,10 +77,11 @@ func (a *app) whereCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "where GPID|NODE:PID",
-		Short: "Show on which node a process is, and its pid there",
-		Long: `Show on which node a process is, and its pid there. The exit status is 1 where there
-is known to be no such process, 2 where there is no such node, and 3 where it is not
-known: no server, or its node does not answer, or not in time.`,
+		Short: "Show on which node a process runs, and its pid there",
+		Long: `Show on which node a process runs, and its pid there. GPID is a global pid, as aggrfs ps
+shows it in the column PID. The exit status is 1 if there is no such process, 2 if there is
+no such node, and 3 if the answer is not known: no server, or no answer in time from the
+process's node.`,
 		Example: "  aggrfs where 120003456\n  aggrfs where n12:3456",
 		Args:    oneArgument("one process: a GPID or NODE:PID"),
 		RunE: func(cmd *cobra.Command, args []string) error {

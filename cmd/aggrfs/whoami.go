@@ -20,6 +20,8 @@ func (a *app) whoamiCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "whoami",
 		Short: "Show who you are to the cluster, what you may see, and which rule says so",
+		Long: `Show which user the server takes you for, which nodes, processes and files you may see,
+and which rule of its configuration decides that.`,
 		Args:  noArguments("--as"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return exit.NotKnown(a.whoami(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))

@@ -31,14 +31,14 @@ func command(logTo io.Writer, confine func(*slog.Logger) error) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "procsrv",
 		Short: "Serve this node's /proc over 9P",
-		Long: `procsrv serves a node's /proc over 9P (9P2000.L) to aggrfs, and to anyone who
-mounts it. It is read-only, and what it serves to a user is what the kernel shows
-that user. It ends on SIGTERM or SIGINT.
+		Long: `procsrv serves a node's /proc over 9P (9P2000.L) to aggrfs, and to anyone who mounts
+it. It is read-only, and shows to each user what the kernel shows to that user. It runs
+until SIGTERM or SIGINT.
 
-It is started as root, and gives up what it does not need of root's rights; or as
-a user of its own with the capabilities that reading all of /proc takes (see
-procsrv.service). What it keeps, and what does not work without the rest, is the
-first thing that it logs.`,
+It is started as root and then gives up the rights of root that it does not need, or as a
+user of its own with the capabilities that are needed to read all of /proc (see
+procsrv.service). The first line of its log says which rights it has, and what does not work
+without the others.`,
 		Example: `  procsrv
   procsrv --listen unix:/run/procsrv/procsrv.sock --listen unix:/srv/proc.sock
   procsrv --listen tls:0.0.0.0:5640 --tls-cert n12.crt --tls-key n12.key --tls-ca ca.crt --front-end head
@@ -53,14 +53,14 @@ first thing that it logs.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.proc, "proc", "/proc", "the procfs to serve, a directory")
+	f.StringVar(&o.proc, "proc", "/proc", "serve the procfs in this `DIR`")
 	f.StringArrayVar(&o.listen, "listen", []string{defaultListen}, "listen on `ADDR`, unix:PATH, tls:HOST:PORT or tcp:HOST:PORT; repeatable")
-	f.StringVar(&o.tls.Cert, "tls-cert", "", "this node's certificate, a PEM `FILE`; read again when it changes, as the next two are")
+	f.StringVar(&o.tls.Cert, "tls-cert", "", "this node's certificate, a PEM `FILE`; a changed file is read again, and so are the next two")
 	f.StringVar(&o.tls.Key, "tls-key", "", "the certificate's private key, a PEM `FILE` that only its owner can read")
-	f.StringVar(&o.tls.CA, "tls-ca", "", "the CAs whose certificates are taken from others, a PEM `FILE`")
-	f.StringArrayVar(&o.frontEnds, "front-end", nil, "the `NAME` in a certificate that may read as any user, root too; repeatable")
-	f.StringArrayVar(&o.certificates, "certificate", nil, "`NAME=USER`: the certificate of that name reads as that user of this node; repeatable")
-	f.BoolVar(&o.insecure, "insecure", false, "allow tcp: addresses: anyone who reaches the port is believed to be whom they say they are")
+	f.StringVar(&o.tls.CA, "tls-ca", "", "the CAs whose certificates are accepted from clients, a PEM `FILE`")
+	f.StringArrayVar(&o.frontEnds, "front-end", nil, "let the certificate of this `NAME` read as any user, root too; repeatable")
+	f.StringArrayVar(&o.certificates, "certificate", nil, "`NAME=USER`: let the certificate of that name read as that user of this node; repeatable")
+	f.BoolVar(&o.insecure, "insecure", false, "allow tcp: addresses, where whoever reaches the port can claim to be any user, root too")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "log from this `LEVEL` on: debug, info, warn or error")
 	return c
 }
@@ -68,7 +68,7 @@ first thing that it logs.`,
 // addresses reads the addresses and refuses what needs --insecure.
 func (o options) addresses() ([]ninep.Addr, error) {
 	if len(o.listen) == 0 {
-		return nil, fmt.Errorf("nowhere to listen: give --listen ADDR")
+		return nil, fmt.Errorf("no address to listen on: give --listen ADDR")
 	}
 	addrs := make([]ninep.Addr, len(o.listen))
 	for i, s := range o.listen {
@@ -77,7 +77,7 @@ func (o options) addresses() ([]ninep.Addr, error) {
 			return nil, fmt.Errorf("--listen: %w", err)
 		}
 		if a.Network == "tcp" && !o.insecure {
-			return nil, fmt.Errorf("--listen %s: plain TCP believes whoever reaches the port; use tls:HOST:PORT or unix:PATH, or add --insecure on a network that is trusted as a whole", s)
+			return nil, fmt.Errorf("--listen %s: over plain TCP whoever reaches the port can claim to be any user; use tls:HOST:PORT or unix:PATH, or add --insecure if everybody on the network is trusted", s)
 		}
 		addrs[i] = a
 	}

@@ -54,11 +54,11 @@ func (o options) keys(addrs []ninep.Addr, log *slog.Logger) (*ninep.TLS, error) 
 	case len(missing) > 0 && len(missing) < 3:
 		return nil, fmt.Errorf("a certificate, its key and a CA belong together: give %s too", strings.Join(missing, ", "))
 	case !needed && len(o.frontEnds)+len(o.certificates) > 0:
-		return nil, errors.New("--front-end and --certificate are about tls: addresses, and there is none: give --listen tls:HOST:PORT")
+		return nil, errors.New("--front-end and --certificate are for tls: addresses, and there is none: give --listen tls:HOST:PORT")
 	case !needed:
 		return nil, nil
 	case len(o.frontEnds)+len(o.certificates) == 0:
-		log.Warn("nobody may attach over TLS: name front ends with --front-end, or users with --certificate")
+		log.Warn("nobody can attach over TLS: name front ends with --front-end, or users with --certificate")
 	}
 	keys, err := ninep.OpenTLS(o.tls, log)
 	if err != nil {

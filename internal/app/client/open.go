@@ -50,7 +50,7 @@ type Tree struct {
 // TellSingly says to who is about to wait for all processes if each is read by itself.
 func (e *Env) TellSingly(t *Tree) {
 	if t.singly {
-		e.Tell("too many processes for one answer of the server: each is read by itself, which is slow; name nodes (--nodes), or use aggrfs ps")
+		e.Tell("the server has more processes than fit into one answer, so each is read by itself, which is slow: choose fewer nodes (--nodes), or use aggrfs ps")
 	}
 }
 
@@ -93,7 +93,7 @@ const OpenTimeout = 5 * time.Second
 // will see it.
 func (s *Source) Open(ctx context.Context, native string) (*Tree, error) {
 	if s.IsRemote() {
-		return nil, exit.Usagef("--server %s: only nodes, ps, where and whoami ask a server on another machine; run this there", s.Server)
+		return nil, exit.Usagef("--server %s: only nodes, ps, where and whoami can ask a server on another machine; run this there", s.Server)
 	}
 	from, err := s.from()
 	if err != nil {

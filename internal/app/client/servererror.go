@@ -39,13 +39,13 @@ func (e *Env) meaning(addr ninep.Addr, err error) error {
 	errors.As(err, &errno)
 	switch {
 	case isSilence(err, errno):
-		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs, has more to do than it can, or has no file descriptors left (see its log): %s", addr, OpenTimeout, e.remedy(addr, "restart"))
+		return fmt.Errorf("the server at %s does not answer (nothing came in %v), so it hangs, is overloaded, or has no file descriptors left (see its log): %s", addr, OpenTimeout, e.remedy(addr, "restart"))
 	case dialing && addr.Network == "unix":
 		return e.dialMeaning(addr, op.Err, errno)
 	case dialing:
 		return fmt.Errorf("no server answers at %s (%w): %s", addr, cause(op.Err, errno), e.remedy(addr, "start"))
 	case errors.Is(err, errNotOurs):
-		return fmt.Errorf("what answers at %s speaks 9P, but is no aggrfs serve (%w): is it a procsrv? Name another with --server", addr, err)
+		return fmt.Errorf("what answers at %s speaks 9P, but is no aggrfs serve (%w): is it a procsrv? Name a server with --server", addr, err)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		how := err
 		if errors.Is(err, ninep.ErrDialect) {
@@ -53,7 +53,7 @@ func (e *Env) meaning(addr ninep.Addr, err error) error {
 		}
 		return fmt.Errorf("the server at %s hung up (%w): it has just ended or takes no more connections, or it is some other program's socket: %s", addr, how, e.remedy(addr, "start"))
 	case errors.As(err, new(*ninep.ConnError)):
-		return fmt.Errorf("what answers at %s does not speak as an aggrfs serve does (%w): is it some other program's socket? Name another with --server", addr, err)
+		return fmt.Errorf("what answers at %s does not speak as an aggrfs serve does (%w): is it some other program's socket? Name a server with --server", addr, err)
 	case errno == syscall.EACCES || errno == syscall.EPERM:
 		return fmt.Errorf("the server at %s refuses you (%w)", addr, errno)
 	}
@@ -73,12 +73,12 @@ func (e *Env) dialMeaning(addr ninep.Addr, err error, errno syscall.Errno) error
 	st, statErr := os.Stat(addr.Address)
 	switch {
 	case errno == syscall.EACCES || errno == syscall.EPERM:
-		return fmt.Errorf("you may not connect to %s (%w): the server makes it open to all, so look at the modes of the directories to it. Name another with --server, or ask for this machine alone with --local", addr, errno)
+		return fmt.Errorf("you may not connect to %s (%w): the server lets all users connect, so check the modes of the directories above its socket. Name another with --server, or ask for this machine alone with --local", addr, errno)
 	case statErr == nil && st.Mode()&fs.ModeSocket == 0:
 		kind := kindOf(st.Mode())
 		return fmt.Errorf("%s is no socket (%s): remove that %s and start the server%s%s", addr, kind, strings.TrimPrefix(kind, "a "), e.commandOf(addr, "start"), otherwise)
 	case errno == syscall.EPROTOTYPE:
-		return fmt.Errorf("%s is a socket of another kind (%w), so some other program's. Name another with --server", addr, errno)
+		return fmt.Errorf("%s is a socket of another kind (%w), so some other program's. Name a server with --server", addr, errno)
 	case errno == syscall.ENOENT && addr.String() == e.DefaultServer && exists(e.InstalledConfig):
 		return fmt.Errorf("no server answers at %s (there is no such socket, and there is a configuration, %s): %s", addr, e.InstalledConfig, e.remedy(addr, "start"))
 	case errno == syscall.ENOENT:

@@ -90,7 +90,7 @@ func (n needs) shortOf(there needs) (warnings []string) {
 		warnings = append(warnings, fmt.Sprintf("%d file descriptors are allowed and %d needed, so some nodes will not be reached: raise the limit (LimitNOFILE=%d in the unit, or ulimit -n)", there.descriptors, n.descriptors, n.descriptors))
 	}
 	if there.memory > 0 && there.memory < n.memory {
-		warnings = append(warnings, fmt.Sprintf("%d MiB of memory are available and about %d needed with %d processes a node: give it more (MemoryMax= in the unit), or put another aggrfs in between (docs/scale.md)", there.memory>>20, n.memory>>20, usualProcesses))
+		warnings = append(warnings, fmt.Sprintf("%d MiB of memory are available and about %d MiB needed if each node has %d processes: give the server more (MemoryMax= in the unit), or put another aggrfs between it and some of the nodes (docs/scale.md)", there.memory>>20, n.memory>>20, usualProcesses))
 	}
 	return warnings
 }

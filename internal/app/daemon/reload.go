@@ -123,7 +123,7 @@ func (r *reloader) reload(ctx context.Context) {
 	}
 	r.doubt(ctx)
 	if !sameRest(old, fresh) {
-		r.log.Warn("the configuration has changed in more than who sees what: restart to put that in force")
+		r.log.Warn("the configuration has changes that take effect after a restart only: restart aggrfs")
 	}
 }
 
