@@ -4,13 +4,15 @@ import (
 	"context"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 )
 
 // A sharedDialer gives all nodes behind another aggrfs one connection to it.
 type sharedDialer struct {
 	open aggregate.Dialer
-	turn chan struct{} // holds a token: the lock on what follows, which a dial may hold long
+	turn *semaphore.Weighted // of weight 1: the lock on what follows, which a dial may hold long
 	up   *sharedUpstream
 }
 
@@ -21,19 +23,15 @@ type sharedUpstream struct {
 }
 
 func newSharedDialer(open aggregate.Dialer) *sharedDialer {
-	d := &sharedDialer{open: open, turn: make(chan struct{}, 1)}
-	d.turn <- struct{}{}
-	return d
+	return &sharedDialer{open: open, turn: semaphore.NewWeighted(1)}
 }
 
 // dial is an aggregate.Dialer.
 func (d *sharedDialer) dial(ctx context.Context) (aggregate.Upstream, error) {
-	select {
-	case <-d.turn:
-		defer func() { d.turn <- struct{}{} }()
-	case <-ctx.Done():
+	if d.turn.Acquire(ctx, 1) != nil {
 		return nil, context.Cause(ctx)
 	}
+	defer d.turn.Release(1)
 	if d.up != nil {
 		select {
 		case <-d.up.Done():
@@ -62,8 +60,8 @@ type sharedUse struct {
 // Close implements aggregate.Upstream: the last one closes the connection.
 func (u *sharedUse) Close() (err error) {
 	u.once.Do(func() {
-		<-u.dialer.turn
-		defer func() { u.dialer.turn <- struct{}{} }()
+		u.dialer.turn.Acquire(context.Background(), 1) // which does not end
+		defer u.dialer.turn.Release(1)
 		if u.users--; u.users > 0 {
 			return
 		}

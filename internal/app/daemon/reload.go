@@ -2,13 +2,11 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/filewatch"
 	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
@@ -23,7 +22,6 @@ import (
 )
 
 // watchInterval is how often the configuration is looked at for changes.
-// inotify(7) would tell at once, but not of what changes on a file server.
 const watchInterval = time.Second
 
 // A reloader puts in force what a configuration says about who sees what, and about what is
@@ -72,25 +70,23 @@ func (r *reloader) follow(ctx context.Context) {
 	defer r.allocations.end()
 	r.doubt(ctx)
 	defer r.doubts.end()
-	seen := r.fingerprint()
+	var watch filewatch.Watch
+	watch.Changed(r.files()...)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangUp:
-			if r.path == "" {
-				continue
-			}
-			seen = r.fingerprint()
+			watch.Changed(r.files()...)
 		case <-tick.C:
 			r.strange.look(r.authority.Allocations(), r.inForce.Names, r.log)
-			now := r.fingerprint()
-			if r.path == "" || now == seen {
+			if !watch.Changed(r.files()...) {
 				continue
 			}
-			seen = now
 		}
-		r.reload(ctx)
+		if r.path != "" {
+			r.reload(ctx)
+		}
 	}
 }
 
@@ -169,30 +165,20 @@ func (r *reloader) doubt(ctx context.Context) {
 	})
 }
 
-// fingerprint changes when the configuration, a file of its views or the policy does.
-func (r *reloader) fingerprint() string {
-	path := r.path
-	if path == "" {
-		return ""
+// files are those that the configuration in force was read from: its own, those of its views
+// and the policy's. A directory is among them for files that are new.
+func (r *reloader) files() []string {
+	if r.path == "" {
+		return nil
 	}
-	var b strings.Builder
-	note := func(file string) {
-		st, err := os.Lstat(file)
-		if err != nil {
-			fmt.Fprintln(&b, file, err)
-			return
-		}
-		fmt.Fprintln(&b, file, st.Mode(), st.Size(), st.ModTime().UnixNano(), st.Sys().(*syscall.Stat_t).Ino)
-	}
-	note(path)
+	dir := filepath.Join(filepath.Dir(r.path), config.ViewsDir)
+	files := []string{r.path, dir}
 	if r.inForce.Policy != "" {
-		note(r.inForce.Policy)
+		files = append(files, r.inForce.Policy)
 	}
-	dir := filepath.Join(filepath.Dir(path), config.ViewsDir)
-	note(dir)
-	entries, _ := os.ReadDir(dir) // a directory that is not there says so in its note
+	entries, _ := os.ReadDir(dir) // a directory that is not there is watched as such
 	for _, e := range entries {
-		note(filepath.Join(dir, e.Name()))
+		files = append(files, filepath.Join(dir, e.Name()))
 	}
-	return b.String()
+	return files
 }
