@@ -22,6 +22,7 @@ func TestArguments(t *testing.T) {
 		"where":                           "where needs one process: a GPID or NODE:PID",
 		"where n1:1 n1:2":                 "where needs one process: a GPID or NODE:PID, and there are 2: n1:1 n1:2",
 		"mount":                           "mount needs one directory",
+		"mount --type nfs /global":        "--type nfs: the type is fuse or 9p",
 		"ps aux more":                     "ps takes one argument, such as aux, and there are 2: aux more",
 		"ps --local --config x":           "--server, --config and --local exclude each other",
 		"ps --server unix:/x --local":     "--server, --config and --local exclude each other",

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -120,17 +117,4 @@ func isBlank(text string) bool { return strings.TrimSpace(text) == "" }
 func (a *app) withLogLevel(cmd *cobra.Command, level string) *cobra.Command {
 	cmd.Flags().String("log-level", level, "log messages from this `LEVEL` on: debug, info, warn or error")
 	return cmd
-}
-
-// untilSignal returns a context that ends at SIGINT or SIGTERM.
-func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-}
-
-// requireRoot says early what would otherwise fail halfway.
-func requireRoot(what string) error {
-	if os.Geteuid() != 0 {
-		return errors.New("only root can run " + what)
-	}
-	return nil
 }

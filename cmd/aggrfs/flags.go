@@ -6,10 +6,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 )
 
-type (
-	source = client.Source
-	tree   = client.Tree
-)
+type source = client.Source
 
 // sourceFlags add the flags that say where a command gets the tree from, and which part of it.
 func sourceFlags(cmd *cobra.Command, s *source) {

@@ -8,17 +8,18 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/fakefront"
 )
 
 // The processes of a user are found by the uid, whatever the server calls the user.
 func TestPSOfUsers(t *testing.T) {
 	fakeFront(t, map[string]string{
-		"nodes": twoNodes,
-		"ps":    psHead, // is not what is read
-		"ps-of/0": psHead + psRow("n1", "1", "10000001", `CORP\\toor`) + psRow("n2", "100", "20000100", "toor") +
+		"nodes": fakefront.TwoNodes,
+		"ps":    fakefront.PSHead, // is not what is read
+		"ps-of/0": fakefront.PSHead + fakefront.PSRow("n1", "1", "10000001", `CORP\\toor`) + fakefront.PSRow("n2", "100", "20000100", "toor") +
 			"# missing n3 silent\n# stale n2 1.5s\n",
-		"ps-of/1":    psHead + psRow("n1", "70", "10000070", `da\040emon`) + psRow("n2", "100", "20000100", "1") + "# missing n3 silent\n",
-		"ps-of/4242": psHead,
+		"ps-of/1":    fakefront.PSHead + fakefront.PSRow("n1", "70", "10000070", `da\040emon`) + fakefront.PSRow("n2", "100", "20000100", "1") + "# missing n3 silent\n",
+		"ps-of/4242": fakefront.PSHead,
 	})
 	for _, tc := range []struct {
 		status int
@@ -51,8 +52,8 @@ func TestPSOfUsers(t *testing.T) {
 // An older server has no cluster/ps-of: there the column USER says whose a process is.
 func TestPSOfUsersOlder(t *testing.T) {
 	tree := fakeFront(t, map[string]string{
-		"nodes": twoNodes,
-		"ps":    psHead + psRow("n1", "1", "10000001", "root") + psRow("n1", "70", "10000070", "1") + psRow("n2", "70", "20000070", "daemon"),
+		"nodes": fakefront.TwoNodes,
+		"ps":    fakefront.PSHead + fakefront.PSRow("n1", "1", "10000001", "root") + fakefront.PSRow("n1", "70", "10000070", "1") + fakefront.PSRow("n2", "70", "20000070", "daemon"),
 	})
 	tree.Change("cluster/hints", vfstest.File{Data: []byte("read 2s\n")})
 	for line, want := range map[string]ran{
@@ -68,7 +69,7 @@ func TestPSOfUsersOlder(t *testing.T) {
 
 // There a user's processes are not known, rather than those of another user.
 func TestPSInUserNamespace(t *testing.T) {
-	fakeFront(t, map[string]string{"nodes": twoNodes, "ps-of/0": psHead, "ps-of/4242": psHead})
+	fakeFront(t, map[string]string{"nodes": fakefront.TwoNodes, "ps-of/0": fakefront.PSHead, "ps-of/4242": fakefront.PSHead})
 	path := filepath.Join(t.TempDir(), "uid_map")
 	if err := os.WriteFile(path, []byte("0 100000 1000\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -86,6 +87,15 @@ func TestPSInUserNamespace(t *testing.T) {
 		a.env.Stderr, a.env.UIDMap = &stderr, path
 		if status := a.execute(t.Context(), []string{"ps", "--no-headers", "-u", user}, &out); status != want.status || out.String() != "" || !strings.Contains(stderr.String(), want.says) {
 			t.Errorf("-u %s: %d, %s%s", user, status, out.String(), stderr.String())
+		}
+	}
+}
+
+// What is no column and no option says so, and what there is.
+func TestPSRefused(t *testing.T) {
+	for _, args := range []string{"-o nodes", "-o pid,,args", "--sort cpu", "axu -z", "xyz", "aux more", "-p", "-p abc", "-p 0", "-p n1:x", "-u nobody-has-this-name", "-p 2147483647"} {
+		if out, err := output(t, append([]string{"ps"}, strings.Fields(args)...)...); err == nil {
+			t.Errorf("ps %s: %s", args, out)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package query
 
 import (
 	"context"
@@ -7,34 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/aggrfs/aggrfs/internal/app/client"
-	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
-func (a *app) whoamiCommand() *cobra.Command {
-	src := source{Env: &a.env}
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "whoami",
-		Short: "Show who you are to the cluster, what you may see, and which rule says so",
-		Long: `Show which user the server takes you for, which nodes, processes and files you may see,
-and which rule of its configuration decides that.`,
-		Args:  noArguments("--as"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return exit.NotKnown(a.whoami(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
-		},
-	}
-	sourceFlags(cmd, &src)
-	tlsFlags(cmd, &src)
-	addJSONFlag(cmd, &asJSON)
-	return a.withLogLevel(cmd, "error")
-}
-
-// whoami prints who the user is to the server or, where none is asked, to the kernel.
-func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON bool) error {
+// Whoami prints who the user is to the server or, where none is asked, to the kernel.
+func Whoami(ctx context.Context, src *client.Source, out io.Writer, asJSON bool) error {
 	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
@@ -45,7 +23,7 @@ func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON boo
 	if tree.Origin == client.OfServer || src.As != "" {
 		text, err = tree.Read(ctx, "cluster", "whoami")
 	} else {
-		text, err = a.ownWhoami(ctx, src, tree)
+		text, err = ownWhoami(ctx, src, tree)
 	}
 	if err != nil {
 		return err
@@ -59,7 +37,7 @@ func (a *app) whoami(ctx context.Context, src *source, out io.Writer, asJSON boo
 
 // ownWhoami is what cluster/whoami is where this process reads for its user alone: the
 // tree that it makes for itself has no view, and takes the user for root.
-func (a *app) ownWhoami(ctx context.Context, src *source, t *tree) ([]byte, error) {
+func ownWhoami(ctx context.Context, src *client.Source, t *client.Tree) ([]byte, error) {
 	who, err := client.Self()
 	if err != nil {
 		return nil, err
@@ -77,7 +55,7 @@ func (a *app) ownWhoami(ctx context.Context, src *source, t *tree) ([]byte, erro
 		rule, place = "none: you connect to the nodes yourself, without a server; they decide what you see", src.Config
 	}
 	return report.EncodeWhoami(report.Whoami{
-		User: report.UserText(a.env.Users.UserName(who.UID), who.UID), Groups: strings.Join(groups, ","),
+		User: report.UserText(src.Users.UserName(who.UID), who.UID), Groups: strings.Join(groups, ","),
 		Rule: rule, Place: place, Nodes: report.NodesText(names), Processes: "all that you are shown",
 	}), nil
 }

@@ -1,7 +1,8 @@
-package main
+package gaps
 
 import (
 	"log/slog"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,15 +13,16 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/fakefront"
 )
 
-const nodesHead = "NODE INDEX STATE STALE PROCS MISSED ERROR\n"
+const nodesHead = fakefront.NodesHead
 
 // What a table of nodes lacks is found by the names of its columns; where it does not
 // count, as an older server's, by the state alone.
 func TestNodesGaps(t *testing.T) {
 	const rows = "n1 1 up - 11 0 -\nn2 2 silent 9.6s - 3 no answer in 2s\nn3 3 silent 3.2s 9 0 -\nn4 4 connecting - - 1 -\nn5 5 up 1.5s 7 0 -\nn6 6 up - 3 0 too many open files\nn7 7 up - - 1 no memory\n"
-	want := gaps{remarks: []report.Remark{
+	want := Gaps{Remarks: []report.Remark{
 		{Kind: report.Missing, Node: "n2", Reason: "silent: no answer in 2s"},
 		{Kind: report.Stale, Node: "n3", Age: report.Age(3200 * time.Millisecond)},
 		{Kind: report.Missing, Node: "n4", Reason: "connecting"},
@@ -28,14 +30,14 @@ func TestNodesGaps(t *testing.T) {
 		{Kind: report.Lacking, Node: "n6", Reason: "too many open files"},
 		{Kind: report.Missing, Node: "n7", Reason: "no memory"},
 	}}
-	if g := nodesGaps(nodesOf(t, nodesHead+rows)); !reflect.DeepEqual(g, want) {
+	if g := OfNodes(nodesOf(t, nodesHead+rows)); !reflect.DeepEqual(g, want) {
 		t.Errorf("%+v", g)
 	}
 	old := strings.NewReplacer("MISSED", "VERSION").Replace(nodesHead) + rows
-	if g := nodesGaps(nodesOf(t, old)); g.nodes(report.Missing).String() != "n[2-4,7]" || len(g.about(report.Stale))+len(g.about(report.Lacking)) > 0 {
+	if g := OfNodes(nodesOf(t, old)); g.Nodes(report.Missing).String() != "n[2-4,7]" || len(g.About(report.Stale))+len(g.About(report.Lacking)) > 0 {
 		t.Errorf("an older server's: %+v", g)
 	}
-	if g := nodesGaps(nodesOf(t, nodesHead)); !g.blind || g.none() {
+	if g := OfNodes(nodesOf(t, nodesHead)); !g.Blind || g.None() {
 		t.Errorf("a view without nodes: %+v", g)
 	}
 }
@@ -51,7 +53,7 @@ func nodesOf(t *testing.T, text string) []report.Node {
 }
 
 // gapsOf are the gaps that remarks tell of.
-func gapsOf(t *testing.T, lines ...string) (g gaps) {
+func gapsOf(t *testing.T, lines ...string) (g Gaps) {
 	t.Helper()
 	for _, line := range lines {
 		r, ok, err := report.ParseRemark(line)
@@ -59,15 +61,15 @@ func gapsOf(t *testing.T, lines ...string) (g gaps) {
 			t.Fatal(err)
 		}
 		if ok {
-			g.remarks = append(g.remarks, r)
+			g.Remarks = append(g.Remarks, r)
 		}
 	}
 	return g
 }
 
 func TestGapLines(t *testing.T) {
-	var g gaps
-	if !g.none() || len(g.lines(3)) > 0 {
+	var g Gaps
+	if !g.None() || len(g.lines(3)) > 0 {
 		t.Errorf("%q", g.lines(3))
 	}
 	g = gapsOf(t, "# missing n2 silent: no answer in 2s", "#missing n5", "# stale n3 3.2s", "#", "# ", "# missing", "# later news", "# lacking n8 2 processes could not be read there in time")
@@ -79,7 +81,7 @@ func TestGapLines(t *testing.T) {
 	if got := g.lines(300); !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
-	g.join(gapsOf(t, "# missing n2 again", "# missing n6 too", "# stale n4 11.5s", "# lacking n8 the same", "# lacking n9 x"))
+	g.Join(gapsOf(t, "# missing n2 again", "# missing n6 too", "# stale n4 11.5s", "# lacking n8 the same", "# lacking n9 x"))
 	want = []string{
 		"no answer from 3 nodes, whose processes are not shown: n[2,5-6] (see aggrfs nodes)",
 		"not all processes of n[8-9] are shown (see aggrfs nodes)",
@@ -88,7 +90,7 @@ func TestGapLines(t *testing.T) {
 	if got := g.lines(0); !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
-	one := gaps{remarks: g.remarks[:1]}
+	one := Gaps{Remarks: g.Remarks[:1]}
 	for total, want := range map[int]string{
 		0: "n2 does not answer: its processes are not shown (see aggrfs nodes)",
 		1: "n2 does not answer: its processes are not shown (see aggrfs nodes)",
@@ -107,22 +109,26 @@ func TestHiding(t *testing.T) {
 	old := gapsOf(t, "# stale n3 3.1s")
 	for _, tc := range []struct {
 		pids string
-		g    gaps
+		g    Gaps
 		want string // that is not known; "" is that it is known
 	}{
 		{"", g, "no answer from n2"}, {"20000001", g, "no answer from n2"}, {"n2:7", g, "no answer from n2"}, {"n1:7", g, ""}, {"n1:7 n2:7", g, "no answer from n2"},
 		{"n3:7", g, "n3 did not answer in time: its rows are 3.1 s old"}, {"n4:7 n1:7", g, "not all processes of n4 are shown: no memory"},
-		{"", gaps{}, ""}, {"20000001", gaps{}, ""}, {"n1:7", gaps{blind: true}, "you see no nodes"},
+		{"", Gaps{}, ""}, {"20000001", Gaps{}, ""}, {"n1:7", Gaps{Blind: true}, "you see no nodes"},
 		{"", old, "its rows are 3.1 s old"}, {"30000007", old, "its rows are 3.1 s old"},
 	} {
-		wanted, err := parsePIDs(strings.Fields(tc.pids))
-		if err != nil {
-			t.Fatal(err)
+		var wanted []gpid.ID
+		for pid := range strings.FieldsSeq(tc.pids) {
+			id, err := gpid.ParseID(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wanted = append(wanted, id)
 		}
-		hiding := (&psOptions{wanted: wanted}).hiding(tc.g)
+		hiding := tc.g.Hiding(wanted)
 		got := ""
-		if !hiding.none() {
-			got = errNothingKnown("x", hiding).Error()
+		if !hiding.None() {
+			got = NothingKnown("x", hiding).Error()
 		}
 		if tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
 			t.Errorf("%q with %+v: %q", tc.pids, tc.g, got)
@@ -143,9 +149,9 @@ func (c *counting) Missed() map[gpid.NodeName]uint64 {
 // What a tree lacked between two looks is told once: not what was told at the first.
 func TestSince(t *testing.T) {
 	server := &counting{}
-	look := func(rows string) look {
+	Look := func(rows string) Look {
 		nodes := nodesOf(t, nodesHead+rows)
-		return lookOf(&tree{Tree: server, Origin: client.OfServer}, nodesGaps(nodes), nodes)
+		return LookOf(&client.Tree{Tree: server, Origin: client.OfServer}, nodes)
 	}
 	const well = "n1 1 up - 5 2 -\nn2 2 up - 5 0 -\n"
 	for _, tc := range []struct {
@@ -164,9 +170,9 @@ func TestSince(t *testing.T) {
 		{"all of it", well, "", 0, "", "n[1-2]", false},
 	} {
 		server.gone = 0
-		before := look(tc.before)
+		before := Look(tc.before)
 		server.gone = tc.gone
-		after := look(tc.after)
+		after := Look(tc.after)
 		missing, left, gone := after.since(before)
 		if missing.String() != tc.missing || left.String() != tc.left || gone != tc.wasGone {
 			t.Errorf("%s: %v, %v, %v", tc.name, missing, left, gone)
@@ -183,11 +189,11 @@ func TestTellSince(t *testing.T) {
 		{"n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", "while sh ran the processes of n1 were missing or old for a time (see aggrfs nodes)\n"},
 		{"n1 1 up 1.5s 5 2 -\n", "while sh ran n1 did not answer in time, so that old rows were shown, and n2 left your view (see aggrfs whoami)\n"},
 	} {
-		front := fakeFront(t, map[string]string{"nodes": nodesHead + before})
+		socket := filepath.Join(t.TempDir(), "s")
+		front := fakefront.Serve(t, socket, map[string]string{"nodes": nodesHead + before})
 		var told strings.Builder
-		a := newApp()
-		a.env.Stderr, a.env.Log = &told, slog.New(slog.DiscardHandler)
-		tree, err := (&source{Env: &a.env}).Connect(t.Context())
+		env := &client.Env{Log: slog.New(slog.DiscardHandler), Stderr: &told, DefaultServer: "unix:" + socket, UIDMap: "/proc/self/uid_map"}
+		tree, err := (&client.Source{Env: env}).Connect(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,9 +202,9 @@ func TestTellSince(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := lookOf(tree, nodesGaps(nodes), nodes)
+		first := LookOf(tree, nodes)
 		front.Change("cluster/nodes", vfstest.File{Data: []byte(nodesHead + tc.after)})
-		if whole := a.tellSince(t.Context(), tree, first, "sh"); whole != (tc.want == "") || strings.TrimPrefix(told.String(), "aggrfs: ") != tc.want {
+		if whole := TellSince(t.Context(), env, tree, first, "sh"); whole != (tc.want == "") || strings.TrimPrefix(told.String(), "aggrfs: ") != tc.want {
 			t.Errorf("%v, %q, want %q", whole, told.String(), tc.want)
 		}
 	}

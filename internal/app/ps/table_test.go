@@ -1,4 +1,4 @@
-package main
+package ps
 
 import (
 	"encoding/json"
@@ -19,44 +19,37 @@ n2        70   20000070   20000001 ann      S       9.00        100 2026-11-24T0
 // What is asked for is picked out of cluster/ps and printed.
 func TestPSOutput(t *testing.T) {
 	for _, tc := range []struct {
-		o    psOptions
+		o    query
 		want string
 	}{
-		{psOptions{columns: "node,pid,args"}, "NODE      PID COMMAND\nn1   10000001 /sbin/init splash\nn1   10000070 ./solver  --steps 10\nn2   20000070 [kthread]\n"},
-		{psOptions{columns: "pid,time", sort: "-time", noHeaders: true}, "10000070 100.25\n20000070   9.00\n10000001   1.50\n"},
-		{psOptions{columns: "pid,rss", sort: "user,-rss", noHeaders: true}, "10000070 99999\n20000070   100\n10000001  2048\n"},
-		{psOptions{columns: "npid,node", owners: []string{"ann"}, noHeaders: true}, "70 n1\n70 n2\n"},
-		{psOptions{columns: "cmd", pids: []string{"20000070"}, noHeaders: true}, "[kthread]\n"},
-		{psOptions{columns: "pid,args", pids: []string{"n1:70", "10000001"}, noHeaders: true}, "10000001 /sbin/init splash\n10000070 ./solver  --steps 10\n"},
-		{psOptions{columns: "pid,stat", owners: []string{"nobody"}}, "PID S\n"},
+		{query{Options: Options{Columns: "node,pid,args"}}, "NODE      PID COMMAND\nn1   10000001 /sbin/init splash\nn1   10000070 ./solver  --steps 10\nn2   20000070 [kthread]\n"},
+		{query{Options: Options{Columns: "pid,time", Sort: "-time", NoHeaders: true}}, "10000070 100.25\n20000070   9.00\n10000001   1.50\n"},
+		{query{Options: Options{Columns: "pid,rss", Sort: "user,-rss", NoHeaders: true}}, "10000070 99999\n20000070   100\n10000001  2048\n"},
+		{query{Options: Options{Columns: "npid,node", NoHeaders: true}, owners: []string{"ann"}}, "70 n1\n70 n2\n"},
+		{query{Options: Options{Columns: "cmd", PIDs: []string{"20000070"}, NoHeaders: true}}, "[kthread]\n"},
+		{query{Options: Options{Columns: "pid,args", PIDs: []string{"n1:70", "10000001"}, NoHeaders: true}}, "10000001 /sbin/init splash\n10000070 ./solver  --steps 10\n"},
+		{query{Options: Options{Columns: "pid,stat"}, owners: []string{"nobody"}}, "PID S\n"},
 	} {
-		columns, err := tc.o.shown()
+		q, err := tc.o.parse()
 		if err != nil {
 			t.Fatal(err)
 		}
-		keys, err := tc.o.keys()
+		q.owners = tc.o.owners
+		rows, _, err := q.read(strings.NewReader(psTable), newProgress(nil))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tc.o.wanted, err = parsePIDs(tc.o.pids); err != nil {
-			t.Fatal(err)
-		}
-		rows, _, err := readPS(strings.NewReader(psTable), &tc.o, newProgress(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		sortPS(rows, keys)
+		sortRows(rows, q.keys)
 		var out strings.Builder
-		if err := writePS(&out, rows, columns, !tc.o.noHeaders); err != nil || out.String() != tc.want {
+		if err := write(&out, rows, q.columns, !q.NoHeaders); err != nil || out.String() != tc.want {
 			t.Errorf("%+v: %v\n%s\nwant\n%s", tc.o, err, out.String(), tc.want)
 		}
 	}
-	o := psOptions{json: true}
-	columns, _ := o.shown()
-	rows, g, _ := readPS(strings.NewReader(psTable+"# missing n3 silent: no answer in 2s\n# stale n1 3.2s\n# news of a later version\n"), &o, newProgress(nil))
+	q, _ := Options{JSON: true}.parse()
+	rows, g, _ := q.read(strings.NewReader(psTable+"# missing n3 silent: no answer in 2s\n# stale n1 3.2s\n# news of a later version\n"), newProgress(nil))
 	var out strings.Builder
 	at := time.Date(2026, 11, 25, 8, 0, 0, 123456789, time.FixedZone("", 7200))
-	if err := g.answer(at).Write(&out, len(rows), func(i int) map[string]any { return psObject(rows[i], columns) }); err != nil {
+	if err := g.Answer(at).Write(&out, len(rows), func(i int) map[string]any { return object(rows[i], q.columns) }); err != nil {
 		t.Fatal(err)
 	}
 	var all struct {
@@ -81,8 +74,8 @@ func TestPSOutput(t *testing.T) {
 // Columns are found by their names, and what ends in the middle of a line is no table.
 func TestPSColumnsByName(t *testing.T) {
 	const table = "GPID NODE NEW PID PPID USER S RSS CPU START COMMAND\n10000001 n1 x 1 0 root S 20 1.5 2026-11-25T08:00:00Z  init\n"
-	var o psOptions
-	rows, _, err := readPS(strings.NewReader(table), &o, newProgress(nil))
+	var q query
+	rows, _, err := q.read(strings.NewReader(table), newProgress(nil))
 	want := report.Process{
 		Node: "n1", PID: 1, GPID: 10000001, User: "root", State: 'S', CPU: 150, RSS: 20,
 		Start: time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC), Command: []byte(" init"),
@@ -91,17 +84,8 @@ func TestPSColumnsByName(t *testing.T) {
 		t.Errorf("%+v, %v", rows, err)
 	}
 	for _, bad := range []string{"", "NODE PID\nn1 1\n", table[:len(table)-1], "GPID NODE"} {
-		if rows, _, err := readPS(strings.NewReader(bad), &o, newProgress(nil)); err == nil {
+		if rows, _, err := q.read(strings.NewReader(bad), newProgress(nil)); err == nil {
 			t.Errorf("%q: %+v", bad, rows)
-		}
-	}
-}
-
-// What is no column and no option says so, and what there is.
-func TestPSRefused(t *testing.T) {
-	for _, args := range []string{"-o nodes", "-o pid,,args", "--sort cpu", "axu -z", "xyz", "aux more", "-p", "-p abc", "-p 0", "-p n1:x", "-u nobody-has-this-name", "-p 2147483647"} {
-		if out, err := output(t, append([]string{"ps"}, strings.Fields(args)...)...); err == nil {
-			t.Errorf("ps %s: %s", args, out)
 		}
 	}
 }

@@ -1,10 +1,9 @@
-package main
+package mount
 
 import (
 	"path/filepath"
 	"unsafe"
 
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,27 +15,15 @@ var oneThreaded = map[string]bool{
 	"pwdx": true, "slabtop": true, "tload": true, "top": true, "uptime": true, "vmstat": true, "w": true,
 }
 
-// cpuFlag is --one-cpu: whether a command and who answers it share one CPU. A
-// command of one thread waits for each answer, and its server for each question, so
+// cpus are those that the command and its tree stay on; nil is all of them.
+//
+// A command of one thread waits for each answer, and its server for each question, so
 // that nothing is gained by two CPUs; and to wake another one takes longer than most
 // answers do, above all in a virtual machine.
-type cpuFlag struct {
-	cmd   *cobra.Command
-	value bool
-}
-
-const cpuFlagName = "one-cpu"
-
-func (f *cpuFlag) add(cmd *cobra.Command) {
-	f.cmd = cmd
-	cmd.Flags().BoolVar(&f.value, cpuFlagName, false, "run COMMAND and its tree on one CPU, which is faster if COMMAND has one thread (default: for ps, top and the like, and with --prefetched)")
-}
-
-// choose returns the CPU for this command and tree; nil is all of them.
-func (f *cpuFlag) choose(argv []string, prefetched bool) *unix.CPUSet {
-	one := prefetched || oneThreaded[filepath.Base(argv[0])]
-	if f.cmd.Flags().Changed(cpuFlagName) {
-		one = f.value
+func (o ExecOptions) cpus(argv []string) *unix.CPUSet {
+	one := o.Prefetched || oneThreaded[filepath.Base(argv[0])]
+	if o.OneCPU != nil {
+		one = *o.OneCPU
 	}
 	if !one {
 		return nil

@@ -1,4 +1,4 @@
-package main
+package ps
 
 import (
 	"cmp"
@@ -11,12 +11,14 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
+	"github.com/aggrfs/aggrfs/internal/app/gaps"
+	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// A psUser is a user whose processes are asked for.
-type psUser struct {
+// A user is a user whose processes are asked for.
+type user struct {
 	text string // as -u has it
 	// name is the user's file in cluster/ps-of: a uid, by which the kernel knows owners,
 	// or for a server on another machine, whose users are not those of this one, the text.
@@ -28,22 +30,22 @@ type psUser struct {
 // A user's processes are found by the uid, and by the server: two user databases, and two
 // caches of one, may name a user differently, and a comparison of names would then find
 // no process.
-func (a *app) usersAsked(ctx context.Context, src *source, t *tree, o *psOptions) (all []psUser, err error) {
-	for _, text := range o.users {
-		u := psUser{text, text}
+func usersAsked(ctx context.Context, src *client.Source, t *client.Tree, names []string) (all []user, err error) {
+	for _, text := range names {
+		u := user{text, text}
 		if !src.IsRemote() {
-			who, err := a.env.Users.Identity(ctx, text)
+			who, err := src.Users.Identity(ctx, text)
 			if err != nil {
 				return nil, client.BadUser("-u", err)
 			}
-			if outside, mapped := client.OutsideUID(a.env.UIDMap, who.UID); mapped && outside != who.UID && t.Origin != client.OfThisHost {
+			if outside, mapped := client.OutsideUID(src.UIDMap, who.UID); mapped && outside != who.UID && t.Origin != client.OfThisHost {
 				return nil, exit.NotKnown(fmt.Errorf("-u: %s is uid %d in this user namespace and another outside of it, where the nodes are: run this outside of the namespace", text, who.UID))
 			}
 			u.name = strconv.FormatUint(uint64(who.UID), 10)
 		} else if !vfs.ValidName(text) {
 			return nil, exit.Usagef("-u: %q is no name of a user", text)
 		}
-		if !slices.ContainsFunc(all, func(other psUser) bool { return other.name == u.name }) {
+		if !slices.ContainsFunc(all, func(other user) bool { return other.name == u.name }) {
 			all = append(all, u)
 		}
 	}
@@ -51,12 +53,12 @@ func (a *app) usersAsked(ctx context.Context, src *source, t *tree, o *psOptions
 }
 
 // readUsers reads the rows of those users, each user's by themselves, and what they lack.
-func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *progress) (rows []*report.Process, g gaps, err error) {
+func (q *query) readUsers(ctx context.Context, t *client.Tree, users []user, p *progress) (rows []*report.Process, g gaps.Gaps, err error) {
 	for _, u := range users {
-		theirs, lacking, err := readPart(ctx, t, o, p, "ps-of", u.name)
+		theirs, lacking, err := q.readPart(ctx, t, p, "ps-of", u.name)
 		if errors.Is(err, errNoPart) {
 			if nodes, err := t.Nodes(ctx); err == nil && len(nodes) == 0 {
-				return nil, gaps{blind: true}, nil
+				return nil, gaps.Gaps{Blind: true}, nil
 			}
 			return nil, g, notShown(t, u)
 		}
@@ -64,7 +66,7 @@ func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *pr
 			return nil, g, err
 		}
 		rows = append(rows, theirs...)
-		g.join(lacking)
+		g.Join(lacking)
 	}
 	if len(users) > 1 {
 		// By node and pid, as one table has them. A process whose owner changes meanwhile
@@ -77,7 +79,7 @@ func readUsers(ctx context.Context, t *tree, o *psOptions, users []psUser, p *pr
 
 // notShown says that the server does not show a user's processes: nobody knows then
 // whether there are any.
-func notShown(t *tree, u psUser) error {
+func notShown(t *client.Tree, u user) error {
 	if t.Remote {
 		return exit.NotKnown(fmt.Errorf("the server knows no user %q, or your view has no processes of theirs (see aggrfs whoami)", u.text))
 	}
@@ -86,7 +88,7 @@ func notShown(t *tree, u psUser) error {
 
 // ownersOf are what a server without cluster/ps-of may have in the column USER for those
 // users: names and numbers.
-func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []string, err error) {
+func ownersOf(ctx context.Context, db *userdb.DB, t *client.Tree, users []user) (owners []string, err error) {
 	for _, u := range users {
 		if t.Remote {
 			owner, err := userThere(ctx, t, u)
@@ -98,7 +100,7 @@ func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []s
 		}
 		owners = append(owners, u.name)
 		if uid, err := strconv.ParseUint(u.name, 10, 32); err == nil {
-			owners = append(owners, a.env.Users.UserName(uint32(uid)))
+			owners = append(owners, db.UserName(uint32(uid)))
 		}
 		owners = append(owners, u.text)
 	}
@@ -107,7 +109,7 @@ func (a *app) ownersOf(ctx context.Context, t *tree, users []psUser) (owners []s
 
 // userThere is what an older server on another machine calls a user: its user database is
 // not this machine's. The root of a user's processes tells whose they are, "bob (1002)".
-func userThere(ctx context.Context, t *tree, u psUser) (string, error) {
+func userThere(ctx context.Context, t *client.Tree, u user) (string, error) {
 	text, err := t.Read(ctx, "users", u.name, "cluster", "whoami")
 	if errors.Is(err, syscall.ENOENT) {
 		return "", notShown(t, u)

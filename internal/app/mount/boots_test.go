@@ -1,4 +1,4 @@
-package main
+package mount
 
 import (
 	"strings"
@@ -45,8 +45,8 @@ func TestOlder(t *testing.T) {
 		t.Errorf("no table at all: %v, %v", nodes, err)
 	}
 	for _, table := range []string{head, head + "n1 1\n", "NODE\nn1\n"} {
-		if got := older(nodesOf(t, table), now, up); got != 0 {
-			t.Errorf("%q: got %v", table, got)
+		if nodes, err := report.ParseNodes([]byte(table)); err != nil || older(nodes, now, up) != 0 {
+			t.Errorf("%q: %v, %v", table, nodes, err)
 		}
 	}
 }

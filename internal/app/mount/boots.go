@@ -1,8 +1,9 @@
-package main
+package mount
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ const sameBoot = 2 * time.Second
 //
 // A start time is a number of ticks since the reader's boot, and cannot be
 // negative: see time_namespaces(7).
-func (a *app) aheadOf(ctx context.Context, t *tree, nodes []report.Node) (*tree, time.Duration) {
+func aheadOf(ctx context.Context, log *slog.Logger, t *client.Tree, nodes []report.Node) (*client.Tree, time.Duration) {
 	offset := older(nodes, time.Now(), sinceBoot())
 	if offset > 0 && !nsexec.CanShift() {
 		offset = 0
@@ -41,7 +42,7 @@ func (a *app) aheadOf(ctx context.Context, t *tree, nodes []report.Node) (*tree,
 	}
 	again, err := t.At(ctx, fmt.Sprintf("/timens/%d", ahead/time.Second)+t.Path)
 	if err != nil {
-		a.env.Log.Warn("start times before this machine's boot are wrong", "err", err)
+		log.Warn("start times before this machine's boot are wrong", "err", err)
 		return t, 0
 	}
 	return again, offset

@@ -1,4 +1,4 @@
-package main
+package mount
 
 import (
 	"bytes"
@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,18 +72,21 @@ func mountID(dir string) (string, error) {
 		return "", fmt.Errorf("%s, which has just been mounted: %w", dir, err)
 	}
 	defer unix.Close(fd)
-	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	self, err := procfs.Self()
 	if err != nil {
 		return "", err
 	}
-	_, rest, found := strings.Cut(string(text), "mnt_id:")
-	if f := strings.Fields(rest); found && len(f) > 0 {
-		return f[0], nil
+	info, err := self.FDInfo(strconv.Itoa(fd))
+	if err != nil {
+		return "", err
 	}
-	return "", errors.New("the kernel does not tell the number of a mount (no mnt_id in /proc/self/fdinfo)")
+	if info.MntID == "" {
+		return "", errors.New("the kernel does not tell the number of a mount (no mnt_id in /proc/self/fdinfo)")
+	}
+	return info.MntID, nil
 }
 
-// isMounted tells whether there is a 9P mount of that number, which is the first
+// isMounted reports whether there is a 9P mount of that number, which is the first
 // column of proc_pid_mountinfo(5).
 func isMounted(id string) (bool, error) {
 	text, err := os.ReadFile("/proc/self/mountinfo")

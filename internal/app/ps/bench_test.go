@@ -1,4 +1,4 @@
-package main
+package ps
 
 import (
 	"fmt"
@@ -14,15 +14,14 @@ func BenchmarkPS(b *testing.B) {
 	for i := range 20000 {
 		fmt.Fprintf(&text, "n%04d %7d %10d %10d %-8s S %10.2f %10d 2026-11-25T08:%02d:%02dZ /usr/local/bin/solver --steps %d --input /home/ann/model-%d.in\n", i/200, i, 10000000+i, 10000001, "ann", float64(i)/7, i*4, i/60%60, i%60, i*10, i)
 	}
-	o := psOptions{full: true}
-	columns, _ := o.shown()
+	q, _ := Options{Full: true}.parse()
 	b.ReportAllocs()
 	for b.Loop() {
-		rows, _, err := readPS(strings.NewReader(text.String()), &o, newProgress(nil))
+		rows, _, err := q.read(strings.NewReader(text.String()), newProgress(nil))
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := writePS(io.Discard, rows, columns, true); err != nil {
+		if err := write(io.Discard, rows, q.columns, true); err != nil {
 			b.Fatal(err)
 		}
 	}

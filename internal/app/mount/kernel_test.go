@@ -1,4 +1,4 @@
-package main
+package mount
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/aggrfs/aggrfs/internal/app/client"
 )
 
 // A kernel without the client is told apart from one that has not loaded it yet,
@@ -47,21 +49,21 @@ func TestNeed9P(t *testing.T) {
 
 func TestMountOptions(t *testing.T) {
 	for _, tc := range []struct {
-		src    source
+		src    client.Source
 		shared bool
 		socket string
 		data   string // or what the error says
 	}{
-		{source{}, false, "/run/aggrfs/aggrfs.sock", "trans=unix,version=9p2000.L,cache=none,access=0,msize=65536"},
-		{source{Server: "unix:/tmp/a.sock", Nodes: []string{"n[1-3]"}}, true, "/tmp/a.sock", "trans=unix,version=9p2000.L,cache=none,access=user,msize=65536,aname=/sets/n[1-3]"},
-		{source{Nodes: []string{"n1,n3"}}, false, "", "no comma"},
-		{source{Nodes: []string{"n["}}, false, "", "--nodes"},
-		{source{Server: "tls:10.1.0.1:5641"}, false, "", "unix: address"},
-		{source{Server: "nonsense"}, false, "", "--server"},
-		{source{As: "ann"}, false, "", "--as"},
-		{source{Config: "/etc/aggrfs/aggrfs.yaml"}, false, "", "start aggrfs serve"},
+		{client.Source{}, false, "/run/aggrfs/aggrfs.sock", "trans=unix,version=9p2000.L,cache=none,access=0,msize=65536"},
+		{client.Source{Server: "unix:/tmp/a.sock", Nodes: []string{"n[1-3]"}}, true, "/tmp/a.sock", "trans=unix,version=9p2000.L,cache=none,access=user,msize=65536,aname=/sets/n[1-3]"},
+		{client.Source{Nodes: []string{"n1,n3"}}, false, "", "no comma"},
+		{client.Source{Nodes: []string{"n["}}, false, "", "--nodes"},
+		{client.Source{Server: "tls:10.1.0.1:5641"}, false, "", "unix: address"},
+		{client.Source{Server: "nonsense"}, false, "", "--server"},
+		{client.Source{As: "ann"}, false, "", "--as"},
+		{client.Source{Config: "/etc/aggrfs/aggrfs.yaml"}, false, "", "start aggrfs serve"},
 	} {
-		tc.src.Env = &newApp().env
+		tc.src.Env = &client.Env{DefaultServer: "unix:/run/aggrfs/aggrfs.sock"}
 		addr, err := kernelAddress(&tc.src)
 		var path, data string
 		if err == nil {
@@ -79,12 +81,6 @@ func TestMountOptions(t *testing.T) {
 		if err != nil || addr.Address != tc.socket || data != tc.data {
 			t.Errorf("%+v: %q, %q, %v", tc.src, addr, data, err)
 		}
-	}
-}
-
-func TestMountType(t *testing.T) {
-	if _, err := output(t, "mount", "--type", "nfs", "/global"); err == nil || !strings.Contains(err.Error(), "fuse or 9p") {
-		t.Error(err)
 	}
 }
 

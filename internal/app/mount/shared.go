@@ -1,4 +1,4 @@
-package main
+package mount
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -14,17 +15,17 @@ const maxShared = 1024
 
 // A sharedTree is one source as each of many users sees it.
 type sharedTree struct {
-	open func(ctx context.Context, who vfs.Identity) (*tree, error)
+	open func(ctx context.Context, who vfs.Identity) (*client.Tree, error)
 
 	mu     sync.Mutex
-	closed bool                      // guarded by mu
-	trees  *lru.Cache[string, *tree] // by identity; guarded by mu
-	ending sync.WaitGroup            // trees that are being closed
+	closed bool                             // guarded by mu
+	trees  *lru.Cache[string, *client.Tree] // by identity; guarded by mu
+	ending sync.WaitGroup                   // trees that are being closed
 }
 
-func newSharedTree(open func(context.Context, vfs.Identity) (*tree, error)) *sharedTree {
+func newSharedTree(open func(context.Context, vfs.Identity) (*client.Tree, error)) *sharedTree {
 	s := &sharedTree{open: open}
-	s.trees, _ = lru.NewWithEvict(maxShared, func(_ string, t *tree) { // fails for a size below 1 only
+	s.trees, _ = lru.NewWithEvict(maxShared, func(_ string, t *client.Tree) { // fails for a size below 1 only
 		s.ending.Go(func() { t.Close() })
 	})
 	return s
@@ -50,7 +51,7 @@ func (s *sharedTree) root(ctx context.Context, who vfs.Identity) (vfs.Node, erro
 }
 
 // keep holds a tree that was just opened, unless another was opened meanwhile.
-func (s *sharedTree) keep(key string, fresh *tree) *tree {
+func (s *sharedTree) keep(key string, fresh *client.Tree) *client.Tree {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t, ok := s.trees.Get(key); ok || s.closed {

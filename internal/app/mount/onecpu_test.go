@@ -1,18 +1,17 @@
-package main
+package mount
 
 import (
 	"runtime"
 	"testing"
-
-	"github.com/spf13/cobra"
 )
 
 func TestOneCPU(t *testing.T) {
 	if thisCPU() == nil && runtime.NumCPU() > 1 {
 		t.Fatal("the CPU of this thread is not known")
 	}
+	yes, no := true, false
 	for _, test := range []struct {
-		flags      []string
+		oneCPU     *bool
 		command    string
 		prefetched bool
 		one        bool
@@ -21,17 +20,11 @@ func TestOneCPU(t *testing.T) {
 		{nil, "/usr/bin/top", false, true},
 		{nil, "bash", false, false},
 		{nil, "bash", true, true},
-		{[]string{"--one-cpu"}, "bash", false, true},
-		{[]string{"--one-cpu=false"}, "ps", false, false},
-		{[]string{"--one-cpu=false"}, "bash", true, false},
+		{&yes, "bash", false, true},
+		{&no, "ps", false, false},
+		{&no, "bash", true, false},
 	} {
-		var f cpuFlag
-		cmd := &cobra.Command{}
-		f.add(cmd)
-		if err := cmd.ParseFlags(test.flags); err != nil {
-			t.Fatal(err)
-		}
-		one := f.choose([]string{test.command}, test.prefetched)
+		one := ExecOptions{Prefetched: test.prefetched, OneCPU: test.oneCPU}.cpus([]string{test.command})
 		if test.one && runtime.NumCPU() > 1 && (one == nil || one.Count() != 1) || !test.one && one != nil {
 			t.Errorf("%v: %v", test, one)
 		}

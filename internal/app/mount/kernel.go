@@ -1,4 +1,4 @@
-package main
+package mount
 
 import (
 	"context"
@@ -9,18 +9,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
-// mount9P mounts by the kernel's own 9P client, and returns once the tree is
-// unmounted again.
-func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool) error {
-	if err := requireRoot("mount --type 9p"); err != nil {
-		return err
-	}
-	ctx, stop := untilSignal(ctx)
-	defer stop()
+// byKernel mounts by the kernel's own 9P client, from the socket of a running server.
+func byKernel(ctx context.Context, src *client.Source, dir string, shared bool) error {
 	addr, err := kernelAddress(src)
 	if err != nil {
 		return err
@@ -31,7 +26,7 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	if err := checkMountPoint(dir); err != nil {
 		return err
 	}
-	path, err := a.checkServer(ctx, src)
+	path, err := checkServer(ctx, src)
 	if err != nil {
 		return err
 	}
@@ -48,13 +43,13 @@ func (a *app) mount9P(ctx context.Context, src *source, dir string, shared bool)
 	if m.id, err = mountID(dir); err != nil {
 		return errors.Join(err, unmount9P(dir))
 	}
-	a.env.Log.Info("mounted", "dir", dir, "source", source, "options", data)
+	src.Log.Info("mounted", "dir", dir, "source", source, "options", data)
 	return m.stay(ctx, source)
 }
 
 // kernelAddress is the server whose socket the kernel can connect to itself; it then
 // attaches as the user that makes the call, which is root.
-func kernelAddress(s *source) (ninep.Addr, error) {
+func kernelAddress(s *client.Source) (ninep.Addr, error) {
 	switch {
 	case s.Config != "" || s.Local:
 		return ninep.Addr{}, exit.Usagef("--config, --local: --type 9p mounts from a running server: start aggrfs serve with this configuration, or mount by FUSE")
@@ -96,17 +91,13 @@ const kernelMsize = 64 << 10
 // checkServer tries the server before the kernel does, which would wait for it in
 // a way that no signal ends, says what it lacks, and returns the path of the root that
 // was asked for.
-func (a *app) checkServer(ctx context.Context, s *source) (string, error) {
+func checkServer(ctx context.Context, s *client.Source) (string, error) {
 	tree, err := s.Mirror(ctx, "/proc", "/proc")
 	if err != nil {
 		return "", fmt.Errorf("%w (--type 9p mounts from a running server; a mount by FUSE needs none)", err)
 	}
 	defer tree.Close()
-	lacking, _, err := a.tellNow(ctx, tree)
-	if err == nil && s.Strict && !lacking.none() {
-		err = exit.NotComplete()
-	}
-	return tree.Path, err
+	return tree.Path, tellLacks(ctx, s, tree)
 }
 
 // A kernelMount is one that lasts.

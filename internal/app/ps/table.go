@@ -1,4 +1,4 @@
-package main
+package ps
 
 import (
 	"bufio"
@@ -12,16 +12,16 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
-// psNames are other names of columns, that ps has.
-var psNames = map[string]string{
+// otherNames are other names of columns, that ps has.
+var otherNames = map[string]string{
 	"tgid": "pid", "uname": "user", "euser": "user", "s": "stat", "state": "stat", "cputime": "time", "rssize": "rss",
 	"jobid": "job", "lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
 }
 
-// psColumn finds a column.
-func psColumn(name string) (c report.ProcessColumn, err error) {
+// columnOf finds a column.
+func columnOf(name string) (c report.ProcessColumn, err error) {
 	name = strings.ToLower(strings.TrimSpace(name))
-	if other, ok := psNames[name]; ok {
+	if other, ok := otherNames[name]; ok {
 		name = other
 	}
 	var known []string
@@ -35,22 +35,22 @@ func psColumn(name string) (c report.ProcessColumn, err error) {
 }
 
 // shown are the columns to show.
-func (o *psOptions) shown() (all []report.ProcessColumn, err error) {
-	text := o.columns
+func (o *Options) shown() (all []report.ProcessColumn, err error) {
+	text := o.Columns
 	switch {
 	case text != "":
-	case o.json:
+	case o.JSON:
 		text = "node,npid,pid,ppid,user,stat,time,rss,start,args"
-	case o.full:
+	case o.Full:
 		text = "user,pid,ppid,node,npid,rss,stat,start,time,args"
 	default:
 		text = "node,pid,user,time,args"
 	}
-	if o.jobs && o.columns == "" {
+	if o.Jobs && o.Columns == "" {
 		text = "job," + text
 	}
 	for name := range strings.SplitSeq(text, ",") {
-		c, err := psColumn(name)
+		c, err := columnOf(name)
 		if err != nil {
 			return nil, exit.Usagef("-o: %w", err)
 		}
@@ -59,30 +59,30 @@ func (o *psOptions) shown() (all []report.ProcessColumn, err error) {
 	return all, nil
 }
 
-// A psKey is a column to sort by.
-type psKey struct {
+// A key is a column to sort by.
+type key struct {
 	report.ProcessColumn
 	down bool
 }
 
-func (o *psOptions) keys() (keys []psKey, err error) {
-	if o.sort == "" {
+func (o *Options) keys() (keys []key, err error) {
+	if o.Sort == "" {
 		return nil, nil
 	}
-	for name := range strings.SplitSeq(o.sort, ",") {
+	for name := range strings.SplitSeq(o.Sort, ",") {
 		name = strings.TrimPrefix(name, "+")
 		name, down := strings.CutPrefix(name, "-")
-		c, err := psColumn(name)
+		c, err := columnOf(name)
 		if err != nil {
 			return nil, exit.Usagef("--sort: %w", err)
 		}
-		keys = append(keys, psKey{c, down})
+		keys = append(keys, key{c, down})
 	}
 	return keys, nil
 }
 
-// sortPS sorts rows, which otherwise come by node and pid.
-func sortPS(rows []*report.Process, keys []psKey) {
+// sortRows sorts rows, which otherwise come by node and pid.
+func sortRows(rows []*report.Process, keys []key) {
 	if len(keys) == 0 {
 		return
 	}
@@ -100,8 +100,8 @@ func sortPS(rows []*report.Process, keys []psKey) {
 	})
 }
 
-// writePS prints the columns, numbers to the right.
-func writePS(out io.Writer, rows []*report.Process, columns []report.ProcessColumn, header bool) error {
+// write prints the columns, numbers to the right.
+func write(out io.Writer, rows []*report.Process, columns []report.ProcessColumn, header bool) error {
 	widths := make([]int, len(columns))
 	var cell []byte
 	for k, c := range columns {
@@ -142,11 +142,11 @@ func writePS(out io.Writer, rows []*report.Process, columns []report.ProcessColu
 	return w.Flush()
 }
 
-// psObject is a row as an object.
-func psObject(p *report.Process, columns []report.ProcessColumn) map[string]any {
-	object := make(map[string]any, len(columns))
+// object is a row as an object.
+func object(p *report.Process, columns []report.ProcessColumn) map[string]any {
+	all := make(map[string]any, len(columns))
 	for _, c := range columns {
-		object[c.Name] = c.Cell(p)
+		all[c.Name] = c.Cell(p)
 	}
-	return object
+	return all
 }

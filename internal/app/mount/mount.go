@@ -1,0 +1,139 @@
+// Package mount puts the tree before programs: as the /proc of one command (Exec), or on a
+// directory (Mount), by FUSE or by the kernel's own 9P client.
+package mount
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
+	"github.com/aggrfs/aggrfs/internal/app/gaps"
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/fusefs"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Options are how Mount mounts.
+type Options struct {
+	Type       string // "fuse" or "9p"
+	Shared     bool   // for all users, each with their own view
+	Prefetched bool   // the tree has only what sweeps bring
+}
+
+// Mount mounts the tree on a directory, and returns once it is unmounted again or, after
+// SIGINT or SIGTERM, has been unmounted.
+func Mount(ctx context.Context, src *client.Source, dir string, o Options) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	switch {
+	case o.Type != "fuse" && o.Type != "9p":
+		return exit.Usagef("--type %s: the type is fuse or 9p", o.Type)
+	case o.Shared && o.Prefetched:
+		return exit.Usagef("--prefetched cannot be combined with --allow-other: the kernel caches one content of a file for all users, and users may see different ones")
+	case o.Prefetched && o.Type == "9p":
+		return exit.Usagef("--prefetched needs --type fuse: of a mount with --type 9p the kernel caches nothing")
+	case o.Type == "9p" && os.Geteuid() != 0:
+		return errors.New("only root can run mount --type 9p")
+	case o.Type == "9p":
+		return byKernel(ctx, src, dir, o.Shared)
+	case o.Shared && os.Geteuid() != 0:
+		return errors.New("only root can run mount --allow-other")
+	}
+	return byFUSE(ctx, src, dir, o)
+}
+
+func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) error {
+	if err := checkMountPoint(dir); err != nil {
+		return err
+	}
+	tree, err := src.Open(ctx, "/proc")
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	if err := tellLacks(ctx, src, tree); err != nil {
+		return err
+	}
+	src.TellSingly(tree)
+	cfg, err := fuseConfig(src.Env, tree, o.Prefetched)
+	if err != nil {
+		return err
+	}
+	if o.Shared {
+		all := newSharedTree(tree.As)
+		defer all.Close()
+		cfg.Shared, cfg.Attach = true, all.root
+	}
+	server, err := fusefs.Mount(dir, cfg)
+	if err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		server.Wait()
+	}()
+	src.Log.Info("mounted", "dir", dir)
+	select {
+	case <-ctx.Done():
+	case <-ended:
+	}
+	err = server.Close()
+	<-ended
+	return err
+}
+
+// tellLacks says on standard error what the tree lacks, which with --strict is an error.
+func tellLacks(ctx context.Context, src *client.Source, t *client.Tree) error {
+	lacking, _, err := gaps.TellNow(ctx, src.Env, t)
+	if err == nil && src.Strict && !lacking.None() {
+		err = exit.NotComplete()
+	}
+	return err
+}
+
+// checkMountPoint says what is wrong with a directory to mount on.
+func checkMountPoint(dir string) error {
+	switch st, err := os.Stat(dir); {
+	case errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%s is a mount whose server has ended; unmount it first: umount -l %s", dir, dir)
+	case err != nil:
+		return err
+	case !st.IsDir():
+		return fmt.Errorf("%s is not a directory", dir)
+	}
+	return nil
+}
+
+// fuseConfig is how the tree is mounted: for the calling user alone; prefetched is
+// whether it has only what sweeps bring.
+func fuseConfig(env *client.Env, t *client.Tree, prefetched bool) (fusefs.Config, error) {
+	owner, err := client.Self()
+	cfg := fusefs.Config{
+		Attach: func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) { return t.Root(ctx) },
+		Owner:  owner, Log: env.Log,
+		Deadline: max(fusefs.DefaultDeadline, t.Patience+time.Second),
+	}
+	if prefetched {
+		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.Generation}
+		cfg.Attach = func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) {
+			root, err := t.Root(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return aggregate.Prefetched(root, cachepolicy.Sweep(prefetchedInterval).Prefetch()), nil
+		}
+	}
+	return cfg, err
+}
+
+// prefetchedInterval is how often a tree of what sweeps bring is made right while it is
+// used. A server's tables are good for as long as its policy says, which is asked.
+const prefetchedInterval = time.Second
