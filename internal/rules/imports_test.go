@@ -81,6 +81,8 @@ func allowed(from, to string) bool {
 		return to == "pkg/vfs"
 	case within(to, "internal/app"): // what the programs are made of
 		return within(from, "cmd") || within(from, "internal/app")
+	case from == "cmd/aggrfs": // flags, and one call each
+		return within(to, "internal")
 	case within(from, "cmd"), within(from, "test"):
 		return true
 	case within(from, "internal/app"):
