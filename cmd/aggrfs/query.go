@@ -1,9 +1,12 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/internal/app/exit"
+	"github.com/aggrfs/aggrfs/internal/app/ps"
 	"github.com/aggrfs/aggrfs/internal/app/query"
 )
 
@@ -71,5 +74,57 @@ and which rule of its configuration decides that.`,
 	sourceFlags(cmd, &src)
 	tlsFlags(cmd, &src)
 	jsonFlag(cmd, &asJSON)
+	return a.withLogLevel(cmd, "error")
+}
+
+func (a *app) psCommand() *cobra.Command {
+	src := source{Env: &a.env}
+	var o ps.Options
+	cmd := &cobra.Command{
+		Use:   "ps [flags] [aux]",
+		Short: "Show the processes of the cluster, a line each",
+		Long: `Show the processes of the cluster that you may see, each with its node. One file of the
+tree, cluster/ps, has them all, so that this is much faster than ps(1) on the tree. All are
+shown unless -u or -p select some. "aux", -e, -f and -A are taken as ps(1) takes them.
+
+PID and PPID are global pids, which no two processes of the cluster share; TIME is
+processor time in seconds, RSS is in KiB, and START is in UTC.
+
+Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid (the
+pid on the node), ppid, user, stat, time, rss, start, args, and job (of Slurm, PBS, Torque
+or LSF, found by the process's cgroup; it takes as long again).
+
+Nodes whose processes are missing or old are named on standard error and in the JSON. The
+exit status is 0; 1 if -u or -p were given and there is no such process; 2 for a wrong
+command line; and 3 if the answer is not known: no server, no row while processes of a node
+are missing or old, no nodes in your view, or with --strict any node like that.`,
+		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return exit.Usagef("ps takes one argument, such as aux, and there are %d: %s", len(args), strings.Join(args, " "))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				o.Letters = &args[0]
+			}
+			return exit.NotKnown(ps.Print(cmd.Context(), &src, cmd.OutOrStdout(), o))
+		},
+	}
+	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
+	strictFlag(cmd, &src, "fail with status 3 if processes of any node are missing or old")
+	f := cmd.Flags()
+	f.BoolP("all", "e", false, "show all processes, which is the default")
+	f.BoolP("every", "A", false, "the same as -e")
+	f.BoolVarP(&o.Full, "full", "f", false, "show more columns")
+	f.BoolVarP(&o.Jobs, "jobs", "j", false, "show the column job, too")
+	f.StringVarP(&o.Columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args")
+	f.StringVar(&o.Sort, "sort", "", "sort by these `COLUMNS`, such as -rss,pid")
+	f.StringSliceVarP(&o.Users, "user", "u", nil, "show only processes of these `USERS`, by name or number")
+	f.StringSliceVarP(&o.PIDs, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
+	f.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the line of column names")
+	f.BoolVar(&o.JSON, "json", false, "print JSON, with all columns or those of -o; see docs/commands.md")
 	return a.withLogLevel(cmd, "error")
 }

@@ -29,7 +29,7 @@ func (e *Env) serverError(addr ninep.Addr, err error) error {
 	if errors.As(err, new(exit.Error)) {
 		return err // it has been said
 	}
-	return exit.NotKnown(fmt.Errorf("%w", e.meaning(addr, err)))
+	return exit.NotKnown(e.meaning(addr, err))
 }
 
 func (e *Env) meaning(addr ninep.Addr, err error) error {

@@ -16,20 +16,17 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/config"
-	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
-	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 )
 
 // Parts are what a cluster is made of besides its configuration.
@@ -133,41 +130,3 @@ func OpenKeys(cfg *config.Config, log *slog.Logger) (*ninep.TLS, error) {
 	}
 	return keys, nil
 }
-
-// Dialer opens connections to the 9P server at addr, whose certificate has that name. Its log
-// is limited in rate, since a server may end each connection by an error.
-func Dialer(keys *ninep.TLS, addr ninep.Addr, name string, cfg ninep.ClientConfig) aggregate.Dialer {
-	cfg.Log = lograte.ByMessage(cfg.Log)
-	return func(ctx context.Context) (aggregate.Upstream, error) {
-		conn, err := keys.Dial(ctx, addr, name)
-		if err != nil {
-			return nil, err
-		}
-		client, err := ninep.NewClient(ctx, conn, cfg)
-		if err != nil {
-			return nil, err
-		}
-		return client, nil
-	}
-}
-
-// embeddedLeaf is the leaf of this machine, in this process.
-func embeddedLeaf(cfg *config.Config, p Parts) aggregate.Dialer {
-	return func(context.Context) (aggregate.Upstream, error) {
-		leaf, err := procfs9p.New(procfs9p.Config{Root: cfg.Proc, Version: p.Version, Log: p.Log})
-		if err != nil {
-			return nil, err
-		}
-		return local{leaf}, nil
-	}
-}
-
-// local is a tree in this process as an upstream: a connection that does not
-// end by itself.
-type local struct{ *procfs9p.Leaf }
-
-// Done implements aggregate.Upstream.
-func (local) Done() <-chan struct{} { return nil }
-
-// Err implements aggregate.Upstream.
-func (local) Err() error { return nil }

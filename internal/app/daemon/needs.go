@@ -48,12 +48,14 @@ func needsOf(cfg *config.Config) needs {
 // available is what there is. Zero is not known.
 func available(proc string) (there needs) {
 	there.descriptors = listen.DescriptorLimit()
-	if fs, err := procfs.NewFS(proc); err == nil {
-		if info, err := fs.Meminfo(); err == nil && info.MemAvailableBytes != nil {
-			there.memory = *info.MemAvailableBytes
-		}
+	fs, err := procfs.NewFS(proc)
+	if err != nil {
+		return there
 	}
-	if most := cgroupMemory(proc); most > 0 && (there.memory == 0 || most < there.memory) {
+	if info, err := fs.Meminfo(); err == nil && info.MemAvailableBytes != nil {
+		there.memory = *info.MemAvailableBytes
+	}
+	if most := cgroupMemory(fs); most > 0 && (there.memory == 0 || most < there.memory) {
 		there.memory = most
 	}
 	return there
@@ -61,19 +63,17 @@ func available(proc string) (there needs) {
 
 // cgroupMemory is memory.max of this process's control group (cgroups(7)); 0 is that
 // there is none.
-func cgroupMemory(proc string) uint64 {
-	text, err := os.ReadFile(filepath.Join(proc, "self/cgroup"))
+func cgroupMemory(fs procfs.FS) uint64 {
+	self, err := fs.Self()
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			most, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", path, "memory.max"))
-			if err != nil {
-				return 0
-			}
-			n, _ := strconv.ParseUint(strings.TrimSpace(string(most)), 10, 64) // "max" is none
-			return n
+	groups, _ := self.Cgroups()
+	for _, g := range groups {
+		if g.HierarchyID == 0 { // version 2's
+			text, _ := os.ReadFile(filepath.Join("/sys/fs/cgroup", g.Path, "memory.max"))
+			most, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64) // "max", as no file, is none
+			return most
 		}
 	}
 	return 0

@@ -2,12 +2,18 @@ package mount
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/app/gaps"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 )
 
@@ -73,4 +79,65 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 		return exit.Lacking, nil
 	}
 	return code, nil
+}
+
+// Boots that are believed: clocks that were never set, or wrongly, say others.
+var firstBoot = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// sameBoot is how much earlier than this machine another may have booted
+// without being older: the table has whole seconds.
+const sameBoot = 2 * time.Second
+
+// aheadOf returns the tree for a command that has a machine which booted as early
+// as the oldest node, and how far its clock is ahead of this process': 0, and
+// the same tree, where this machine is the oldest. Another tree takes the place of t,
+// which it closes. nodes is cluster/nodes.
+//
+// A start time is a number of ticks since the reader's boot, and cannot be
+// negative: see time_namespaces(7).
+func aheadOf(ctx context.Context, log *slog.Logger, t *client.Tree, nodes []report.Node) (*client.Tree, time.Duration) {
+	offset := older(nodes, time.Now(), sinceBoot())
+	if offset > 0 && !nsexec.CanShift() {
+		offset = 0
+	}
+	// The daemon counts from the machine's boot, this process from its own.
+	ahead := offset
+	if t.Origin == client.OfServer {
+		ahead += nsexec.BootOffset()
+	}
+	if ahead == 0 {
+		return t, 0
+	}
+	again, err := t.At(ctx, fmt.Sprintf("/timens/%d", ahead/time.Second)+t.Path)
+	if err != nil {
+		log.Warn("start times before this machine's boot are wrong", "err", err)
+		return t, 0
+	}
+	return again, offset
+}
+
+// older is how much earlier than this machine the oldest node of cluster/nodes has
+// booted, in seconds rounded up. now and up are this machine's.
+func older(nodes []report.Node, now time.Time, up time.Duration) time.Duration {
+	boot := now.Add(-up)
+	oldest := boot.Add(-sameBoot)
+	for i := range nodes {
+		if at := nodes[i].Booted; at.Before(oldest) && !at.Before(firstBoot) {
+			oldest = at
+		}
+	}
+	d := boot.Sub(oldest)
+	if d <= sameBoot || d > nsexec.MaxBootOffset {
+		return 0
+	}
+	return (d + time.Second - 1).Truncate(time.Second)
+}
+
+// sinceBoot is CLOCK_BOOTTIME.
+func sinceBoot() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
 }

@@ -5,7 +5,9 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"syscall"
 	"time"
 
@@ -69,7 +71,7 @@ func Where(ctx context.Context, src *client.Source, out io.Writer, name string, 
 		if found, err = report.ParseWhere(text); err != nil {
 			return err
 		}
-	case isNoSuch(err) || errors.Is(err, syscall.EHOSTDOWN):
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.EHOSTDOWN):
 		nodes, lost := tree.Nodes(ctx)
 		if lost != nil {
 			return lost
@@ -89,11 +91,6 @@ func Where(ctx context.Context, src *client.Source, out io.Writer, name string, 
 	return err
 }
 
-// isNoSuch reports whether err is that there is no such process.
-func isNoSuch(err error) bool {
-	return errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ESRCH)
-}
-
 // notFound says why a process is not shown: it is not there, nobody knows, or there is no
 // such node. nodes is cluster/nodes.
 func notFound(ctx context.Context, src *client.Source, t *client.Tree, name string, id gpid.ID, nodes []report.Node, err error) error {
@@ -105,4 +102,53 @@ func notFound(ctx context.Context, src *client.Source, t *client.Tree, name stri
 		return err
 	}
 	return exit.Absentf("no process %s: it has ended, or its node is not in the cluster or not in your view (see aggrfs nodes)", name)
+}
+
+// Whoami prints who the user is to the server or, where none is asked, to the kernel.
+func Whoami(ctx context.Context, src *client.Source, out io.Writer, asJSON bool) error {
+	tree, err := src.OpenTable(ctx)
+	if err != nil {
+		return err
+	}
+	defer tree.Close()
+	at := time.Now()
+	var text []byte
+	if tree.Origin == client.OfServer || src.As != "" {
+		text, err = tree.Read(ctx, "cluster", "whoami")
+	} else {
+		text, err = ownWhoami(ctx, src, tree)
+	}
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return report.WriteRows(out, report.Answer{At: at}, []report.Whoami{report.ParseWhoami(text)})
+	}
+	_, err = out.Write(text)
+	return err
+}
+
+// ownWhoami is what cluster/whoami is where this process reads for its user alone: the
+// tree that it makes for itself has no view, and takes the user for root.
+func ownWhoami(ctx context.Context, src *client.Source, t *client.Tree) ([]byte, error) {
+	who, err := client.Self()
+	if err != nil {
+		return nil, err
+	}
+	names, err := t.NodeNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	groups := []string{fmt.Sprint(who.GID)}
+	for _, g := range who.Groups {
+		groups = append(groups, fmt.Sprint(g))
+	}
+	rule, place := "none: this machine alone, without a server; the kernel decides what you see", ""
+	if t.Origin == client.OfNodes {
+		rule, place = "none: you connect to the nodes yourself, without a server; they decide what you see", src.Config
+	}
+	return report.EncodeWhoami(report.Whoami{
+		User: report.UserText(src.Users.UserName(who.UID), who.UID), Groups: strings.Join(groups, ","),
+		Rule: rule, Place: place, Nodes: report.NodesText(names), Processes: "all that you are shown",
+	}), nil
 }

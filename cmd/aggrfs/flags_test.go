@@ -40,18 +40,27 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// What cobra is told to exclude each other is told in our words.
+// Every pair of flags that cobra is told to exclude each other is told in our words.
 func TestExclusiveFlags(t *testing.T) {
-	told := make(map[string]bool)
-	for _, group := range exclusive {
-		told[strings.Join(group, " ")] = true
-	}
+	pairs := 0
 	var look func(*cobra.Command)
 	look = func(cmd *cobra.Command) {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			for _, group := range f.Annotations["cobra_annotation_mutually_exclusive"] {
-				if !told[group] {
-					t.Errorf("%s: --%s: %s", cmd.CommandPath(), f.Name, group)
+				for other := range strings.FieldsSeq(group) {
+					if other == f.Name {
+						continue
+					}
+					pairs++
+					fresh, _, err := newApp().command().Find(strings.Fields(cmd.CommandPath())[1:])
+					if err != nil {
+						t.Fatal(err)
+					}
+					fresh.Flags().Set(f.Name, "true")
+					fresh.Flags().Set(other, "true")
+					if err := exclusiveFlags(fresh); err == nil || !strings.Contains(err.Error(), "exclude each other") || !strings.Contains(err.Error(), "--"+f.Name) || !strings.Contains(err.Error(), "--"+other) {
+						t.Errorf("%s --%s --%s: %v", cmd.CommandPath(), f.Name, other, err)
+					}
 				}
 			}
 		})
@@ -60,4 +69,7 @@ func TestExclusiveFlags(t *testing.T) {
 		}
 	}
 	look(newApp().command())
+	if pairs < 10 {
+		t.Errorf("%d pairs of flags exclude each other", pairs)
+	}
 }
