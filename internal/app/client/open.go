@@ -47,8 +47,8 @@ type Tree struct {
 	meaning func(error) error // says what an error of its server means; nil is that there is none
 }
 
-// TellSingly says to who is about to wait for all processes if each is read by itself.
-func (e *Env) TellSingly(t *Tree) {
+// TellSingly warns a user, who is about to wait for all processes, if each is read by itself.
+func (t *Tree) TellSingly(e *Env) {
 	if t.singly {
 		e.Tell("the server has more processes than fit into one answer, so each is read by itself, which is slow: choose fewer nodes (--nodes), or use aggrfs ps")
 	}

@@ -43,11 +43,10 @@ const (
 	OfThisHost               // this machine alone
 )
 
-// from decides where the tree comes from, by what was asked for and what is
-// installed. It is never decided by who answers: where there is a cluster, a server
-// that does not answer is an error, for this machine's processes alone would be
-// taken for all of them. So they would by who asks for a whole answer (--strict) on a
-// machine on which nothing is installed.
+// from decides where the tree comes from, by the flags and by what is installed. It is never
+// decided by what answers: where there is a cluster, a server that does not answer is an error,
+// since this machine's processes alone would be taken for all of them. So they would with
+// --strict, which is for a complete answer, on a machine on which nothing is installed.
 func (s *Source) from() (Origin, error) {
 	switch {
 	case s.Local:
@@ -172,5 +171,5 @@ func BadUser(flag string, err error) error {
 	if errors.Is(err, userdb.ErrUnknown) {
 		err = exit.Usagef("%w", err)
 	}
-	return err // else nobody knows whether there is one
+	return err // else it is not known if there is one
 }

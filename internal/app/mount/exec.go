@@ -38,8 +38,8 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
-	src.TellSingly(tree)
-	tree, offset := aheadOf(ctx, src.Log, tree, nodes)
+	tree.TellSingly(src.Env)
+	tree, offset := withOldestBoot(ctx, src.Log, tree, nodes)
 	before := gaps.LookOf(tree, nodes)
 	dev, err := fusefs.OpenDevice()
 	if err != nil {
@@ -88,14 +88,14 @@ var firstBoot = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // without being older: the table has whole seconds.
 const sameBoot = 2 * time.Second
 
-// aheadOf returns the tree for a command that has a machine which booted as early
+// withOldestBoot returns the tree for a command that has a machine which booted as early
 // as the oldest node, and how far its clock is ahead of this process': 0, and
 // the same tree, where this machine is the oldest. Another tree takes the place of t,
 // which it closes. nodes is cluster/nodes.
 //
 // A start time is a number of ticks since the reader's boot, and cannot be
 // negative: see time_namespaces(7).
-func aheadOf(ctx context.Context, log *slog.Logger, t *client.Tree, nodes []report.Node) (*client.Tree, time.Duration) {
+func withOldestBoot(ctx context.Context, log *slog.Logger, t *client.Tree, nodes []report.Node) (*client.Tree, time.Duration) {
 	offset := older(nodes, time.Now(), sinceBoot())
 	if offset > 0 && !nsexec.CanShift() {
 		offset = 0

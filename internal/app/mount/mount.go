@@ -61,7 +61,7 @@ func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) erro
 	if err := tellLacks(ctx, src, tree); err != nil {
 		return err
 	}
-	src.TellSingly(tree)
+	tree.TellSingly(src.Env)
 	cfg, err := fuseConfig(src.Env, tree, o.Prefetched)
 	if err != nil {
 		return err
