@@ -3,124 +3,175 @@ package rules
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// layers says what each package of pkg/ may import of pkg/: only what is below
-// it. A front serves any tree and knows none. Sub-packages belong to their
-// parent, which they may not import.
-var layers = map[string][]string{
-	"pkg/vfs":         {},
-	"pkg/nodeset":     {},
-	"pkg/snapshot":    {"pkg/vfs"},
-	"pkg/cachepolicy": {"pkg/vfs", "pkg/nodeset"},
-	"pkg/procfs9p":    {"pkg/vfs", "pkg/snapshot"},
-	"pkg/aggregate":   {"pkg/vfs", "pkg/nodeset", "pkg/snapshot", "pkg/cachepolicy"},
-	"pkg/ninep":       {"pkg/vfs"},
-	"pkg/fusefs":      {"pkg/vfs"},
-}
-
-// rooms says what each room of pkg/aggregate may import of the others. The package itself,
-// their front, may import all, and none may import it.
-var rooms = map[string][]string{
-	"gpid":      {},
-	"objectid":  {},
-	"report":    {"gpid"},
-	"foreign":   {},
-	"upstream":  {"gpid"},
-	"proctable": {"gpid", "upstream"},
-	"view":      {"gpid", "objectid", "proctable"},
-	"synthetic": {"objectid"},
-	"remote":    {"gpid", "objectid", "proctable", "upstream", "view"},
-	"tree":      {"gpid", "objectid", "proctable", "remote", "report", "synthetic", "upstream", "view"},
-}
 
 // only says who alone may import a library, tests excepted.
 var only = map[string]string{
 	"github.com/docker/go-p9p":                      "pkg/ninep",
 	"github.com/hanwen/go-fuse/v2":                  "pkg/fusefs",
 	"github.com/goccy/go-yaml":                      "internal/config/strict",
+	"github.com/klauspost/compress":                 "pkg/snapshot",
 	"kernel.org/pub/linux/libs/security/libcap/psx": "internal/privs",
 	"github.com/rogpeppe/go-internal":               "",
 	"github.com/google/go-cmp":                      "",
 	"go.uber.org/goleak":                            "",
 }
 
+// anything is what the table of packages says of those that may import every package that
+// stands below them.
+const anything = "anything"
+
+// A row is a package in the table of docs/architecture.md.
+type row struct {
+	pkg     string   // its path within the module; "test/..." is the whole of a directory
+	imports []string // paths, sorted, or anything alone
+}
+
 // within reports whether path is dir or below it.
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-func TestImportDirection(t *testing.T) {
-	for _, p := range packages(t) {
-		from := p.path()
-		for _, imported := range p.Imports {
-			to, ours := strings.CutPrefix(imported, module+"/")
-			if ours && !allowed(from, to) {
-				t.Errorf("%s imports %s: see the layers in docs/architecture.md and in this test", from, to)
-			}
-			for library, owner := range only {
-				if within(imported, library) && (owner == "" || !within(from, owner)) {
-					t.Errorf("%s imports %s, which only %q may (\"\" is tests only)", from, imported, owner)
-				}
-			}
-		}
+// covers reports whether the row is about the package.
+func (r row) covers(path string) bool {
+	if dir, ok := strings.CutSuffix(r.pkg, "/..."); ok {
+		return within(path, dir)
 	}
+	return r.pkg == path
 }
 
-// allowed reports whether code of one package may import another of the module.
-func allowed(from, to string) bool {
-	switch {
-	case within(to, "cmd"):
-		return false
-	case within(to, "test"):
-		return within(from, "test")
-	case within(to, "pkg/vfs/vfstest"), within(to, "internal/rules"):
-		return within(from, "test") || from == to
-	case from == "pkg/vfs/vfstest":
-		return to == "pkg/vfs"
-	case within(to, "internal/app"): // what the programs are made of
-		return within(from, "cmd") || within(from, "internal/app")
-	case from == "cmd/aggrfs": // flags, and one call each
-		return within(to, "internal")
-	case within(from, "cmd"), within(from, "test"):
-		return true
-	case within(from, "internal/app"):
-		return within(to, "pkg") || within(to, "internal") || to == "configs"
-	case to == "configs": // files, embedded by whom they are for
-		return from == "pkg/cachepolicy"
-	case within(from, "internal"):
-		return within(to, "internal") || to == "pkg/vfs" || to == "pkg/nodeset"
-	case within(to, "internal"):
-		return within(from, "pkg")
-	}
-	room, isRoom := strings.CutPrefix(from, "pkg/aggregate/")
-	if next, beside := strings.CutPrefix(to, "pkg/aggregate/"); isRoom && beside {
-		return slices.Contains(rooms[room], next)
-	}
-	layer := strings.Join(strings.SplitN(from, "/", 3)[:2], "/")
-	below, known := layers[layer]
-	if within(to, layer) {
-		return from == layer
-	}
-	return known && slices.ContainsFunc(below, func(b string) bool { return within(to, b) })
+// short is a package's name in the table's column of imports.
+func short(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, "pkg/"), "internal/")
 }
 
-// TestEveryLayerIsKnown keeps the table complete.
-func TestEveryLayerIsKnown(t *testing.T) {
-	dirs, err := os.ReadDir(filepath.Join(root, "pkg"))
+// drawn reads the import graph out of docs/architecture.md: the rows of its table of packages,
+// each with what the package imports of this module, in the order of the table.
+func drawn(t *testing.T) []row {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "docs/architecture.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range dirs {
-		if _, known := layers["pkg/"+d.Name()]; !known {
-			t.Errorf("pkg/%s is in no layer", d.Name())
+	_, table, found := strings.Cut(string(text), "\n| package | in a sentence | imports |\n")
+	if !found {
+		t.Fatal("docs/architecture.md has no table of packages")
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	var rows []row
+	paths := make(map[string]string) // by short name
+	for _, cells := range regexp.MustCompile(`(?m)^\| (\S+) \| [^|]+ \| *([^|]*?) *\|$`).FindAllStringSubmatch(table, -1) {
+		if cells[1] == "---" {
+			continue
+		}
+		r := row{pkg: cells[1]}
+		if cells[2] != "" {
+			r.imports = strings.Split(cells[2], ", ")
+		}
+		if other, twice := paths[short(r.pkg)]; twice {
+			t.Errorf("docs/architecture.md: %s and %s have the same short name", other, r.pkg)
+		}
+		paths[short(r.pkg)] = r.pkg
+		rows = append(rows, r)
+	}
+	if len(rows) != strings.Count(table, "\n|") {
+		t.Errorf("docs/architecture.md: %d of %d rows of the table of packages can be read", len(rows), strings.Count(table, "\n|"))
+	}
+	for i, r := range rows {
+		for k, name := range r.imports {
+			if path, known := paths[name]; known {
+				rows[i].imports[k] = path
+			} else if name != anything {
+				t.Errorf("docs/architecture.md: %s imports %q, which has no row", r.pkg, name)
+			}
+		}
+		slices.Sort(rows[i].imports)
+	}
+	return rows
+}
+
+// TestImportGraph compares the code with the table of packages in docs/architecture.md: every
+// package has a row, imports what its row says, all of it and no more, and imports only packages
+// that stand further below.
+func TestImportGraph(t *testing.T) {
+	rows, all := drawn(t), packages(t)
+	for _, r := range rows {
+		if !slices.ContainsFunc(all, func(p listed) bool { return r.covers(p.path()) }) {
+			t.Errorf("docs/architecture.md has a row for %s, which is no package", r.pkg)
 		}
 	}
+	for _, p := range all {
+		from := p.path()
+		at := slices.IndexFunc(rows, func(r row) bool { return r.covers(from) })
+		if at < 0 {
+			t.Errorf("%s has no row in docs/architecture.md", from)
+			continue
+		}
+		imports := []string{}
+		for _, imported := range p.Imports {
+			to, ours := strings.CutPrefix(imported, module+"/")
+			if !ours {
+				continue
+			}
+			imports = append(imports, to)
+			if why := never(from, to); why != "" {
+				t.Errorf("%s imports %s: %s", from, to, why)
+			}
+			if below := slices.IndexFunc(rows, func(r row) bool { return r.covers(to) }); below < at {
+				t.Errorf("%s imports %s, which stands above it in docs/architecture.md", from, to)
+			}
+		}
+		slices.Sort(imports)
+		if drawn := rows[at].imports; !slices.Equal(drawn, imports) && !slices.Equal(drawn, []string{anything}) {
+			names := make([]string, len(imports))
+			for i, path := range imports {
+				names[i] = short(path)
+			}
+			t.Errorf("%s imports %q, and not %q as docs/architecture.md has it", from, strings.Join(names, ", "), rows[at].imports)
+		}
+	}
+}
+
+// fronts serve trees, and trees are served by them.
+var (
+	fronts = []string{"pkg/ninep", "pkg/fusefs"}
+	trees  = []string{"pkg/aggregate", "pkg/procfs9p"}
+)
+
+// never says why no change of the table can let one package import the other, or "".
+func never(from, to string) string {
+	in := func(path string, dirs ...string) bool {
+		return slices.ContainsFunc(dirs, func(dir string) bool { return within(path, dir) })
+	}
+	switch {
+	case in(to, "cmd"):
+		return "nothing imports a program"
+	case in(to, "internal/app") && !in(from, "cmd", "internal/app"):
+		return "what the programs are made of is for the programs"
+	case in(to, "test", "pkg/vfs/vfstest", "internal/munge/mungetest", "internal/rules") && !in(from, "test"):
+		return "only tests import it"
+	case in(from, "internal") && !in(from, "internal/app") && in(to, "pkg") && to != "pkg/vfs" && to != "pkg/nodeset":
+		return "what is internal stands below all packages but vfs and nodeset"
+	case in(from, "pkg") && in(to, fronts...) && !in(from, fronts...), in(from, fronts...) && in(to, trees...):
+		return "a front knows no tree, and a tree no front"
+	case in(from, fronts[0]) && in(to, fronts[1]), in(from, fronts[1]) && in(to, fronts[0]),
+		in(from, trees[0]) && in(to, trees[1]), in(from, trees[1]) && in(to, trees[0]):
+		return "fronts do not know each other, and neither do trees"
+	}
+	return ""
+}
+
+// TestLibraries holds each library to the one package that hides it.
+func TestLibraries(t *testing.T) {
 	for _, p := range packages(t) {
-		room, ok := strings.CutPrefix(p.path(), "pkg/aggregate/")
-		if _, known := rooms[room]; ok && !known {
-			t.Errorf("%s is no room that this test knows", p.path())
+		for _, imported := range p.Imports {
+			for library, owner := range only {
+				if within(imported, library) && (owner == "" || !within(p.path(), owner)) {
+					t.Errorf("%s imports %s, which only %q may (\"\" is tests only)", p.path(), imported, owner)
+				}
+			}
 		}
 	}
 }
