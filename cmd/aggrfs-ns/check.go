@@ -74,7 +74,7 @@ func takeDevice(arg string) (int, error) {
 	return fd, nil
 }
 
-// checkAside tells whether the place for the native procfs is root's alone, so
+// checkAside reports whether the place for the native procfs is root's alone, so
 // that what is mounted there, and executed from there, is what was put there.
 func checkAside() error {
 	var st unix.Stat_t

@@ -105,7 +105,7 @@ func TestNothingToSpare(t *testing.T) {
 	}
 }
 
-// alwaysMasked tells whether this kernel is set to show addresses to nobody.
+// alwaysMasked reports whether this kernel is set to show addresses to nobody.
 func alwaysMasked(number int) bool {
 	b, err := os.ReadFile("/proc/sys/kernel/kptr_restrict")
 	return number == unix.CAP_SYSLOG && err == nil && strings.TrimSpace(string(b)) == "2"

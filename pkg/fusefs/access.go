@@ -14,7 +14,7 @@ const (
 	mayRead    = 4
 )
 
-// permitted tells whether the mode bits let somebody do all of mask: those of
+// permitted reports whether the mode bits let somebody do all of mask: those of
 // the owner, else of the group, else of all others. Root may read everything
 // and execute what anybody may.
 func permitted(a vfs.Attr, mask, uid, gid uint32, groups []uint32) fuse.Status {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer writes an answer and tells whether the kernel took it.
+// answer writes an answer and reports whether the kernel took it.
 func (s *Server) answer(h *fuse.InHeader, out []byte) bool {
 	err := s.dev.write(out)
 	if err == nil {

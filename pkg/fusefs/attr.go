@@ -28,7 +28,7 @@ func (fs *fileSystem) keep(a vfs.Attr) (attr, name time.Duration) {
 	if fs.cfg.Shared {
 		return 0, 0
 	}
-	if fs.ahead != nil && max(a.Keep, a.KeepName) > 0 {
+	if fs.prefetched != nil && max(a.Keep, a.KeepName) > 0 {
 		return forever, forever
 	}
 	return kernelTime(a.Keep), kernelTime(max(a.Keep, a.KeepName))
@@ -44,7 +44,7 @@ func (fs *fileSystem) fillAttr(out *fuse.Attr, i *inode, a vfs.Attr, keep time.D
 	if !a.Mtime.IsZero() {
 		out.SetTimes(&a.Atime, &a.Mtime, &a.Ctime)
 	}
-	if i.kind == vfs.TypeFile && !fs.cfg.Shared && fs.ahead == nil {
+	if i.kind == vfs.TypeFile && !fs.cfg.Shared && fs.prefetched == nil {
 		out.Size = i.pages.attr(fs.notify, i.id, a, keep)
 	}
 }
@@ -55,12 +55,12 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 	if err != nil {
 		return statusOf(err)
 	}
-	if fs.ahead != nil && i.kind == vfs.TypeFile {
-		_, a, err := fs.ahead.get(ctx, i, n)
+	if fs.prefetched != nil && i.kind == vfs.TypeFile {
+		_, a, err := fs.prefetched.get(ctx, i, n)
 		if err != nil {
 			return statusOf(err)
 		}
-		fs.ahead.attr(&out.Attr, a)
+		fs.prefetched.attr(&out.Attr, a)
 		out.SetTimeout(forever)
 		return fuse.OK
 	}

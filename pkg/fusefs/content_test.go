@@ -53,7 +53,7 @@ func TestContent(t *testing.T) {
 	}
 }
 
-// TestFew counts what the kernel asks for a file that may be kept.
+// TestFew counts what the kernel asks for a file that may be cached.
 func TestFew(t *testing.T) {
 	tree := vfstest.NewTree()
 	tree.Put("1", vfstest.Dir{Stat: vfstest.Stat{Keep: time.Hour}, MissingKeep: time.Hour})
@@ -61,9 +61,9 @@ func TestFew(t *testing.T) {
 	tree.Put("1/environ", vfstest.File{Stat: vfstest.Stat{Keep: time.Hour}, Data: bytes.Repeat([]byte("x"), 1000)})
 	dir, s := mounted(t, tree, Config{})
 	asked := func() (n int) {
-		for op := range s.asked {
+		for op := range s.received {
 			if op != opRelease {
-				n += int(s.asked[op].Load())
+				n += int(s.received[op].Load())
 			}
 		}
 		return n

@@ -28,7 +28,7 @@ type device struct {
 	fd    int
 	epoll int
 	event int  // eventfd(2), readable once the device is to be left
-	lone  bool // readers and who asks them share one CPU: who reads again and again keeps others from it
+	lone  bool // readers and the requester share one CPU: a reader that polls keeps the requester from it
 
 	stopped atomic.Bool
 	mu      sync.RWMutex // guards closed, held by writers for the time of a write

@@ -100,7 +100,7 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 // enterListed makes an entry of READDIRPLUS the answer of a LOOKUP too, if it
 // is still what the listing says.
 func (fs *fileSystem) enterListed(ctx *request, parent *inode, dir vfs.Dir, v *viewer, e fuse.DirEntry, out *fuse.EntryOut) bool {
-	if fs.ahead != nil && (e.Mode == uint32(vfs.TypeFile) || fs.inodes.knows(parent, e)) {
+	if fs.prefetched != nil && (e.Mode == uint32(vfs.TypeFile) || fs.inodes.knows(parent, e)) {
 		return false // its content has to be loaded; or it is kept right anyway
 	}
 	child, err := dir.Walk(ctx, e.Name)
@@ -133,8 +133,8 @@ func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*reque
 	if err != nil {
 		return statusOf(err)
 	}
-	if fs.ahead != nil && d.inode.parent == nil && in.Offset <= dots {
-		fs.ahead.sync(ctx)
+	if fs.prefetched != nil && d.inode.parent == nil && in.Offset <= dots {
+		fs.prefetched.sync(ctx)
 	}
 	if len(entries) == 0 && number != 0 {
 		fs.prune(pruning{dir: d.inode, number: number, by: v.mark})

@@ -46,7 +46,7 @@ func (c *content) leave() {
 
 // Open implements OPEN.
 func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	if fs.ahead != nil {
+	if fs.prefetched != nil {
 		return fuse.ENOSYS // and the kernel does not ask again
 	}
 	ctx, _, i, n, err := fs.begin(&in.InHeader)
@@ -80,7 +80,7 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 // Read implements READ: of a file in direct I/O, or of pages that the kernel has
 // dropped. It must take no lock under which pages are notified, see notifier.
 func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	if fs.ahead != nil {
+	if fs.prefetched != nil {
 		return fs.readAhead(in)
 	}
 	f, ok := fs.files.get(in.Fh)
@@ -115,7 +115,7 @@ func (fs *fileSystem) readAhead(in *fuse.ReadIn) (fuse.ReadResult, fuse.Status) 
 	if err != nil {
 		return nil, statusOf(err)
 	}
-	content, _, err := fs.ahead.get(ctx, i, n)
+	content, _, err := fs.prefetched.get(ctx, i, n)
 	if err != nil {
 		return nil, statusOf(err)
 	}

@@ -15,15 +15,15 @@ import (
 // mount being read-only.
 type fileSystem struct {
 	fuse.RawFileSystem
-	cfg      Config
-	notify   notifier
-	requests *requests
-	viewers  *viewers
-	inodes   inodes
-	files    table[*openFile]
-	dirs     table[*openDir]
-	prunings chan pruning
-	ahead    *prefetched // nil in a mount that is not
+	cfg        Config
+	notify     notifier
+	requests   *requests
+	viewers    *viewers
+	inodes     inodes
+	files      table[*openFile]
+	dirs       table[*openDir]
+	prunings   chan pruning
+	prefetched *prefetched // nil in a mount that is not
 }
 
 func newFileSystem(cfg Config, dev *device, rs *requests) (*fileSystem, error) {
@@ -40,7 +40,7 @@ func newFileSystem(cfg Config, dev *device, rs *requests) (*fileSystem, error) {
 		if cfg.Shared {
 			return nil, errors.New("a mount for all users cannot be prefetched: who opens a file is not asked there")
 		}
-		fs.ahead = newPrefetched(fs, *cfg.Prefetched)
+		fs.prefetched = newPrefetched(fs, *cfg.Prefetched)
 	}
 	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir})
 	fs.files.init()
@@ -51,7 +51,7 @@ func newFileSystem(cfg Config, dev *device, rs *requests) (*fileSystem, error) {
 // String names the file system to go-fuse.
 func (fs *fileSystem) String() string { return "aggrfs" }
 
-// begin finds what every request needs: its context, who asks, the inode and
+// begin finds what every request needs: its context, the requester, the inode and
 // the object as they see it.
 func (fs *fileSystem) begin(h *fuse.InHeader) (ctx *request, v *viewer, i *inode, n vfs.Node, err error) {
 	if ctx = fs.requests.of(h.Unique); ctx == nil {
@@ -60,8 +60,8 @@ func (fs *fileSystem) begin(h *fuse.InHeader) (ctx *request, v *viewer, i *inode
 	if i = fs.inodes.get(h.NodeId); i == nil {
 		return nil, nil, nil, nil, syscall.ESTALE
 	}
-	if fs.ahead != nil {
-		fs.ahead.touch()
+	if fs.prefetched != nil {
+		fs.prefetched.touch()
 	}
 	if v, err = fs.viewers.of(ctx, h); err != nil {
 		return nil, nil, nil, nil, err
@@ -100,14 +100,14 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 		return statusOf(err)
 	}
 	i := fs.enter(parent, name, v, child, a, false, out)
-	if fs.ahead != nil && i.kind == vfs.TypeFile {
+	if fs.prefetched != nil && i.kind == vfs.TypeFile {
 		// Before the answer gets out, so that what it says is what is there.
 		i.loaded.forget()
-		if _, a, err = fs.ahead.get(ctx, i, child); err != nil {
+		if _, a, err = fs.prefetched.get(ctx, i, child); err != nil {
 			fs.inodes.forget(i.id, 1)
 			return statusOf(err)
 		}
-		fs.ahead.attr(&out.Attr, a)
+		fs.prefetched.attr(&out.Attr, a)
 		out.SetAttrTimeout(forever)
 	}
 	return fuse.OK
@@ -122,7 +122,7 @@ func (fs *fileSystem) enter(parent *inode, name string, v *viewer, n vfs.Node, a
 	out.SetEntryTimeout(keepName)
 	out.SetAttrTimeout(keep)
 	fs.fillAttr(&out.Attr, i, a, keep)
-	if fs.ahead != nil && i.kind == vfs.TypeDir {
+	if fs.prefetched != nil && i.kind == vfs.TypeDir {
 		i.loaded.mu.Lock()
 		i.loaded.attr, i.loaded.there = a, true
 		i.loaded.mu.Unlock()

@@ -120,7 +120,7 @@ func unmountByFusermount(dir string) error {
 	return err
 }
 
-// isFUSE tells whether a FUSE file system is at dir, dead or alive.
+// isFUSE reports whether a FUSE file system is at dir, dead or alive.
 func isFUSE(dir string) bool {
 	var st unix.Statfs_t
 	err := unix.Statfs(dir, &st)

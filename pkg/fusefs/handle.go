@@ -79,5 +79,5 @@ func (u *users) enter() bool {
 	}
 }
 
-// leave tells whether the caller was the last.
+// leave reports whether the caller was the last.
 func (u *users) leave() bool { return u.n.Add(-1) == 0 }

@@ -70,14 +70,14 @@ func TestListing(t *testing.T) {
 		t.Fatalf("%d names, not %d in order", len(all), len(want))
 	}
 	// Attributes came with the names.
-	before := s.asked[opLookup].Load() + s.asked[3].Load()
+	before := s.received[opLookup].Load() + s.received[3].Load()
 	for i := range entries {
 		var st unix.Stat_t
 		if err := unix.Lstat(dir+"/"+want[i+2], &st); err != nil || st.Uid != uint32(i) {
 			t.Fatalf("%s: uid %d, %v", want[i+2], st.Uid, err)
 		}
 	}
-	if n := s.asked[opLookup].Load() + s.asked[3].Load() - before; n > entries/20 { // but for those of a slow moment
+	if n := s.received[opLookup].Load() + s.received[3].Load() - before; n > entries/20 { // but for those of a slow moment
 		t.Errorf("%d further requests for attributes", n)
 	}
 	// seekdir(3) to anywhere, while entries go.

@@ -56,7 +56,7 @@ func (t *inodes) list(dir *inode, name string, by uint64) {
 	}
 }
 
-// wasMissedLocked tells whether list was told of a name that is entered now.
+// wasMissedLocked reports whether list was told of a name that is entered now.
 func (l *listed) wasMissedLocked(name string) bool {
 	_, was := l.missed[name]
 	delete(l.missed, name)
@@ -99,7 +99,7 @@ func (i *inode) unlistLocked() {
 	l.number, l.older, l.newer = 0, nil, nil
 }
 
-// anyEnded tells whether a whole listing of that number has left something out
+// anyEnded reports whether a whole listing of that number has left something out
 // that an earlier one by the same had named.
 func (t *inodes) anyEnded(dir *inode, number, by uint64) bool {
 	t.mu.Lock()

@@ -27,7 +27,7 @@ func stateOf(n vfs.Node) (state uint64, stated bool) {
 	return 0, false
 }
 
-// is tells whether the kernel was told of a file in that state.
+// is reports whether the kernel was told of a file in that state.
 func (l *loaded) is(state uint64, stated bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -75,7 +75,7 @@ func (s *Server) carryOut(in, out []byte) []byte {
 		s.protocol.HandleRequest([][]byte{in}, [][]byte{out})
 		return out
 	}
-	s.asked[h.Opcode%opcodes].Add(1)
+	s.received[h.Opcode%opcodes].Add(1)
 	s.greeted.Load() // what the INIT has set is read from here on
 	r := s.requests.begin(h.Unique, lockedDir(h), caller(h))
 	n, status := s.protocol.HandleRequest([][]byte{in}, [][]byte{out})

@@ -41,7 +41,7 @@ func (n notifier) invalEntry(dir uint64, name string) {
 }
 
 // store puts content into the pages, from the beginning of the file. It
-// tells whether the kernel took it.
+// reports whether the kernel took it.
 func (n notifier) store(id uint64, content []byte) bool {
 	body := fuse.NotifyStoreOut{Nodeid: id, Size: uint32(len(content))}
 	return n.send(notifyStore, bytesOf(&body), content) == nil

@@ -23,7 +23,7 @@ type post struct {
 }
 
 const (
-	// busyStreak is how many requests in a row have to be waiting for a reader,
+	// busyStreak is how many requests one after another have to be waiting for a reader,
 	// each from another thread than the last, before it calls another reader.
 	busyStreak = 8
 	// maxReaders is how many that makes. The watch knows no bound: requests
@@ -64,7 +64,7 @@ type crowd struct {
 	tid    uint32 // who made the last request
 }
 
-// grows tells whether the crowd has become too large, after one more request;
+// grows reports whether the crowd has become too large, after one more request;
 // waited is whether the reader had to wait for it.
 func (c *crowd) grows(in []byte, waited bool) bool {
 	if len(in) < headerSize {

@@ -34,7 +34,7 @@ type Prefetched struct {
 	idle time.Duration // 0 is idleTime; a test has less of it
 }
 
-// forever is how long the kernel may keep what is kept right from here.
+// forever is how long the kernel may cache what is invalidated from here.
 const forever = time.Hour
 
 // idleTime is after how long without a request nobody is taken to use the mount.
@@ -217,7 +217,7 @@ func (t *inodes) known() []*inode {
 	return all
 }
 
-// knows tells whether the kernel knows an entry as the very object.
+// knows reports whether the kernel knows an entry as the very object.
 func (t *inodes) knows(parent *inode, e fuse.DirEntry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

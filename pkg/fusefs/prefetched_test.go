@@ -15,8 +15,8 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
-// kept is a file of such a tree.
-func kept(text string) vfstest.File {
+// cached is a file of such a tree.
+func cached(text string) vfstest.File {
 	return vfstest.File{Data: []byte(text), Hold: time.Hour, Stat: vfstest.Stat{Keep: time.Hour}}
 }
 
@@ -28,9 +28,9 @@ func prefetchedTree(t *testing.T, interval, idle time.Duration) (dir string, s *
 		tree.Put(dir, vfstest.Dir{Stat: vfstest.Stat{Keep: time.Hour}})
 	}
 	for _, path := range []string{"1/stat", "1/status", "2/stat", "2/status"} {
-		tree.Put(path, kept(path+" one\n"))
+		tree.Put(path, cached(path+" one\n"))
 	}
-	tree.Put("loadavg", kept("0.01\n"))
+	tree.Put("loadavg", cached("0.01\n"))
 	dir, s = mounted(t, tree, Config{Prefetched: &Prefetched{Interval: interval, Generation: generation.Load, idle: idle}})
 	return dir, s, tree, generation
 }
@@ -59,12 +59,12 @@ func TestPrefetched(t *testing.T) {
 		expect(t, dir+"/"+path, path+" one\n")
 	}
 	asked := func() (all [opcodes]uint64) {
-		for op := range s.asked {
-			all[op] = s.asked[op].Load()
+		for op := range s.received {
+			all[op] = s.received[op].Load()
 		}
 		return all
 	}
-	before, opens := asked(), s.asked[opOpen].Load()
+	before, opens := asked(), s.received[opOpen].Load()
 	for range 10 {
 		for _, path := range files {
 			expect(t, dir+"/"+path, path+" one\n")
@@ -79,9 +79,9 @@ func TestPrefetched(t *testing.T) {
 		t.Errorf("%d OPENs", opens)
 	}
 	// Longer, shorter, and another owner.
-	tree.Change("1/stat", kept("1/stat two, which is longer\n"))
-	tree.Change("1/status", kept("2\n"))
-	owned := kept("2/status one\n")
+	tree.Change("1/stat", cached("1/stat two, which is longer\n"))
+	tree.Change("1/status", cached("2\n"))
+	owned := cached("2/status one\n")
 	owned.Stat.UID = 77
 	tree.Change("2/status", owned)
 	expect(t, dir+"/1/stat", "1/stat one\n") // nobody has said that it is different
@@ -101,7 +101,7 @@ func TestPrefetched(t *testing.T) {
 	if _, err := os.ReadFile(dir + "/2/stat"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file of a process that has ended: %v", err)
 	}
-	tree.Put("2/stat", kept("another\n"))
+	tree.Put("2/stat", cached("another\n"))
 	generation.Add(1)
 	list(t, dir)
 	within(t, 30*time.Second, "the new process shows", func() bool {
@@ -118,7 +118,7 @@ func TestPrefetchedStates(t *testing.T) {
 	dir, _, tree, generation := prefetchedTree(t, time.Hour, time.Hour)
 	list(t, dir)
 	stated := func(text string, state uint64) vfstest.File {
-		f := kept(text)
+		f := cached(text)
 		f.State = state
 		return f
 	}
@@ -157,8 +157,8 @@ func TestPrefetchedByItself(t *testing.T) {
 	dir, _, tree, generation := prefetchedTree(t, 20*time.Millisecond, time.Hour)
 	expect(t, dir+"/1/stat", "1/stat one\n")
 	expect(t, dir+"/loadavg", "0.01\n")
-	tree.Change("1/stat", kept("new\n"))
-	tree.Change("loadavg", kept("9.99\n"))
+	tree.Change("1/stat", cached("new\n"))
+	tree.Change("loadavg", cached("9.99\n"))
 	generation.Add(1)
 	for path, want := range map[string]string{"/1/stat": "new\n", "/loadavg": "9.99\n"} {
 		within(t, 30*time.Second, path+" is new", func() bool {
@@ -173,7 +173,7 @@ func TestPrefetchedIdle(t *testing.T) {
 	dir, s, tree, _ := prefetchedTree(t, 20*time.Millisecond, idle)
 	expect(t, dir+"/1/stat", "1/stat one\n")
 	// Nobody says that it has changed: nobody is asked while the mount is idle.
-	tree.Change("1/stat", kept("later\n"))
+	tree.Change("1/stat", cached("later\n"))
 	within(t, 30*time.Second, "what is known is dropped", func() bool {
 		for _, i := range s.fs.inodes.known() {
 			i.loaded.mu.Lock()

@@ -85,9 +85,9 @@ func TestPrune(t *testing.T) {
 				t.Errorf("%d inodes at most, not %d", most, limit)
 			}
 			// What stayed was not touched: it is known still.
-			before := s.asked[opLookup].Load()
+			before := s.received[opLookup].Load()
 			readAll(t, dir)
-			if n := s.asked[opLookup].Load() - before; !cfg.Shared && n > stay/5 { // but for a slow moment
+			if n := s.received[opLookup].Load() - before; !cfg.Shared && n > stay/5 { // but for a slow moment
 				t.Errorf("%d names that did not change were looked up again", n)
 			}
 		})
@@ -156,13 +156,13 @@ func TestPruneUnlisted(t *testing.T) {
 	if s.fs.inodes.anyEnded(root, s.fs.inodes.listings+1, 0) != true || s.fs.inodes.get(hidden.id) == nil {
 		t.Error("nothing is listed, or what never was is dropped")
 	}
-	before := s.asked[opLookup].Load()
+	before := s.received[opLookup].Load()
 	for i := range 2000 {
 		if _, err := os.Lstat(fmt.Sprint(dir, "/", 10_000+i)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := s.asked[opLookup].Load() - before; n > 100 { // those of a slow moment
+	if n := s.received[opLookup].Load() - before; n > 100 { // those of a slow moment
 		t.Errorf("%d names were dropped by a listing with a gap", n)
 	}
 	os.ReadDir(dir)

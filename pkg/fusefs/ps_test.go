@@ -126,8 +126,8 @@ func BenchmarkPS(b *testing.B) {
 }
 
 func total(s *Server) (n uint64) {
-	for op := range s.asked {
-		n += s.asked[op].Load()
+	for op := range s.received {
+		n += s.received[op].Load()
 	}
 	return n
 }

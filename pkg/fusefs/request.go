@@ -32,7 +32,7 @@ type request struct {
 
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// settle tells whether it is the caller who has to answer.
+// settle reports whether it is the caller who has to answer.
 func (r *request) settle() bool { return !r.settled.Swap(true) }
 
 // end ends the context for that reason; only the first counts.

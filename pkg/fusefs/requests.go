@@ -84,7 +84,7 @@ func (rs *requests) all() []*request {
 	return all
 }
 
-// slow tells whether the kernel has waited longer than that for an answer
+// slow reports whether the kernel has waited longer than that for an answer
 // about a directory, which it keeps locked meanwhile.
 func (rs *requests) slow(dir uint64, than time.Duration) bool {
 	rs.mu.Lock()

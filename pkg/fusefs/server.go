@@ -29,7 +29,7 @@ type Server struct {
 	protocol *fuse.ProtocolServer
 	fs       *fileSystem
 	requests requests
-	asked    [opcodes]atomic.Uint64 // requests by opcode
+	received [opcodes]atomic.Uint64 // requests by opcode
 	// greeted is set when the INIT has been carried out, before it is answered. No
 	// other request comes sooner, which the kernel knows and Go's memory model
 	// does not: it is loaded before each.
@@ -167,8 +167,8 @@ func (s *Server) end() {
 		defer close(pruned)
 		var notifying sync.WaitGroup
 		notifying.Go(func() { s.fs.pruner(stop) })
-		if s.fs.ahead != nil {
-			notifying.Go(func() { s.fs.ahead.run(stop) })
+		if s.fs.prefetched != nil {
+			notifying.Go(func() { s.fs.prefetched.run(stop) })
 		}
 		notifying.Wait()
 	}()

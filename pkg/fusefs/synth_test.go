@@ -31,7 +31,7 @@ type (
 		id   uint64
 		data []byte
 		keep time.Duration
-		held bool // its size is known and it may be kept
+		held bool // its size is known and it may be cached
 	}
 	synthLink struct {
 		id   uint64

@@ -12,7 +12,7 @@ import (
 )
 
 // An account is what one identity makes the server hold, on whatever connections and
-// listeners: connections, and memory in bytes. Memory is of two kinds. What is held
+// listeners: connections, and memory in bytes. Memory is of two kinds. Held memory
 // stays until the client lets go of it: fids with the names and nodes on their way
 // from the root, contents, listings. What passes goes by itself: requests that are
 // being carried out and answers that the client has not taken yet.
@@ -20,12 +20,12 @@ import (
 // Places and connections point at accounts, and with the last of those an account
 // goes.
 type account struct {
-	name    string // for people, and its key
-	limits  *Limits
-	held    atomic.Int64
-	passing atomic.Int64 // answers
-	asked   atomic.Int64 // requests
-	conns   int          // guarded by door.mu
+	name      string // for people, and its key
+	limits    *Limits
+	held      atomic.Int64
+	passing   atomic.Int64 // answers
+	requested atomic.Int64 // requests
+	conns     int          // guarded by door.mu
 }
 
 // What is counted, in bytes, where nobody knows better. The figures are what they
@@ -58,8 +58,8 @@ func (a *account) pass(n int64) error {
 // ask counts n bytes more of requests. They are counted apart from answers: who has
 // left many of those unread may still ask and be told. ENFILE: there is no room.
 func (a *account) ask(n int64) error {
-	if a.asked.Add(n) > a.limits.IdentityPassing/4 && n > 0 {
-		a.asked.Add(-n)
+	if a.requested.Add(n) > a.limits.IdentityPassing/4 && n > 0 {
+		a.requested.Add(-n)
 		return syscall.ENFILE
 	}
 	return nil
@@ -208,7 +208,7 @@ func (c *conn) begun(j *job) error {
 	if err := c.payer.ask(n); err != nil {
 		return err
 	}
-	j.payer, j.asked = c.payer, n
+	j.payer, j.requested = c.payer, n
 	return nil
 }
 

@@ -98,10 +98,10 @@ func (k *talk) attachAs(uid uint32, msize uint32) *talk {
 func (r *rig) atRest(uid uint32) {
 	r.t.Helper()
 	of := r.payer(Peer{}, vfs.Identity{UID: uid})
-	eventually(r.t, "all is given back", func() bool { return of.held.Load() == 0 && of.passing.Load() == 0 && of.asked.Load() == 0 })
+	eventually(r.t, "all is given back", func() bool { return of.held.Load() == 0 && of.passing.Load() == 0 && of.requested.Load() == 0 })
 	eventually(r.t, "all connections have ended", func() bool { return r.conns.Load() == 0 })
 	of = r.payer(Peer{}, vfs.Root)
-	if held, passing, asked := of.held.Load(), of.passing.Load(), of.asked.Load(); held != 0 || passing != 0 || asked != 0 {
+	if held, passing, asked := of.held.Load(), of.passing.Load(), of.requested.Load(); held != 0 || passing != 0 || asked != 0 {
 		r.t.Errorf("%d, %d and %d bytes are counted for the peer", held, passing, asked)
 	}
 }
@@ -230,7 +230,7 @@ func TestContentsOfAnIdentity(t *testing.T) {
 	r.atRest(1001)
 }
 
-// TestUnreadAnswersOfAnIdentity: who asks for much on many connections and reads none
+// TestUnreadAnswersOfAnIdentity: a requester of much on many connections who reads none
 // of it holds no more than may pass.
 func TestUnreadAnswersOfAnIdentity(t *testing.T) {
 	const limit, conns, bufferBytes = 16 << 20, 60, 256 << 10

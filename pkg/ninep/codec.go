@@ -70,7 +70,7 @@ func (c *cursor) qid() qid {
 	return qid{typ: c.u8(), version: c.u32(), path: c.u64()}
 }
 
-// end says whether all fields were there and nothing is left.
+// end reports whether all fields were there and nothing is left.
 func (c *cursor) end() error {
 	if c.bad || len(c.b) > 0 {
 		return errMalformed

@@ -156,7 +156,7 @@ func (c *conn) dispatch(j *job) error {
 	return nil
 }
 
-// fullLocked tells whether the client has as much in flight as it may.
+// fullLocked reports whether the client has as much in flight as it may.
 func (c *conn) fullLocked() bool {
 	return c.cause == nil && c.inflight > 0 &&
 		(c.inflight >= c.srv.cfg.Limits.Requests || c.queued >= pendingBytes)

@@ -162,7 +162,7 @@ func (c *conn) close(open closer) {
 	}
 }
 
-// isHangUp tells whether err is no more than a client that went away or fell
+// isHangUp reports whether err is no more than a client that went away or fell
 // asleep, or the end of the server.
 func isHangUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, net.ErrClosed) ||

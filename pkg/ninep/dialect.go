@@ -12,7 +12,7 @@ import (
 type dialect interface {
 	// name is the version as it stands in Tversion.
 	name() string
-	// plan9 tells whether the dialect knows no more than Plan 9 does: a link is
+	// plan9 reports whether the dialect knows no more than Plan 9 does: a link is
 	// a file whose content is its text, and a directory is read by Tread, which
 	// gives what Tstat says of each entry.
 	plan9() bool

@@ -89,7 +89,7 @@
 // A node of a Client remembers the ids (qid paths) on its way from the root. If
 // a later walk along the same names meets others, the object is gone: ENOENT.
 // So a node never answers for another object that took its name. No freshness
-// comes over the wire: everything has Keep 0, and what may be kept for how long
+// comes over the wire: everything has Keep 0, and what may be cached for how long
 // is decided above.
 //
 // # Dialects

@@ -253,8 +253,8 @@ func (t vacantTree) Attach(ctx context.Context, who vfs.Identity, aname string) 
 	return vacantRoot{n.(vfs.Dir), func() bool { return t.vacant(who.UID) }}, nil
 }
 
-// TestVacant: who has nothing to see may read why, and is closed after a rest; who
-// asks now and then is not, nor who has something, or has had, or will have by then.
+// TestVacant: a client with nothing to see may read why, and is closed after a
+// rest; one that sends requests now and then is not, nor one that has something, or has had, or will have by then.
 func TestVacant(t *testing.T) {
 	start := make(chan struct{})
 	tree := vfstest.NewTree()

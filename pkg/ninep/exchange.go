@@ -149,7 +149,7 @@ func (ex *exchange) oneByOne(ctx context.Context, slots int64) error {
 	return nil
 }
 
-// hasFid tells whether the first n calls, which are settled, have made the
+// hasFid reports whether the first n calls, which are settled, have made the
 // exchange's fid and not clunked it.
 func (ex *exchange) hasFid(n int) bool {
 	if n == 0 || ex.fid == noFID {

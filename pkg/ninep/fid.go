@@ -99,7 +99,7 @@ type fid struct {
 	resume uint64 // the vfs offset of that
 }
 
-// quickClose tells whether closing what is open cannot block.
+// quickClose reports whether closing what is open cannot block.
 func (f *fid) quickClose() bool {
 	if !f.open {
 		return true

@@ -67,7 +67,7 @@ func (f *frameReader) poll(end time.Time) ([]byte, error) {
 	return frame, err
 }
 
-// ready tells whether next can answer without reading.
+// ready reports whether next can answer without reading.
 func (f *frameReader) ready() bool {
 	have := f.end - f.start
 	if have < 4 {

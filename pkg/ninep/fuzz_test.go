@@ -64,7 +64,7 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// complete tells whether a frame starts data.
+// complete reports whether a frame starts data.
 func complete(data []byte, max uint32) bool {
 	if len(data) < 4 {
 		return false

@@ -35,7 +35,7 @@ func refuse(errno syscall.Errno, format string, args ...any) (vfs.Identity, erro
 	return vfs.Identity{}, fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), errno)
 }
 
-// isNobody tells whether uid is one of those that stand for nobody in particular.
+// isNobody reports whether uid is one of those that stand for nobody in particular.
 func isNobody(uid uint32) bool { return uid == vfs.OverflowID || uid == vfs.NoID }
 
 func parseID(s string) (uint32, bool) {

@@ -21,10 +21,10 @@ type job struct {
 	own  *fid
 	from *place // of a Twalk: where it begins; nil is an unknown fid
 
-	payer   *account // who has counted these, see account
-	asked   int64    // bytes for the request
-	passing int64    // bytes for its answer
-	room    int      // how long an answer that is enough for
+	payer     *account // who has counted these, see account
+	requested int64    // bytes for the request
+	passing   int64    // bytes for its answer
+	room      int      // how long an answer that is enough for
 
 	turn    uint64  // post.away if a reader carries it out, else 0
 	scratch []byte  // what is written, was read or is encoded; used again
@@ -44,7 +44,7 @@ type job struct {
 // maxScratch is the largest scratch that is kept for another job, in bytes.
 const maxScratch = 64 << 10
 
-// releases tells whether the request lets go of its fid, which is done however
+// releases reports whether the request lets go of its fid, which is done however
 // it fares otherwise.
 func (j *job) releases() bool { return j.req.op == opClunk || j.req.op == opRemove }
 
@@ -69,9 +69,9 @@ func (j *job) reset() {
 func (j *job) settle() {
 	if j.payer != nil {
 		j.payer.passing.Add(-j.passing)
-		j.payer.asked.Add(-j.asked)
+		j.payer.requested.Add(-j.requested)
 	}
-	j.payer, j.asked, j.passing, j.room = nil, 0, 0, 0
+	j.payer, j.requested, j.passing, j.room = nil, 0, 0, 0
 }
 
 // weight is what j takes until it is done, in bytes, beside its answer.

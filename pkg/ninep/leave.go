@@ -53,7 +53,7 @@ func (r *reqCtx) Leave(err error) {
 	j.c.takeOver(j, err)
 }
 
-// allowLeaving lets j be left until forbidLeaving, which tells whether it was.
+// allowLeaving lets j be left until forbidLeaving, which reports whether it was.
 func (r *reqCtx) allowLeaving(j *job) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

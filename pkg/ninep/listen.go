@@ -159,7 +159,7 @@ func removeStale(ctx context.Context, path string) error {
 		return fmt.Errorf("a server answers on %s already: stop it or choose another path", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("cannot tell whether a server answers on %s: %w", path, err)
+		return fmt.Errorf("cannot report whether a server answers on %s: %w", path, err)
 	}
 	return os.Remove(path)
 }

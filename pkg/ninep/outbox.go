@@ -108,7 +108,7 @@ func (o *outbox) paidLocked(owed *int64) {
 	}
 }
 
-// unlock ends adding frames and tells whether it is time to flush.
+// unlock ends adding frames and reports whether it is time to flush.
 func (o *outbox) unlock() (full bool) {
 	if o.writing { // and so it may wait
 		o.countLocked(&o.owed, cap(o.buf))

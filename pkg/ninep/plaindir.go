@@ -84,7 +84,7 @@ func (n *dirNode) readPlain(ctx context.Context) ([]vfs.DirEntry, error) {
 	return inOrder(entries), nil
 }
 
-// morePlain tells whether more may follow the answer to a read of a directory.
+// morePlain reports whether more may follow the answer to a read of a directory.
 func (c *Client) morePlain(k *call) bool {
 	return k.n > 0 && (c.cfg.Foreign || k.n+maxStat >= k.count)
 }

@@ -19,7 +19,7 @@ const pollTime = 200 * time.Microsecond
 // work.
 type pollers struct{ n atomic.Int32 }
 
-// enter tells whether one more may poll; who may calls leave.
+// enter reports whether one more may poll; who may calls leave.
 func (p *pollers) enter() bool {
 	if p.n.Add(1) <= mostPollers() {
 		return true

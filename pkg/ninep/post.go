@@ -52,7 +52,7 @@ func (c *conn) attend() {
 }
 
 // carryOut carries out the reader's own job, if it has one, and those queued
-// behind it, or gives it to a goroutine if others are at work. It tells whether
+// behind it, or gives it to a goroutine if others are at work. It reports whether
 // the reader is still at its post afterwards, and if not, whether its work was
 // left to another, see Expose.
 func (c *conn) carryOut() (back, left bool) {

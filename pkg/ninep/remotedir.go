@@ -94,7 +94,7 @@ func (d *remoteDir) ReadDir(ctx context.Context, offset uint64, dst []vfs.DirEnt
 	return dst, nil
 }
 
-// seek finds where reading goes on behind offset, and tells whether the block
+// seek finds where reading goes on behind offset, and reports whether the block
 // has it: at the block's end only if the directory ends there.
 func (b *dirBlock) seek(offset uint64) bool {
 	if offset == 0 {

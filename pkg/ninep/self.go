@@ -52,7 +52,7 @@ func (p *place) as(n vfs.Node, err error) (*place, error) {
 	return p, nil
 }
 
-// standsIn tells whether a name in at may stand for something else.
+// standsIn reports whether a name in at may stand for something else.
 func (c *conn) standsIn(at *place, name string) bool {
 	if at.parent != nil || !c.dialect.plan9() {
 		return false

@@ -26,8 +26,8 @@ type ServerConfig struct {
 	// Trusted says which peers have places in reserve (Limits.Reserve): those whose
 	// loss would be everybody's. Nil is root on a unix socket.
 	Trusted func(Peer) bool
-	// Payer says on whose account is what is held for a user, and whether the user
-	// database has them. For limits and nothing else a number that is subordinate to
+	// Payer returns the account that a user's connections and memory count on, and
+	// whether the user database has the user. For limits and nothing else a number that is subordinate to
 	// a user (subuid(5)) is that user; all whom the database does not have share one
 	// account, unless a front end speaks for them by its certificate. It answers
 	// soon and may be called concurrently. Nil is that all are who they are.
@@ -132,7 +132,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// isTransient tells whether another Accept may succeed: EMFILE, ECONNABORTED and
+// isTransient reports whether another Accept may succeed: EMFILE, ECONNABORTED and
 // their like are, in package net's words, temporary.
 func isTransient(err error) bool {
 	var t interface{ Temporary() bool }

@@ -79,7 +79,7 @@ func farewell(conn net.Conn, err error) error {
 	return err
 }
 
-// isRemote tells whether err is what the other side says is wrong, by a TLS alert.
+// isRemote reports whether err is what the other side says is wrong, by a TLS alert.
 func isRemote(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

@@ -52,7 +52,7 @@ func formatUname(gid uint32, groups []uint32) (string, error) {
 	return string(b), nil
 }
 
-// areGroups tells whether groups are as an identity has them.
+// areGroups reports whether groups are as an identity has them.
 func areGroups(gid uint32, groups []uint32) bool {
 	for i, g := range groups {
 		if g == gid || i > 0 && g <= groups[i-1] {
@@ -62,7 +62,7 @@ func areGroups(gid uint32, groups []uint32) bool {
 	return true
 }
 
-// saysGroups tells whether a uname is meant to be one of formatUname's.
+// saysGroups reports whether a uname is meant to be one of formatUname's.
 func saysGroups(uname string) bool { return strings.HasPrefix(uname, groupsMark) }
 
 // parseUname is the reverse of formatUname, and takes what that makes and nothing

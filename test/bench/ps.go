@@ -77,7 +77,7 @@ func psMount(ctx context.Context) (err error) {
 	if err := psFigures(ctx, "ps-spread", native, "--config", config); err != nil {
 		return err
 	}
-	// By the default policy, with what is held out of date.
+	// By the default policy, with stale content.
 	plain := filepath.Join(dir, "plain.yaml")
 	if err := os.WriteFile(plain, []byte(strings.Replace(text, "policy: "+policy+"\n", "", 1)), 0o600); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"github.com/aggrfs/aggrfs/test/cluster"
 )
 
-// notCompared tells whether a row is of what ps itself is, of a process whose arguments
+// notCompared reports whether a row is of what ps itself is, of a process whose arguments
 // ps shows in its own way, or of the leaf, which moves.
 func notCompared(row string) bool {
 	return strings.Contains(row, "ps -eo") || strings.Contains(row, "nasty") || strings.Contains(row, "procsrv") || strings.Contains(row, "nsenter")

@@ -248,7 +248,7 @@ func (s *site) compare(n *cluster.Node, who vfs.Identity, r survey.Request, way 
 	}
 }
 
-// isLeak tells whether a line of survey.Compare is of something that is shown to who
+// isLeak reports whether a line of survey.Compare is of something that is shown to who
 // must not see it.
 func isLeak(line string) bool {
 	return strings.HasPrefix(line, "LEAK ") || strings.HasPrefix(line, "MASK ")

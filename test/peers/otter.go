@@ -20,7 +20,7 @@ const (
 	otterShare = 20 // the cache has room for a twentieth of the keys
 )
 
-// cacheOtter compares the share of reads that are answered by what is held, ours /
+// cacheOtter compares the share of reads that are answered from memory, ours /
 // otter's, with room for as many keys: reads follow Zipf's law, and each key that is
 // not there is fetched and put there.
 func cacheOtter(context.Context) error {

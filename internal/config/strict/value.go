@@ -62,7 +62,7 @@ func (v Value) Line() int {
 type Fields map[string]func(Value)
 
 // Fields reads a mapping: each known key's value is given to its function, in
-// the order of the file. Unknown keys and keys given twice are noted. It tells
+// the order of the file. Unknown keys and keys given twice are noted. It reports
 // whether v is a mapping at all; an empty document is one without keys.
 func (v Value) Fields(known Fields) bool {
 	names := slices.Sorted(maps.Keys(known))

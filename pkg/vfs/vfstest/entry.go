@@ -39,7 +39,7 @@ func (s Stat) perm(otherwise uint32) uint32 {
 // A Dir is a directory.
 type Dir struct {
 	Stat
-	MissingKeep time.Duration // how long "no such name" may be kept; 0 is a plain ENOENT
+	MissingKeep time.Duration // how long "no such name" may be cached; 0 is a plain ENOENT
 }
 
 func (Dir) kind() vfs.Type { return vfs.TypeDir }

@@ -28,7 +28,7 @@ type Options struct {
 	// MayFail names files and links whose opening or reading may fail with any
 	// error. EACCES and EPERM are fine everywhere.
 	MayFail func(path string) bool
-	// Same tells whether two paths are names of one object.
+	// Same reports whether two paths are names of one object.
 	Same func(a, b string) bool
 
 	// Unlisted are paths that can be walked though no directory lists them.

@@ -74,7 +74,7 @@ func newSuite(ctx context.Context, opts Options) *suite {
 	return &suite{Options: opts.withDefaults(), ctx: ctx}
 }
 
-// forgiven tells whether an error at a path is part of life: what moves may be
+// forgiven reports whether an error at a path is part of life: what moves may be
 // gone, and the kernel may say no.
 func (s *suite) forgiven(path string, err error) bool {
 	switch vfs.Errno(err) {
@@ -86,7 +86,7 @@ func (s *suite) forgiven(path string, err error) bool {
 	return s.MayFail(path)
 }
 
-// moving tells whether anything on the path moves.
+// moving reports whether anything on the path moves.
 func (s *suite) moving(path string) bool {
 	for {
 		if s.Moving(path) {

@@ -128,7 +128,7 @@ func masked(name string, content []byte) string {
 	return ""
 }
 
-// volatile tells whether a file differs from one read to the next although what
+// volatile reports whether a file differs from one read to the next although what
 // it tells of rests: it counts what reading itself costs, or the time, or what
 // others do.
 func volatile(path string) bool {

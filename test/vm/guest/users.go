@@ -43,9 +43,9 @@ func (g *guest) users(d dialect, w way) {
 			all.Go(func() {
 				defer func() { recover() }() // what ends the check has been said
 				for _, p := range g.roam(c, dir, uid) {
-					// Who asks for a name while another asks for it shares the
-					// answer in the kernel, if it is that there is none; and root
-					// sees what the plan has for ann's alone.
+					// Look-ups of one name at one time share an answer in the
+					// kernel, if it is that there is none; and root sees what the
+					// plan has for ann's alone.
 					if uid != 0 && !strings.HasSuffix(p, " does not exist") {
 						c.errorf("user %d: %s", uid, p)
 					}
