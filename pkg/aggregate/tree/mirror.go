@@ -85,7 +85,9 @@ func (m *Mirror) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.
 	}, nil
 }
 
-// Check makes one exchange and says what is wrong with the daemon, if anything.
+// Check makes one exchange and says what is wrong with the daemon, if anything. Its first
+// table is waited for as long as that may take by the daemon's own configuration; for all
+// else there is time until ctx ends.
 // A daemon on another machine is refused: its head node's gpids are pids of that
 // machine, and would be taken for those of this one.
 func (m *Mirror) Check(ctx context.Context) error {
@@ -107,7 +109,16 @@ func (m *Mirror) Check(ctx context.Context) error {
 	default:
 		return errors.New("it runs on another machine, and its head node's processes would be taken for those of this one; run this there")
 	}
-	if _, err = m.n.Fresh(ctx); proctable.TooLong(err) {
+	// The first table takes a sweep of the daemon's, which may be configured to last longer
+	// than ctx does for the exchanges above.
+	table, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.Patience())
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})()
+	if _, err = m.n.Fresh(table); proctable.TooLong(err) {
 		return nil // processes are read one by one, see Whole
 	}
 	return err
