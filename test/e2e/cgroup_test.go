@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -12,9 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // unitCgroups is where the hierarchy is mounted in which libsystemd looks for units.
@@ -61,11 +62,8 @@ func removeCgroups(t *testing.T, root, prefix string) {
 		})
 		slices.Reverse(dirs)
 		for _, dir := range dirs {
-			err := syscall.Rmdir(dir)
-			for end := time.Now().Add(10 * time.Second); err == syscall.EBUSY && time.Now().Before(end); err = syscall.Rmdir(dir) {
-				time.Sleep(5 * time.Millisecond)
-			}
-			if err != nil {
+			// Processes that have ended leave it a moment later.
+			if err := wait.Poll(context.Background(), func() error { return syscall.Rmdir(dir) }); err != nil {
 				t.Errorf("%s: %v", dir, err)
 			}
 		}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // bin is where the programs under test are.
@@ -32,7 +34,8 @@ func runTests(m *testing.M) int {
 	// This machine's own front end, if it has one, has nothing to do with the tests.
 	paths := fmt.Sprintf("-X main.defaultServer=unix:%s -X main.installedConfig=%s", filepath.Join(dir, defaultSocket), filepath.Join(dir, installedConfig))
 	for _, name := range []string{"aggrfs", "procsrv"} {
-		build := exec.Command("go", "build", "-race", "-ldflags", paths, "-o", filepath.Join(dir, name), "github.com/aggrfs/aggrfs/cmd/"+name)
+		argv := append([]string{"build", "-ldflags", paths, "-o", filepath.Join(dir, name)}, buildFlags...)
+		build := exec.Command("go", append(argv, "github.com/aggrfs/aggrfs/cmd/"+name)...)
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", name, err, out)
 			return 1
@@ -93,7 +96,8 @@ func newSiteBy(t *testing.T, programs string, o cluster.Options, extra string) *
 	})
 	s := &site{t: t, cluster: c, programs: programs, config: filepath.Join(dir, "aggrfs.yaml"), server: "unix:" + filepath.Join(dir, "aggrfs.sock"), log: &log{}}
 	if !strings.Contains(extra, "timeouts:") {
-		extra += "timeouts: {connect: 20s, read: 20s, sweep: 20s}\n" // the machine may be busy
+		// The machine may be busy, and have thousands of processes for the head to sweep.
+		extra += "timeouts: {connect: 50s, read: 50s, sweep: 50s}\n"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "version: 1\nlisten: [%q]\nstate: %s\nhead: head\n%snodes:\n", s.server, filepath.Join(dir, "gpids.json"), extra)
@@ -132,24 +136,67 @@ func (s *site) serve() {
 
 func (s *site) eventually(what string, f func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			out, err := s.aggrfs("nodes")
-			s.t.Fatalf("%s: not within 30 s; nodes (%v):\n%s\nlog:\n%s", what, err, out, s.log)
+	s.eventuallyNil(what, func() error {
+		if !f() {
+			return errors.New("it is not so")
 		}
+		return nil
+	})
+}
+
+// eventuallyNil waits until try returns no error, and shows with the last one how the nodes are.
+func (s *site) eventuallyNil(what string, try func() error) {
+	s.t.Helper()
+	if last := wait.Poll(context.Background(), try); last != nil {
+		out, err := s.aggrfs("nodes")
+		s.t.Fatalf("%s: %v; nodes (%v):\n%s\nlog:\n%s", what, last, out, err, s.log)
 	}
 }
 
-// between makes a look between two other looks until those two are the same, so that
-// all three are of one moment, and it is the same as they are, as far as a quarter of a
-// minute goes; and returns the last three.
-func (s *site) between(around, look func() []string) (before, between, after []string) {
-	for end := time.Now().Add(15 * time.Second); ; {
-		before, between, after = around(), look(), around()
-		if slices.Equal(before, after) && slices.Equal(before, between) || time.Now().After(end) {
-			return before, between, after
+// sameRows compares rows of the tree with rows of the nodes, which states and threads that come
+// and go make differ from one moment to the next. So it looks at the nodes before and after
+// each look at the tree: rows that are the same both times must be the same between, and it
+// goes on until every row has been compared in this way. It returns how many there are.
+func (s *site) sameRows(what string, key func(row string) string, nodes, tree func() []string) (n int) {
+	s.t.Helper()
+	compared := make(map[string]bool) // by key
+	s.eventuallyNil(what, func() error {
+		before, got, after := nodes(), tree(), nodes()
+		rest, missing, more := []string{}, []string{}, []string{}
+		keys := func(rows []string) map[string]bool {
+			all := make(map[string]bool, len(rows))
+			for _, row := range rows {
+				all[key(row)] = true
+			}
+			return all
 		}
-	}
+		was, is, stays := keys(before), keys(got), keys(after)
+		for _, row := range before {
+			k := key(row)
+			switch {
+			case !stays[k]:
+				continue
+			case !is[k]:
+				missing = append(missing, row)
+			case slices.Contains(after, row) && slices.Contains(got, row):
+				compared[k] = true
+			}
+			if !compared[k] {
+				rest = append(rest, row)
+			}
+		}
+		for _, row := range got {
+			if k := key(row); !was[k] && !stays[k] {
+				more = append(more, row)
+			}
+		}
+		if n = len(before); len(rest)+len(missing)+len(more) == 0 && len(got) <= max(len(before), len(after)) {
+			return nil
+		}
+		return fmt.Errorf("never the same: %q; missing: %q; too many: %q; got\n%s\nwant\n%s\nand then\n%s",
+			rest, missing, more, strings.Join(got, "\n"), strings.Join(before, "\n"), strings.Join(after, "\n"))
+	})
+	return n
 }
 
 // nameOf is what tools call a user of this machine: a name, where there is one.

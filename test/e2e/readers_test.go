@@ -17,11 +17,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/prometheus/procfs"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // psutilScript prints what psutil tells of each process of a /proc, by pid.
@@ -108,23 +108,20 @@ func TestHtop(t *testing.T) {
 		tmux("new-session", "-d", "-x", "200", "-y", "60", command)
 		screen := ""
 		want := []string{"10000001", "20000001", "solver --user bob --node n1", "solver --user bob --node n2", "job of alice on n2", "Load average"}
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		err := wait.Poll(t.Context(), func() error {
 			screen = tmux("capture-pane", "-p")
-			if !slices.ContainsFunc(want, func(w string) bool { return !strings.Contains(screen, w) }) {
-				break
+			for _, w := range want {
+				if !strings.Contains(screen, w) {
+					return fmt.Errorf("%q is not on the screen", w)
+				}
 			}
-		}
-		for _, w := range want {
-			if !strings.Contains(screen, w) {
-				t.Errorf("%q: %q is not on the screen:\n%s", flags, w, screen)
-			}
+			return nil
+		})
+		if err != nil {
+			t.Errorf("%q: %v:\n%s", flags, err, screen)
 		}
 		tmux("send-keys", "q")
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-			if exec.Command("tmux", "-S", socket, "has-session").Run() != nil {
-				break
-			}
-		}
+		wait.Until(t, "htop has ended", func() bool { return exec.Command("tmux", "-S", socket, "has-session").Run() != nil })
 		tmux("kill-server")
 	}
 }
@@ -215,7 +212,7 @@ func TestNodeExporter(t *testing.T) {
 		}
 		address := l.Addr().String()
 		l.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*wait.Patience)
 		defer cancel()
 		cmd := start(ctx, "prometheus-node-exporter", "--path.procfs="+procfs, "--path.sysfs=/proc", "--web.listen-address="+address, "--collector.disable-defaults",
 			"--collector.meminfo", "--collector.stat", "--collector.loadavg", "--collector.filefd", "--collector.vmstat", "--collector.netdev", "--collector.pressure", "--collector.sockstat")
@@ -228,27 +225,26 @@ func TestNodeExporter(t *testing.T) {
 			cmd.Process.Signal(syscall.SIGTERM)
 			cmd.Wait()
 		}()
-		for ; ; time.Sleep(50 * time.Millisecond) {
+		var text []byte
+		err = wait.Poll(t.Context(), func() error {
 			response, err := http.Get("http://" + address + "/metrics")
 			if err != nil {
-				if ctx.Err() != nil {
-					t.Fatalf("%v: %s", err, &stderr)
-				}
-				continue
+				return err
 			}
-			text, err := io.ReadAll(response.Body)
-			response.Body.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			all := map[string]string{}
-			for line := range strings.Lines(string(text)) {
-				if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(name, "node_") {
-					all[name] = value
-				}
-			}
-			return all
+			defer response.Body.Close()
+			text, err = io.ReadAll(response.Body)
+			return err
+		})
+		if err != nil {
+			t.Fatalf("%v: %s", err, &stderr)
 		}
+		all := map[string]string{}
+		for line := range strings.Lines(string(text)) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && strings.HasPrefix(name, "node_") {
+				all[name] = value
+			}
+		}
+		return all
 	}
 	here := func(ctx context.Context, argv ...string) *exec.Cmd {
 		return exec.CommandContext(ctx, argv[0], argv[1:]...)
