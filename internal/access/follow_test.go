@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/aggrfs/aggrfs/internal/command"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -41,11 +42,7 @@ func (l *log) String() string {
 
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 30 s", what)
-		}
-	}
+	wait.Until(t, what, f)
 }
 
 // A source is followed through change, breakage and return; what cannot be had

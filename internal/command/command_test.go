@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -34,15 +36,6 @@ var slurm = &User{UID: 64031, GID: 64032, Groups: []uint32{64033, 64034}}
 // sh is a command that is a shell's script, with time and room for all.
 func sh(script string, who *User) Spec {
 	return Spec{Argv: []string{"/bin/sh", "-c", script}, User: who, Env: []string{"PATH=/usr/bin:/bin", "LC_ALL=C"}, Timeout: time.Minute, MaxOutput: 1 << 20}
-}
-
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 30 s", what)
-		}
-	}
 }
 
 // alive reports whether any process has word among its arguments.
@@ -152,10 +145,10 @@ func TestNothingIsLeft(t *testing.T) {
 	mark := fmt.Sprintf("%d99", os.Getpid())
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		for !alive(t, "8123."+mark) {
-			time.Sleep(5 * time.Millisecond)
+		defer cancel()
+		if err := wait.Poll(ctx, wait.Condition(func() bool { return alive(t, "8123."+mark) })); err != nil {
+			t.Errorf("it does not begin: %v", err)
 		}
-		cancel()
 	}()
 	if _, err := Run(ctx, sh(fmt.Sprintf(leave, mark)+"sleep 8123", slurm)); err == nil || alive(t, "8123."+mark) {
 		t.Errorf("a run that was ended: %v", err)
@@ -174,7 +167,7 @@ func TestStarterGone(t *testing.T) {
 	out := &Limited{Max: 1000}
 	ended := make(chan error, 1)
 	go func() { ended <- sup.wait(out, &Limited{Max: 1000}) }()
-	eventually(t, "the command runs", func() bool { return alive(t, "sleep\x00"+mark) })
+	wait.Until(t, "the command runs", func() bool { return alive(t, "sleep\x00"+mark) })
 	sup.stop() // as the kernel does at the end of a process
 	if err := <-ended; err != nil || alive(t, mark) || !sup.verdict.Killed {
 		t.Errorf("%v, %+v", err, sup.verdict)

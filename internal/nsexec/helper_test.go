@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // withHelper returns a function that prepares a server of the user's which has
@@ -93,7 +94,7 @@ func TestHelperOutlive(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := filepath.Join(dir, "out")
-			eventually(t, "the command runs", func() bool { return exists(file + ".ready") })
+			wait.Until(t, "the command runs", func() bool { return exists(file + ".ready") })
 			if kill {
 				text, _ := os.ReadFile(file + ".ready")
 				var sleeper int
@@ -103,11 +104,11 @@ func TestHelperOutlive(t *testing.T) {
 				for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
 					syscall.Kill(helper, s)
 				}
-				defer eventually(t, "the helper ends", func() bool { return syscall.Kill(helper, 0) != nil })
+				defer wait.Until(t, "the helper ends", func() bool { return syscall.Kill(helper, 0) != nil })
 				cmd.Process.Kill()
 			}
 			cmd.Wait()
-			eventually(t, "the background child sees the native procfs", func() bool { return exists(file) })
+			wait.Until(t, "the background child sees the native procfs", func() bool { return exists(file) })
 		})
 	}
 }

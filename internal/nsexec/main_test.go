@@ -130,13 +130,3 @@ func run(t *testing.T, aside string, argv ...string) (int, string) {
 	cmd.Wait()
 	return cmd.ProcessState.ExitCode(), out.String()
 }
-
-// eventually waits until f holds.
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
-}

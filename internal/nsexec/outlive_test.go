@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // native waits until /proc is a procfs again and writes what it finds.
@@ -29,11 +31,11 @@ func TestOutlive(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "out")
 			cmd, _ := start(t, asideIn(t), "sh", "-c", test.script, "sh", file, native)
 			if test.kill {
-				eventually(t, "the command runs", func() bool { return exists(file + ".ready") })
+				wait.Until(t, "the command runs", func() bool { return exists(file + ".ready") })
 				cmd.Process.Kill()
 			}
 			cmd.Wait()
-			eventually(t, "all see the native procfs", func() bool {
+			wait.Until(t, "all see the native procfs", func() bool {
 				out, _ := os.ReadFile(file)
 				return strings.Count(string(out), "native\n") == test.lines
 			})
@@ -46,30 +48,30 @@ func TestKilledServerFreesReaders(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out")
 	script := `cat /proc/stuck & echo $! >$1.tmp; mv $1.tmp $1; wait $!; echo $? >$1.end`
 	cmd, _ := start(t, asideIn(t), "sh", "-c", script, "sh", file)
-	eventually(t, "the reader runs", func() bool { return exists(file) })
+	wait.Until(t, "the reader runs", func() bool { return exists(file) })
 	text, _ := os.ReadFile(file)
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	eventually(t, "the reader waits", func() bool {
+	wait.Until(t, "the reader waits", func() bool {
 		wchan, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/wchan")
 		return strings.Contains(string(wchan), "request_wait_answer")
 	})
 	cmd.Process.Kill()
 	cmd.Wait()
-	eventually(t, "the reader ends", func() bool { return exists(file + ".end") })
+	wait.Until(t, "the reader ends", func() bool { return exists(file + ".end") })
 }
 
 // The watcher cannot be had by the signals that end a session.
 func TestWatcherStays(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "out")
 	cmd, _ := start(t, asideIn(t), "sh", "-c", `echo >$1.ready; sh -c "$2" sh $1`, "sh", file, native)
-	eventually(t, "the command runs", func() bool { return exists(file + ".ready") })
+	wait.Until(t, "the command runs", func() bool { return exists(file + ".ready") })
 	watcher := childOf(t, cmd.Process.Pid, "aggrfs-exec-watcher")
 	for _, s := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT} {
 		syscall.Kill(watcher, s)
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	eventually(t, "the command sees the native procfs", func() bool { return exists(file) })
+	wait.Until(t, "the command sees the native procfs", func() bool { return exists(file) })
 }
 
 // childOf finds the child of a process whose arguments begin so.

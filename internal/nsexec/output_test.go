@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // An output is what a running server and its command have printed so far.
@@ -36,7 +38,7 @@ func (o *output) String() string {
 // expect waits until the next thing that is looked for has been printed.
 func (o *output) expect(t *testing.T, what string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%q is printed", what), func() bool {
+	wait.Until(t, fmt.Sprintf("%q is printed", what), func() bool {
 		i := strings.Index(o.String()[o.read:], what)
 		if i >= 0 {
 			o.read += i + len(what)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // asideIn names a directory that does not exist yet and checks at the end that
@@ -20,7 +21,7 @@ func asideIn(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "aside")
 	t.Cleanup(func() {
-		eventually(t, dir+" is removed", func() bool { return !exists(dir) })
+		wait.Until(t, dir+" is removed", func() bool { return !exists(dir) })
 	})
 	return dir
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // A user without a name, and a second group, as the machine's other users are.
@@ -32,7 +33,7 @@ func asUser(t *testing.T, argv ...string) (cmd *exec.Cmd, dir string) {
 	}
 	aside := filepath.Join(dir, "aside")
 	t.Cleanup(func() {
-		eventually(t, aside+" is removed", func() bool { return !exists(aside) })
+		wait.Until(t, aside+" is removed", func() bool { return !exists(aside) })
 	})
 	cmd = command(t, aside, argv...)
 	cmd.Dir = dir
@@ -157,7 +158,7 @@ func TestUserOutlive(t *testing.T) {
 			}
 			file := filepath.Join(dir, "out")
 			if kill {
-				eventually(t, "the command runs", func() bool { return exists(file + ".ready") })
+				wait.Until(t, "the command runs", func() bool { return exists(file + ".ready") })
 				text, _ := os.ReadFile(file + ".ready")
 				var sleeper int
 				fmt.Sscan(string(text), &sleeper)
@@ -165,8 +166,8 @@ func TestUserOutlive(t *testing.T) {
 				cmd.Process.Kill()
 			}
 			cmd.Wait()
-			eventually(t, "the background child sees the native procfs", func() bool { return exists(file) })
-			eventually(t, "nothing stays", func() bool {
+			wait.Until(t, "the background child sees the native procfs", func() bool { return exists(file) })
+			wait.Until(t, "nothing stays", func() bool {
 				return !strings.Contains(leftovers(t), "aggrfs-exec-") && !strings.Contains(leftovers(t), dir)
 			})
 		})

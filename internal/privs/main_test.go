@@ -16,6 +16,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"go.uber.org/goleak"
 )
 
@@ -140,17 +141,8 @@ func start(t *testing.T, uid int, set Set, argv ...string) *daemon {
 			t.Errorf("%v: %s", err, d.log.String())
 		}
 	})
-	eventually(t, "the daemon serves", func() bool { return strings.Contains(d.log.String(), "msg=serving") })
+	wait.Until(t, "the daemon serves", func() bool { return strings.Contains(d.log.String(), "msg=serving") })
 	return d
-}
-
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("never came: " + what)
-		}
-	}
 }
 
 // attach connects to the daemon's socket and is the root as who sees it.
@@ -198,10 +190,10 @@ func quiet(t *testing.T, uid uint32) (pid int) {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/%s", cmd.Process.Pid, name))
 		return string(b)
 	}
-	eventually(t, "sleep", func() bool { return strings.Contains(file("wchan"), "nanosleep") })
+	wait.Until(t, "sleep", func() bool { return strings.Contains(file("wchan"), "nanosleep") })
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "stop", func() bool { return file("wchan") == "do_signal_stop" })
+	wait.Until(t, "stop", func() bool { return file("wchan") == "do_signal_stop" })
 	return cmd.Process.Pid
 }

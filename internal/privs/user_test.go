@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"golang.org/x/sys/unix"
 )
 
@@ -75,7 +76,7 @@ func TestAggrfsAsItsUser(t *testing.T) {
 		t.Errorf("state file: %q, %v", b, err)
 	}
 	root := d.attach(t, vfs.Root)
-	eventually(t, "n1 is up", func() bool {
+	wait.Until(t, "n1 is up", func() bool {
 		b, err := read(t.Context(), root, "cluster/nodes")
 		return err == nil && bytes.Count(b, []byte(" up ")) == 2
 	})

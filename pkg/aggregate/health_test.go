@@ -15,6 +15,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // patient is a node that can be made to stop answering, and to come back.
@@ -131,11 +132,7 @@ func (d *slowDir) WalkPath(ctx context.Context, names ...string) (vfs.Node, []ui
 // eventually waits for something that takes an unknown, short time.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 30 s", what)
-		}
-	}
+	wait.Until(t, what, f)
 }
 
 func stateOf(t *testing.T, root vfs.Dir, node string) string {

@@ -9,12 +9,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// within is how long anything may take that a test waits for.
-const within = 30 * time.Second
 
 // fakeClock is a clock that a test moves.
 type fakeClock struct {
@@ -120,9 +119,5 @@ func keyOf(path string) Key { return Key{Process: Process{"n1", "boot", 12, 34},
 // eventually waits until what is asked for is so.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for until := time.Now().Add(within); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(until) {
-			t.Fatal("it never came that " + what)
-		}
-	}
+	wait.Until(t, what, is)
 }

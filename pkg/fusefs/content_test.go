@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"golang.org/x/sys/unix"
 )
 
@@ -87,7 +88,7 @@ func TestFew(t *testing.T) {
 				t.Errorf("%s, round %d: %d requests, not %d", c.what, round, n, want)
 			}
 			// The file may not be open for the next round.
-			within(t, time.Second, "file released", func() bool { return tree.Handles() == 0 })
+			wait.Until(t, "file released", func() bool { return tree.Handles() == 0 })
 		}
 	}
 }

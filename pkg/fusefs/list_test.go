@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"golang.org/x/sys/unix"
 )
 
@@ -144,7 +145,7 @@ func TestForget(t *testing.T) {
 	}
 	wg.Wait()
 	// Dropping takes a pass for each level, and spares what was used last.
-	within(t, 30*time.Second, "all forgotten", func() bool { drop(); return s.fs.inodes.size() == 1 })
+	wait.Until(t, "all forgotten", func() bool { drop(); return s.fs.inodes.size() == 1 })
 	if n := len(s.fs.inodes.byName); n != 0 {
 		t.Errorf("%d names are left", n)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"go.uber.org/goleak"
 )
 
@@ -83,7 +84,7 @@ func mounted(t testing.TB, tree *vfstest.Tree, cfg Config) (dir string, s *Serve
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		within(t, 30*time.Second, "all handles closed", func() bool { return tree.Handles() == 0 })
+		wait.Until(t, "all handles closed", func() bool { return tree.Handles() == 0 })
 		for _, v := range tree.Violations() {
 			t.Errorf("contract: %s", v)
 		}
@@ -109,15 +110,4 @@ func (l *testLog) Write(p []byte) (int, error) {
 		l.t.Logf("%s", p)
 	}
 	return len(p), nil
-}
-
-// within waits until cond holds.
-func within(t testing.TB, d time.Duration, what string, cond func() bool) {
-	t.Helper()
-	for end := time.Now().Add(d); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Errorf("not in %v: %s", d, what)
-			return
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // cached is a file of such a tree.
@@ -104,7 +105,7 @@ func TestPrefetched(t *testing.T) {
 	tree.Put("2/stat", cached("another\n"))
 	generation.Add(1)
 	list(t, dir)
-	within(t, 30*time.Second, "the new process shows", func() bool {
+	wait.Until(t, "the new process shows", func() bool {
 		got, err := os.ReadFile(dir + "/2/stat")
 		return err == nil && string(got) == "another\n"
 	})
@@ -161,7 +162,7 @@ func TestPrefetchedByItself(t *testing.T) {
 	tree.Change("loadavg", cached("9.99\n"))
 	generation.Add(1)
 	for path, want := range map[string]string{"/1/stat": "new\n", "/loadavg": "9.99\n"} {
-		within(t, 30*time.Second, path+" is new", func() bool {
+		wait.Until(t, path+" is new", func() bool {
 			got, err := os.ReadFile(dir + path)
 			return err == nil && string(got) == want
 		})
@@ -174,7 +175,7 @@ func TestPrefetchedIdle(t *testing.T) {
 	expect(t, dir+"/1/stat", "1/stat one\n")
 	// Nobody says that it has changed: nobody is asked while the mount is idle.
 	tree.Change("1/stat", cached("later\n"))
-	within(t, 30*time.Second, "what is known is dropped", func() bool {
+	wait.Until(t, "what is known is dropped", func() bool {
 		for _, i := range s.fs.inodes.known() {
 			i.loaded.mu.Lock()
 			there := i.loaded.there
@@ -186,12 +187,12 @@ func TestPrefetchedIdle(t *testing.T) {
 		return true
 	})
 	// A look that was under way may still end.
-	within(t, 30*time.Second, "there are no calls into the tree of a mount that nobody uses", func() bool {
+	wait.Until(t, "there are no calls into the tree of a mount that nobody uses", func() bool {
 		calls := tree.Calls()
 		time.Sleep(5 * idle)
 		return tree.Calls() == calls
 	})
-	within(t, 30*time.Second, "it is new", func() bool {
+	wait.Until(t, "it is new", func() bool {
 		got, err := os.ReadFile(dir + "/1/stat")
 		return err == nil && string(got) == "later\n"
 	})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,7 +74,7 @@ func TestPrune(t *testing.T) {
 					tree.Remove(fmt.Sprint(1000 + round*each + i))
 				}
 				readAll(t, dir)
-				within(t, 30*time.Second, "what is gone is forgotten", func() bool {
+				wait.Until(t, "what is gone is forgotten", func() bool {
 					if s.fs.inodes.size() <= 1+stay*inodes {
 						return true
 					}
@@ -119,7 +120,7 @@ func TestPruneReturn(t *testing.T) {
 			time.Sleep(3 * time.Millisecond) // the name is dropped before the file is closed
 		}
 		f.Close()
-		within(t, 30*time.Second, "2 is forgotten", func() bool { return s.fs.inodes.size() == 4 })
+		wait.Until(t, "2 is forgotten", func() bool { return s.fs.inodes.size() == 4 })
 		if _, err := os.Stat(dir + "/2"); !os.IsNotExist(err) {
 			t.Errorf("what is gone: %v", err)
 		}
@@ -207,7 +208,7 @@ func TestPruneStalled(t *testing.T) {
 		})
 	}
 	time.Sleep(5 * deadline)
-	within(t, 20*deadline, "what has ended is dropped", func() bool { return s.fs.inodes.size() < 50 })
+	wait.Until(t, "what has ended is dropped", func() bool { return s.fs.inodes.size() < 50 })
 	start := time.Now()
 	if err := s.Close(); err != nil {
 		t.Errorf("close: %v", err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // stalling is a tree in which every operation on "stuck" does what stall does.
@@ -69,7 +70,7 @@ func TestDeadline(t *testing.T) {
 			if n := s.Stuck(); (n > 0) != c.stuck {
 				t.Errorf("%d calls are stuck", n)
 			}
-			within(t, 20*deadline, "stuck calls over", func() bool { return s.Stuck() == 0 && s.requests.running() == 0 })
+			wait.Until(t, "stuck calls over", func() bool { return s.Stuck() == 0 && s.requests.running() == 0 })
 			if got, err := os.ReadFile(dir + "/fine"); string(got) != "fine" {
 				t.Errorf("afterwards: %q, %v", got, err)
 			}
@@ -94,7 +95,7 @@ func TestInterrupt(t *testing.T) {
 		if took := time.Since(start); err == nil || took > 5*time.Second {
 			t.Errorf("%v: cat ended with %v after %v", sig, err, took)
 		}
-		within(t, time.Second, "no request left", func() bool { return s.requests.running() == 0 })
+		wait.Until(t, "no request left", func() bool { return s.requests.running() == 0 })
 	}
 }
 
@@ -153,5 +154,5 @@ func TestCloseDeaf(t *testing.T) {
 		t.Error("a read that never came succeeded")
 	}
 	close(end)
-	within(t, 30*time.Second, "call over and its file closed", func() bool { return tree.Handles() == 0 && s.requests.running() == 0 })
+	wait.Until(t, "call over and its file closed", func() bool { return tree.Handles() == 0 && s.requests.running() == 0 })
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // A wideTree is a tree as deep as anybody walks, whose nodes are as heavy as those
@@ -98,8 +99,8 @@ func (k *talk) attachAs(uid uint32, msize uint32) *talk {
 func (r *rig) atRest(uid uint32) {
 	r.t.Helper()
 	of := r.payer(Peer{}, vfs.Identity{UID: uid})
-	eventually(r.t, "all is given back", func() bool { return of.held.Load() == 0 && of.passing.Load() == 0 && of.requested.Load() == 0 })
-	eventually(r.t, "all connections have ended", func() bool { return r.conns.Load() == 0 })
+	wait.Until(r.t, "all is given back", func() bool { return of.held.Load() == 0 && of.passing.Load() == 0 && of.requested.Load() == 0 })
+	wait.Until(r.t, "all connections have ended", func() bool { return r.conns.Load() == 0 })
 	of = r.payer(Peer{}, vfs.Root)
 	if held, passing, asked := of.held.Load(), of.passing.Load(), of.requested.Load(); held != 0 || passing != 0 || asked != 0 {
 		r.t.Errorf("%d, %d and %d bytes are counted for the peer", held, passing, asked)
@@ -309,7 +310,7 @@ func TestHalfFrames(t *testing.T) {
 		k.conn.Write(half) // an error is that it has been closed
 		all = append(all, k)
 	}
-	eventually(t, "some are closed", func() bool { return r.conns.Load() < conns/2 })
+	wait.Until(t, "some are closed", func() bool { return r.conns.Load() < conns/2 })
 	grown := heap() - before
 	t.Logf("%d connections, %d bytes in the heap", r.conns.Load(), grown)
 	if grown > limit+4<<20 {

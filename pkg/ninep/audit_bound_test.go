@@ -14,6 +14,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // boundedAudit has a clock that stands still, see its now.
@@ -168,7 +169,7 @@ func TestErrorsOfConnections(t *testing.T) {
 		conn.Read(make([]byte, 1))
 		conn.Close()
 	}
-	eventually(t, "they have ended", func() bool { return r.conns.Load() == 0 })
+	wait.Until(t, "they have ended", func() bool { return r.conns.Load() == 0 })
 	if early := r.log.lines(); len(early) > 0 {
 		t.Errorf("%d lines while the window is open", len(early))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // TestAudit has a line for each attach and each refusal, and what it says.
@@ -178,7 +179,7 @@ func TestAuditWindow(t *testing.T) {
 				}
 			}
 			if window < time.Second {
-				eventually(t, "the count", counted)
+				wait.Until(t, "the count", counted)
 			}
 		})
 	}

@@ -15,13 +15,14 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // idle waits until the client has nothing under way, and holds that many fids.
 func idle(t *testing.T, c *Client, fids int) {
 	t.Helper()
 	all := int64(c.cfg.InFlight)
-	eventually(t, "the client is idle", func() bool {
+	wait.Until(t, "the client is idle", func() bool {
 		if !c.slots.TryAcquire(all) {
 			return false
 		}
@@ -66,7 +67,7 @@ func TestCancel(t *testing.T) {
 			}
 			calls.Wait()
 			idle(t, c, 1) // that of the root
-			eventually(t, "nothing is open", func() bool { return tree.Handles() == 0 })
+			wait.Until(t, "nothing is open", func() bool { return tree.Handles() == 0 })
 			if data, err := vfs.ReadFile(within(t), dir, 100, "1", "stat"); err != nil || len(data) == 0 {
 				t.Errorf("afterwards: %q, %v", data, err)
 			}
@@ -212,7 +213,7 @@ func TestRootsAreReleased(t *testing.T) {
 	for range 100 {
 		rootOf(t, c)
 	}
-	eventually(t, "the other roots are released", func() bool {
+	wait.Until(t, "the other roots are released", func() bool {
 		runtime.GC()
 		if _, err := keep.Attr(within(t)); err != nil {
 			t.Fatal(err)

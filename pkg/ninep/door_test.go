@@ -10,6 +10,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"golang.org/x/sys/unix"
 )
 
@@ -126,11 +127,11 @@ func TestHalfHandshakes(t *testing.T) {
 			}
 		}()
 	}
-	eventually(t, "there are enough", func() bool { return r.conns.Load() >= 60 })
+	wait.Until(t, "there are enough", func() bool { return r.conns.Load() >= 60 })
 	for range 5 {
 		rootOf(t, r.client(front.dial(r, addr, "n1"), ClientConfig{}))
 	}
-	eventually(t, "those that were put out are gone", func() bool { return r.conns.Load() <= 2*60 })
+	wait.Until(t, "those that were put out are gone", func() bool { return r.conns.Load() <= 2*60 })
 	cancel()
 	for range nets {
 		<-ended
@@ -219,7 +220,7 @@ func TestStrangersOverTCP(t *testing.T) {
 	k.read()
 	k.write(appendCall(nil, &call{typ: tAttach, tag: 1, fid: 0}))
 	k.ended()
-	eventually(t, "the network is named in the log", func() bool { return strings.Contains(strings.Join(r.lines(), "\n"), "127.0.0.0/24") })
+	wait.Until(t, "the network is named in the log", func() bool { return strings.Contains(strings.Join(r.lines(), "\n"), "127.0.0.0/24") })
 }
 
 // TestLimitsOfDescriptors: all connections fit the descriptors that there are.
@@ -297,7 +298,7 @@ func TestVacant(t *testing.T) {
 		k.expect(tGetattr+1, 1)
 	}
 	busy.ended()
-	eventually(t, "two connections are left", func() bool { return r.conns.Load() == 2 })
+	wait.Until(t, "two connections are left", func() bool { return r.conns.Load() == 2 })
 	if lines := r.lines(); len(lines) > 0 {
 		t.Errorf("logged: %q", lines)
 	}

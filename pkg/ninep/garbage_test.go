@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 func frameOf(typ uint8, tag uint16, body ...byte) []byte {
@@ -47,8 +48,8 @@ func TestGarbageFromClient(t *testing.T) {
 			c.expect(tWalk+1, 1)
 			c.write(bytes)
 			c.ended()
-			eventually(t, "it is logged", func() bool { return len(r.lines()) > 0 })
-			eventually(t, "the connection is gone", func() bool { return r.conns.Load() == 0 })
+			wait.Until(t, "it is logged", func() bool { return len(r.lines()) > 0 })
+			wait.Until(t, "the connection is gone", func() bool { return r.conns.Load() == 0 })
 			if lines := r.lines(); len(lines) != 1 || !strings.Contains(lines[0], "uid 0") {
 				t.Errorf("logged: %q", lines)
 			}
@@ -59,21 +60,21 @@ func TestGarbageFromClient(t *testing.T) {
 		c := r.talk(r.dial()).hello(8192)
 		c.write([]byte{11, 0, 0, 0, tClunk})
 		c.conn.Close()
-		eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+		wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 	})
 	t.Run("a tag twice", func(t *testing.T) {
 		r := newRig(t, sample(16), nil)
 		c := r.talk(r.dial()).hello(8192)
 		c.send(walk(1, 0, 1, "stuck"), on(tLopen, 2, 1), on(tGetattr, 2, 0))
 		c.ended()
-		eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+		wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 	})
 	t.Run("no version first", func(t *testing.T) {
 		r := newRig(t, sample(16), nil)
 		c := r.talk(r.dial())
 		c.send(on(tClunk, 1, 1))
 		c.ended()
-		eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+		wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 	})
 }
 
@@ -111,7 +112,7 @@ func TestNegotiate(t *testing.T) {
 	r = newRig(t, sample(16), func(cfg *ServerConfig) { cfg.Limits.Negotiate = 100 * time.Millisecond })
 	silent := r.talk(r.dial())
 	silent.ended()
-	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+	wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 }
 
 // TestNewVersion shows that a Tversion aborts what is under way and releases all.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // A stuckTree is a benchTree whose files are stuck while they are opened, which
@@ -116,7 +117,7 @@ func TestLeaveHangUp(t *testing.T) {
 	c.send(walk(1, 0, 1, "f"), on(tLopen, 2, 1), on(tRead, 3, 1))
 	<-tree.opening
 	c.conn.Close()
-	eventually(t, "the connection ends", func() bool { return r.conns.Load() == 0 })
+	wait.Until(t, "the connection ends", func() bool { return r.conns.Load() == 0 })
 	tree.gone(t)
 }
 
@@ -143,5 +144,5 @@ func TestRelief(t *testing.T) {
 		}
 	}
 	c.conn.Close()
-	eventually(t, "the connection ends", func() bool { return r.conns.Load() == 0 })
+	wait.Until(t, "the connection ends", func() bool { return r.conns.Load() == 0 })
 }

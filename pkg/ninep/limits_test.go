@@ -12,6 +12,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 func TestLimits(t *testing.T) {
@@ -39,7 +40,7 @@ func TestLimits(t *testing.T) {
 
 	r.talk(r.dial()).hello(8192) // others are not concerned
 	r.talk(r.dial()).ended()
-	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+	wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 }
 
 // TestManyInFlight sends more than may be in flight: the server takes its time
@@ -95,7 +96,7 @@ func TestDeadline(t *testing.T) {
 	c.expect(tWalk+1, 1)
 	c.refused(2, syscall.ETIMEDOUT)
 	close(free)
-	eventually(t, "what came too late is closed", func() bool { return tree.Handles() == 0 })
+	wait.Until(t, "what came too late is closed", func() bool { return tree.Handles() == 0 })
 	c.send(on(tRead, 3, 2))
 	c.refused(3, syscall.EBADF)
 }
@@ -137,8 +138,8 @@ func TestUnreadAnswers(t *testing.T) {
 			break
 		}
 	}
-	eventually(t, "it is dropped", func() bool { return r.conns.Load() == 0 })
-	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+	wait.Until(t, "it is dropped", func() bool { return r.conns.Load() == 0 })
+	wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 }
 
 // TestIdentities: one connection, a tree for each user.

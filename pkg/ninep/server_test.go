@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // TestPipeline sends walk, open, read and clunk at once, again and again on the
@@ -135,9 +136,9 @@ func TestHangUp(t *testing.T) {
 		c := r.talk(r.dial()).hello(8192)
 		c.send(walk(1, 0, 1, "stuck"), on(tLopen, 2, 1), walk(3, 0, 2, "stuck"), on(tLopen, 4, 2), on(tClunk, 5, 2))
 		c.send(walk(6, 0, 3, "d", "f"), on(tLopen, 7, 3), walk(8, 0, 4, "d"), on(tLopen, 9, 4))
-		eventually(t, "all is open", func() bool { return opening.Load() == 2 && tree.Handles() == 2 })
+		wait.Until(t, "all is open", func() bool { return opening.Load() == 2 && tree.Handles() == 2 })
 		c.conn.Close()
-		eventually(t, "all is closed", func() bool { return tree.Handles() == 0 && r.conns.Load() == 0 })
+		wait.Until(t, "all is closed", func() bool { return tree.Handles() == 0 && r.conns.Load() == 0 })
 	}
 	if lines := r.lines(); len(lines) > 0 {
 		t.Errorf("logged: %q", lines)

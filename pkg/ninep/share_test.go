@@ -9,6 +9,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // TestPeerConnections: one peer's connections leave others theirs, and one that
@@ -32,7 +33,7 @@ func TestPeerConnections(t *testing.T) {
 		r.talk(conn).hello(8192)
 	}
 	first.conn.Close()
-	eventually(t, "there is room", func() bool { return r.conns.Load() == 3 })
+	wait.Until(t, "there is room", func() bool { return r.conns.Load() == 3 })
 	r.talk(r.dial()).hello(8192)
 	if lines := r.lines(); len(lines) != 1 || !strings.Contains(lines[0], "uid 0") {
 		t.Errorf("logged: %q", lines)
@@ -51,7 +52,7 @@ func TestCertificateConnections(t *testing.T) {
 		}
 	}
 	r.talk(p.open("front").dial(r, addr, "node")).ended()
-	eventually(t, "it is logged", func() bool { return len(r.lines()) == 1 })
+	wait.Until(t, "it is logged", func() bool { return len(r.lines()) == 1 })
 	if lines := r.lines(); !strings.Contains(lines[0], "front") {
 		t.Errorf("logged: %q", lines)
 	}
@@ -84,7 +85,7 @@ func TestIdentityBytes(t *testing.T) {
 	other.expect(tWalk+1, 1)
 	other.expect(tLopen+1, 2)
 	a.conn.Close()
-	eventually(t, "it is given back", func() bool {
+	wait.Until(t, "it is given back", func() bool {
 		b.send(on(tLopen, 2, 2))
 		return b.read()[4] == tLopen+1
 	})
@@ -97,7 +98,7 @@ func TestIdentityBytes(t *testing.T) {
 	other.expect(tClunk+1, 5)
 	of := r.payer(Peer{}, vfs.Root)
 	want := int64(2*connWeight + 2*(fidWeight+placeWeight)) // b's and other's first fids
-	eventually(t, "all else is given back", func() bool { return of.held.Load() == want && of.passing.Load() == 0 })
+	wait.Until(t, "all else is given back", func() bool { return of.held.Load() == want && of.passing.Load() == 0 })
 }
 
 // TestIdle: a connection is closed that neither asks nor holds anything; one that

@@ -16,6 +16,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/certs"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // A pki is a CA and where the files are that it makes.
@@ -220,8 +221,8 @@ func TestTLSRefused(t *testing.T) {
 // refusedOnce wants one line, which says why somebody of this machine was refused.
 func (r *rig) refusedOnce(why string) {
 	r.t.Helper()
-	eventually(r.t, "a line", func() bool { return len(r.lines()) > 0 })
-	eventually(r.t, "the end", func() bool { return r.conns.Load() == 0 })
+	wait.Until(r.t, "a line", func() bool { return len(r.lines()) > 0 })
+	wait.Until(r.t, "the end", func() bool { return r.conns.Load() == 0 })
 	if lines := r.lines(); len(lines) != 1 || !strings.Contains(lines[0], `peer="tls 127.0.0.1:`) || !strings.Contains(lines[0], why) {
 		r.t.Errorf("logged: %s\nwant %s", strings.Join(lines, "\n"), why)
 	}

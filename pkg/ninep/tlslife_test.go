@@ -12,6 +12,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // TestTLSStall: clients that begin a handshake and do not go on hold up nobody and
@@ -31,10 +32,10 @@ func TestTLSStall(t *testing.T) {
 		conn.Write([]byte{22, 3, 1, 2, 0, 1}[:i%7]) // of a ClientHello
 		defer r.talk(conn).ended()
 	}
-	eventually(t, "all are there", func() bool { return r.conns.Load() == stalled })
+	wait.Until(t, "all are there", func() bool { return r.conns.Load() == stalled })
 	rootOf(t, r.client(front.dial(r, addr, "n1"), ClientConfig{}))
-	eventually(t, "they are dropped", func() bool { return r.conns.Load() <= 1 })
-	eventually(t, "all are in the log, as a number", func() bool {
+	wait.Until(t, "they are dropped", func() bool { return r.conns.Load() <= 1 })
+	wait.Until(t, "all are in the log, as a number", func() bool {
 		n, lines := 0, r.log.lines()
 		for _, line := range lines {
 			one := 1
@@ -65,7 +66,7 @@ func TestTLSServerEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	eventually(t, "it is there", func() bool { return s.conns.Load() == 1 })
+	wait.Until(t, "it is there", func() bool { return s.conns.Load() == 1 })
 	cancel()
 	select {
 	case err := <-ended:
@@ -119,7 +120,7 @@ func TestTLSHangUp(t *testing.T) {
 			c.Close()
 		}
 	}
-	eventually(t, "they are gone", func() bool { return r.conns.Load() == 0 })
+	wait.Until(t, "they are gone", func() bool { return r.conns.Load() == 0 })
 	if lines := r.log.lines(); len(lines) > 0 {
 		t.Errorf("logged: %q", lines)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"go.uber.org/goleak"
 )
 
@@ -121,12 +122,7 @@ func procPath(pid int, rel string) string { return "/proc/" + strconv.Itoa(pid) 
 
 func waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatalf("no %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
+	wait.Until(t, what, ok)
 }
 
 func read(t testing.TB, d vfs.Dir, names ...string) ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/test/cluster"
 	"github.com/aggrfs/aggrfs/test/figures"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 const (
@@ -97,13 +98,9 @@ func psMount(ctx context.Context) (err error) {
 		serve.Process.Signal(syscall.SIGTERM)
 		err = errors.Join(err, serve.Wait())
 	}()
-	for until := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		if exec.CommandContext(ctx, "bin/aggrfs", "nodes", "--server", server).Run() == nil {
-			break
-		}
-		if time.Now().After(until) {
-			return errors.New("aggrfs serve does not answer")
-		}
+	err = wait.Poll(ctx, func() error { return exec.CommandContext(ctx, "bin/aggrfs", "nodes", "--server", server).Run() })
+	if err != nil {
+		return fmt.Errorf("aggrfs serve does not answer: %w", err)
 	}
 	return psFigures(ctx, "ps-server", native, "--one-cpu", "--server", server)
 }

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
 	"github.com/aggrfs/aggrfs/test/cluster/control"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"go.uber.org/goleak"
 )
 
@@ -139,20 +139,14 @@ func TestLeaf(t *testing.T) {
 	state := func() string {
 		return strings.TrimSpace(run(t, n, "ps", "-o", "state=", "-p", strconv.Itoa(n.LeafPID())))
 	}
-	comesTo := func(stopped bool) bool { // a signal is on its way for a moment
-		for end := time.Now().Add(10 * time.Second); (state() == "T") != stopped; time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(end) {
-				return false
-			}
-		}
-		return true
+	if err := n.Pause(); err != nil {
+		t.Error(err)
 	}
-	if err := n.Pause(); err != nil || !comesTo(true) {
-		t.Errorf("paused: %v, state %s", err, state())
+	wait.Until(t, "it is paused", func() bool { return state() == "T" })
+	if err := n.Resume(); err != nil {
+		t.Error(err)
 	}
-	if err := n.Resume(); err != nil || !comesTo(false) {
-		t.Errorf("resumed: %v, state %s", err, state())
-	}
+	wait.Until(t, "it is resumed", func() bool { return state() != "T" })
 	if err := n.StartLeaf(); err == nil {
 		t.Error("a second procsrv was started")
 	}
@@ -230,13 +224,6 @@ func TestStarterKilled(t *testing.T) {
 	starter.Process.Kill()
 	starter.Wait()
 	for _, pid := range pids {
-		for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			if syscall.Kill(pid, 0) == syscall.ESRCH {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("the init %d of a node has outlived its starter", pid)
-			}
-		}
+		wait.Until(t, fmt.Sprintf("the init %d of a node ends with its starter", pid), func() bool { return syscall.Kill(pid, 0) == syscall.ESRCH })
 	}
 }

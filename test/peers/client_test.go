@@ -11,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	p9p "github.com/docker/go-p9p"
 	"github.com/docker/go-p9p/ufs"
@@ -21,6 +20,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/test/peers/stage"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // exported makes a directory that servers export: the stage, a file below two
@@ -64,6 +64,18 @@ func acceptAll(t *testing.T, serve func(net.Conn)) (socket string) {
 	return socket
 }
 
+// listens waits until a server takes connections on a unix socket.
+func listens(t *testing.T, socket string) {
+	t.Helper()
+	wait.For(t, "the server listens", func() error {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
+
 func TestClientDiod(t *testing.T) {
 	root := exported(t)
 	socket := filepath.Join(t.TempDir(), "diod")
@@ -75,16 +87,7 @@ func TestClientDiod(t *testing.T) {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
 	})
-	for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			conn.Close()
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
+	listens(t, socket)
 	tryClient(t, socket, ninep.ClientConfig{Foreign: true, Msize: 64 << 10}, root, root)
 }
 

@@ -31,13 +31,7 @@ func TestForeignDiod(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	for ctx.Err() == nil {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			conn.Close()
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	listens(t, socket)
 	// As aggrfs does, which knows of a node of kind 9p2000 no more: in 9P2000 first, to
 	// which diod says Rlerror.
 	client, err := ninep.NewClientOf(ctx, func(context.Context) (net.Conn, error) { return dial(t, socket), nil },

@@ -33,7 +33,7 @@ var errFalse = errors.New("it does not hold")
 // called by the goroutine that runs the test.
 func Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	For(t, what, condition(ok))
+	For(t, what, Condition(ok))
 }
 
 // For waits until try returns no error. Otherwise it ends the test with the last one.
@@ -61,8 +61,8 @@ func Poll(ctx context.Context, try func() error) error {
 	}
 }
 
-// condition is a try with no more to say than that it failed.
-func condition(ok func() bool) func() error {
+// Condition is a try with no more to say than that it failed.
+func Condition(ok func() bool) func() error {
 	return func() error {
 		if ok() {
 			return nil
