@@ -1,5 +1,6 @@
 # make test     install what is missing, build, check, run all tests
 # make quick    unit tests that need neither root nor other programs, under a minute
+# make test-busy  what has clocks, deadlines or processes, three times, on a machine that is busy
 # make test-vm  the part of make test that takes a VM: Linux's own 9P client on the tree
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
@@ -44,7 +45,7 @@ PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test quick test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-run prepare-bench prepare-vm check
+.PHONY: test quick test-busy test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-run prepare-bench prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -64,6 +65,15 @@ QUICK := ./internal/cgroup ./internal/config/... ./internal/plaintext ./internal
 quick:
 	$(call phase,unit tests)
 	@go test $(QUICK)
+
+# Packages whose tests have clocks, deadlines or processes. The longest come first.
+BUSY := ./test/e2e ./pkg/aggregate/... ./pkg/ninep ./pkg/fusefs ./pkg/procfs9p ./cmd/... \
+	./internal/privs ./internal/nsexec/... ./internal/command ./internal/userdb ./internal/access ./internal/lograte \
+	./internal/filewatch ./internal/flight ./pkg/cachepolicy ./pkg/snapshot ./test/cluster/... ./test/procsim
+
+test-busy: prepare
+	$(call phase,tests beside ten loops and 10000 processes)
+	@RUN=.ci/busy .ci/test 3 $(BUSY)
 
 test-vm: prepare-vm
 	$(call phase,tests in a VM with the 9P client of Linux)
