@@ -84,7 +84,8 @@ func run(loops, sleepers int, argv []string) (status int, err error) {
 
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	// A group of its own, for a signal to reach what the command has started as well.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return 1, err
 	}
@@ -93,7 +94,7 @@ func run(loops, sleepers int, argv []string) (status int, err error) {
 	for {
 		select {
 		case sig := <-signals:
-			cmd.Process.Signal(sig)
+			syscall.Kill(-cmd.Process.Pid, sig.(syscall.Signal))
 		case err := <-ended:
 			if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 				return max(exit.ExitCode(), 1), nil
