@@ -20,6 +20,12 @@ import (
 // SnapshotName is the attach name of the snapshot tree.
 const SnapshotName = "snapshot"
 
+// How long a leaf waits by default.
+const (
+	ReadTimeout  = 2 * time.Second
+	SweepTimeout = 5 * time.Second
+)
+
 // Config says what a leaf exports and how long it waits. Zero fields stand for
 // the defaults.
 type Config struct {
@@ -27,11 +33,11 @@ type Config struct {
 	Version string       // procsrv's, told in snapshots
 	Log     *slog.Logger // default: nothing is logged
 
-	ReadTimeout  time.Duration // for one operation on one file; default 2 s
+	ReadTimeout  time.Duration // for one operation on one file
 	MaxFile      int           // bytes of a file, longer ones are EFBIG; default 64 MiB
 	MaxAbandoned int           // goroutines stuck in the kernel; default 64, and fewer where few files may be open
 
-	SweepTimeout time.Duration // for a whole sweep; default 5 s
+	SweepTimeout time.Duration // for a whole sweep
 	StallTimeout time.Duration // for one file within a sweep; default 200 ms
 	MaxSweepFile int           // bytes of a file in a snapshot, longer ones are EFBIG there; default 64 KiB
 	MaxSweep     int           // bytes of a snapshot; processes beyond are skipped; default 256 MiB
@@ -50,10 +56,10 @@ func (c *Config) setDefaults() {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	setDefault(&c.ReadTimeout, 2*time.Second)
+	setDefault(&c.ReadTimeout, ReadTimeout)
 	setDefault(&c.MaxFile, 64<<20)
 	setDefault(&c.MaxAbandoned, 64)
-	setDefault(&c.SweepTimeout, 5*time.Second)
+	setDefault(&c.SweepTimeout, SweepTimeout)
 	setDefault(&c.StallTimeout, 200*time.Millisecond)
 	setDefault(&c.MaxSweepFile, 64<<10)
 	setDefault(&c.MaxSweep, 256<<20)

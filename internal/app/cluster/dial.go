@@ -37,7 +37,11 @@ func Dialer(keys *ninep.TLS, addr ninep.Addr, name string, cfg ninep.ClientConfi
 // embeddedLeaf is the leaf of this machine, in this process.
 func embeddedLeaf(cfg *config.Config, p Parts) aggregate.Dialer {
 	return func(context.Context) (aggregate.Upstream, error) {
-		leaf, err := procfs9p.New(procfs9p.Config{Root: cfg.Proc, Version: p.Version, Log: p.Log})
+		leaf, err := procfs9p.New(procfs9p.Config{
+			Root: cfg.Proc, Version: p.Version, Log: p.Log,
+			// As long as is waited for it; less where that is less would only lack processes.
+			ReadTimeout: max(procfs9p.ReadTimeout, cfg.Timeouts.Read), SweepTimeout: max(procfs9p.SweepTimeout, cfg.Timeouts.Sweep),
+		})
 		if err != nil {
 			return nil, err
 		}
