@@ -28,9 +28,13 @@ type leafUpstream struct {
 func (u *leafUpstream) Done() <-chan struct{} { return u.done }
 func (u *leafUpstream) Err() error            { return nil }
 
+// patience is how long exchanges may take where a test says nothing of it: this machine may be
+// busy, and have thousands of processes.
+const patience = 50 * time.Second
+
 // dialLeaf dials a leaf on this machine's own /proc.
 func dialLeaf(context.Context) (Upstream, error) {
-	leaf, err := procfs9p.New(procfs9p.Config{Version: "test"})
+	leaf, err := procfs9p.New(procfs9p.Config{Version: "test", ReadTimeout: patience, SweepTimeout: patience})
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +55,7 @@ func newTestCluster(t *testing.T, cfg Config, names ...gpid.NodeName) *Cluster {
 func startCluster(t *testing.T, cfg Config) *Cluster {
 	t.Helper()
 	c := beginCluster(t, cfg)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c.Ready(ctx)
 	return c
@@ -63,8 +67,8 @@ func beginCluster(t *testing.T, cfg Config) *Cluster {
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Sweep(time.Second)
 	}
-	if cfg.Timeouts == (Timeouts{}) { // on a busy machine no node is late
-		cfg.Timeouts = Timeouts{Connect: 20 * time.Second, Read: 20 * time.Second, Sweep: 20 * time.Second}
+	if cfg.Timeouts == (Timeouts{}) { // no node is late
+		cfg.Timeouts = Timeouts{Connect: patience, Read: patience, Sweep: patience}
 	}
 	var names []gpid.NodeName
 	for _, n := range cfg.Nodes {

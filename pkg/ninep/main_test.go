@@ -10,9 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"go.uber.org/goleak"
 )
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must come, long enough for a busy
 // machine.
-const patience = 20 * time.Second
+const patience = wait.Patience
 
 // logLines collects what is logged at Warn and above.
 type logLines struct {

@@ -16,7 +16,7 @@ import (
 func TestBehind(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 2}, "")
 	top := filepath.Join(t.TempDir(), "top.yaml")
-	text := fmt.Sprintf("version: 1\nhead: top\nstate: %s\nnodes:\n  - {nodes: \"n[1-2]\", kind: aggrfs, address: %q}\n",
+	text := fmt.Sprintf("version: 1\nhead: top\ntimeouts: {connect: 50s, read: 50s, sweep: 50s}\nstate: %s\nnodes:\n  - {nodes: \"n[1-2]\", kind: aggrfs, address: %q}\n",
 		filepath.Join(t.TempDir(), "gpids.json"), s.server)
 	if err := os.WriteFile(top, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -27,6 +27,10 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
+// patience is how long anything may take. Nothing here is about time, and the machine may be
+// busy and have thousands of processes.
+const patience = 50 * time.Second
+
 // upstream is a foreign leaf over a connection of its own.
 type upstream struct {
 	*foreign.Leaf
@@ -73,7 +77,7 @@ func serve(t *testing.T, tree vfs.Tree, dialect string) aggregate.Dialer {
 // asks.
 func procfs(t *testing.T) *procfs9p.Leaf {
 	t.Helper()
-	leaf, err := procfs9p.New(procfs9p.Config{Log: quiet})
+	leaf, err := procfs9p.New(procfs9p.Config{Log: quiet, ReadTimeout: patience, SweepTimeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,11 +149,10 @@ func cluster(t *testing.T, dial aggregate.Dialer) *aggregate.Cluster {
 	own := procfs(t)
 	all := access.Rules{Views: []access.View{{For: []access.Principal{{Kind: access.Anyone}}, Nodes: access.Nodes{All: true}, Processes: access.Processes{All: true}}}}
 	c, err := aggregate.New(aggregate.Config{
-		Head:  aggregate.NodeConfig{Name: "head", Dial: func(context.Context) (aggregate.Upstream, error) { return head{own}, nil }},
-		Nodes: []aggregate.NodeConfig{{Name: "n1", Dial: dial}},
-		GPIDs: gpids,
-		// Nothing here is about time, and the machine may be busy.
-		Timeouts: aggregate.Timeouts{Connect: 20 * time.Second, Read: 20 * time.Second, Sweep: 20 * time.Second},
+		Head:     aggregate.NodeConfig{Name: "head", Dial: func(context.Context) (aggregate.Upstream, error) { return head{own}, nil }},
+		Nodes:    []aggregate.NodeConfig{{Name: "n1", Dial: dial}},
+		GPIDs:    gpids,
+		Timeouts: aggregate.Timeouts{Connect: patience, Read: patience, Sweep: patience},
 		Policy:   cachepolicy.Sweep(time.Second),
 		Access:   access.New(all, userdb.New(userdb.Config{}), nil),
 	})
@@ -157,7 +160,7 @@ func cluster(t *testing.T, dial aggregate.Dialer) *aggregate.Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c.Ready(ctx)
 	return c
