@@ -18,6 +18,7 @@ import (
 	"github.com/aggrfs/aggrfs/test/cluster"
 	"github.com/aggrfs/aggrfs/test/cluster/control"
 	"github.com/aggrfs/aggrfs/test/cluster/survey"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 // unexported is what a leaf never shows, by docs/namespace.md, and what names the
@@ -226,7 +227,7 @@ func TestRightsAreTheKernels(t *testing.T) {
 func (s *site) compare(n *cluster.Node, who vfs.Identity, r survey.Request, way string, ours func() []survey.Entry) {
 	s.t.Helper()
 	var lines []string
-	for try := 1; ; try++ {
+	for begun, try := time.Now(), 1; ; try++ {
 		before := s.natively(n, who, r)
 		got := ours()
 		after := s.natively(n, who, r)
@@ -238,8 +239,8 @@ func (s *site) compare(n *cluster.Node, who vfs.Identity, r survey.Request, way 
 		lines = slices.DeleteFunc(found, func(line string) bool { return try > 1 && !isLeak(line) && !slices.Contains(lines, line) })
 		// What is shown that must not be is so at once. What is refused, or differs, may
 		// have moved meanwhile, or have taken the kernel too long on a busy machine: it
-		// counts if it is the same in each of several surveys.
-		if len(lines) == 0 || slices.ContainsFunc(lines, isLeak) || try == 4 {
+		// counts if it is the same in each of several surveys, over some time.
+		if len(lines) == 0 || slices.ContainsFunc(lines, isLeak) || try >= 4 && time.Since(begun) > wait.Patience {
 			break
 		}
 	}
