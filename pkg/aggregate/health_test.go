@@ -14,6 +14,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/test/wait"
 )
@@ -149,39 +150,36 @@ func stateOf(t *testing.T, root vfs.Dir, node string) string {
 // than its deadline, after the first miss nothing even waits, and the node is
 // back soon after it goes on.
 func TestSilentNode(t *testing.T) {
-	p := &patient{}
-	cfg := Config{
-		Head:     NodeConfig{Name: "head", Dial: dialLeaf},
-		Nodes:    []NodeConfig{{Name: "n1", Dial: p.dial}},
-		Timeouts: Timeouts{Connect: time.Second, Read: 200 * time.Millisecond, Sweep: 100 * time.Millisecond},
+	const pid = 42
+	head, n1 := newFakeLeaf(), newFakeLeaf() // which have few processes to sweep, in little time
+	for _, l := range []*fakeLeaf{head, n1} {
+		l.add(pid, 0, 1, pid, pid).files["environ"] = "A=1\x00"
 	}
-	c := startCluster(t, cfg)
+	c := fakeCluster(t, Config{
+		Policy:   cachepolicy.Sweep(time.Second),
+		Timeouts: Timeouts{Connect: time.Second, Read: 200 * time.Millisecond, Sweep: 100 * time.Millisecond},
+	}, head, n1)
 	root := rootOf(t, c, vfs.Root, "")
-	pid := sleeper(t, 0)
 	theirs := strconv.Itoa(gpid.Stride + pid)
 	dir := walkDir(t, root, theirs)
 	if got := stateOf(t, root, "n1"); got != "up" {
 		t.Fatalf("n1 is %s", got)
 	}
-	p.stop()
+	n1.stop()
 	if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); err == nil {
 		t.Error("a stopped node answered")
 	}
 	eventually(t, "n1 is silent", func() bool { return stateOf(t, root, "n1") == "silent" })
-	p.mu.Lock()
-	asked := p.asked
-	p.mu.Unlock()
+	n1.asked()
 	for range 1000 {
 		// The table is good for a second only: whether that is over makes the difference.
 		if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); vfs.Errno(err) != syscall.EHOSTDOWN && vfs.Errno(err) != syscall.ESRCH {
 			t.Fatalf("a request to a silent node: %v", err)
 		}
 	}
-	p.mu.Lock()
-	if n := p.asked - asked; n > 100 {
+	if n := len(n1.asked()); n > 100 {
 		t.Errorf("%d exchanges were tried with a silent node", n)
 	}
-	p.mu.Unlock()
 	time.Sleep(1100 * time.Millisecond)                      // the table's time
 	eventually(t, "the head's rows are there", func() bool { // within the sweep's deadline, on a busy machine
 		all := names(t, root)
@@ -190,7 +188,7 @@ func TestSilentNode(t *testing.T) {
 		}
 		return listed(all, strconv.Itoa(pid))
 	})
-	p.resume()
+	n1.resume()
 	eventually(t, "n1 is up again", func() bool { return stateOf(t, root, "n1") == "up" })
 	if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); err != nil {
 		t.Errorf("after it came back: %v", err)
@@ -353,10 +351,12 @@ func TestSickNode(t *testing.T) {
 // Who lists the tree while the front end still connects to a node gets its processes; a
 // node that cannot be reached takes no longer than a sweep may.
 func TestFirstListingWaits(t *testing.T) {
-	pid := sleeper(t, 0)
+	const pid = 42
+	leaf := newFakeLeaf() // which has few processes to sweep
+	leaf.add(pid, 0, 1, pid, pid)
 	late := func(ctx context.Context) (Upstream, error) {
 		time.Sleep(100 * time.Millisecond)
-		return dialLeaf(ctx)
+		return leaf.dial(ctx)
 	}
 	never := func(ctx context.Context) (Upstream, error) {
 		<-ctx.Done()

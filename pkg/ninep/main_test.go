@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
-	"github.com/aggrfs/aggrfs/test/wait"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 	"go.uber.org/goleak"
 )
 
