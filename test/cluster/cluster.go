@@ -42,15 +42,29 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// BuildInit builds nodeinit, for a caller that starts many clusters ([Options]).
+func BuildInit(ctx context.Context, path string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/aggrfs/aggrfs/test/cluster/nodeinit")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build nodeinit: %w: %s", err, out)
+	}
+	return nil
+}
+
 func (c *Cluster) start(ctx context.Context, o Options) error {
 	if err := os.Chmod(c.Dir, 0o755); err != nil {
 		return err
 	}
 	init := filepath.Join(c.Dir, "nodeinit")
-	build := exec.CommandContext(ctx, "go", "build", "-o", init, "github.com/aggrfs/aggrfs/test/cluster/nodeinit")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build nodeinit: %w: %s", err, out)
+	if o.InitPath == "" {
+		if err := BuildInit(ctx, init); err != nil {
+			return err
+		}
+	} else if program, err := os.ReadFile(o.InitPath); err != nil {
+		return err
+	} else if err := os.WriteFile(init, program, 0o755); err != nil {
+		return err
 	}
 	errs := make([]error, o.Nodes)
 	c.Nodes = make([]*Node, o.Nodes)

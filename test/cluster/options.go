@@ -12,6 +12,8 @@ type Options struct {
 	Nodes       int      // how many; they are called n1, n2, ...
 	ProcsrvPath string   // the program of the leaf
 	ProcsrvArgs []string // its arguments besides the address
+	// InitPath is nodeinit, as BuildInit has built it; "" is that it is built for this cluster.
+	InitPath string
 	// Dir is where the nodes' root directories go: a directory that exists, of
 	// which a new subdirectory is used; "" is that for temporary files.
 	Dir string

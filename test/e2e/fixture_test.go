@@ -41,6 +41,10 @@ func runTests(m *testing.M) int {
 			return 1
 		}
 	}
+	if err := cluster.BuildInit(context.Background(), filepath.Join(dir, "nodeinit")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	bin = dir
 	// Each program would wait a second at its end for races of threads that go on.
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=20"); err != nil {
@@ -79,6 +83,7 @@ func newSiteBy(t *testing.T, programs string, o cluster.Options, extra string) *
 	if o.ProcsrvPath == "" {
 		o.ProcsrvPath = filepath.Join(programs, "procsrv")
 	}
+	o.InitPath = filepath.Join(bin, "nodeinit")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := cluster.Start(ctx, o)
