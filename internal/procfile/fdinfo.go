@@ -21,7 +21,7 @@ func rewriteFdinfo(m *Map, dst, src []byte) ([]byte, bool) {
 			}
 			return dst
 		case "lock":
-			return m.appendLock(dst, value)
+			return appendLock(m, dst, value)
 		}
 		return append(dst, value...)
 	})
@@ -30,7 +30,7 @@ func rewriteFdinfo(m *Map, dst, src []byte) ([]byte, bool) {
 // appendLock maps the pid of one line of a lock list, in the form of
 // proc_locks(5): "1: FLOCK  ADVISORY  WRITE 1234 00:1a:99 0 EOF". The pid is the
 // fifth field; a blocked lock ("1: -> FLOCK ...") has one more before it.
-func (m *Map) appendLock(dst, value []byte) []byte {
+func appendLock(m *Map, dst, value []byte) []byte {
 	want, field := 4, 0
 	for len(value) > 0 {
 		if value[0] == ' ' || value[0] == '\t' {

@@ -214,3 +214,7 @@ func appendFirst(dst, value []byte, pid func(int64) (int64, bool)) (out []byte, 
 	dst = strconv.AppendInt(append(dst, value[:start]...), g, 10)
 	return append(dst, value[end:]...), g == 0 && native > 0
 }
+
+// alive and former are other.
+func (m *Map) alive(native int64) (int64, bool)  { return m.other(native, true) }
+func (m *Map) former(native int64) (int64, bool) { return m.other(native, false) }

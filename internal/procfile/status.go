@@ -37,10 +37,6 @@ func rewriteStatus(m *Map, dst, src []byte) ([]byte, bool) {
 	})
 }
 
-// alive and former are other.
-func (m *Map) alive(native int64) (int64, bool)  { return m.other(native, true) }
-func (m *Map) former(native int64) (int64, bool) { return m.other(native, false) }
-
 // zeroAll appends a tab-separated value with 0 for each of its numbers.
 func zeroAll(dst, value []byte) []byte {
 	in := false

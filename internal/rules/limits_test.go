@@ -36,16 +36,12 @@ var exceptions = map[string]struct {
 	limits []limit
 	why    string
 }{
-	"pkg/aggregate/proctable": {[]limit{scattered}, "Node is on the way to less"},
-	"pkg/aggregate/tree":      {[]limit{scattered}, "what cluster/ shows is moving to a package of its own"},
-	"pkg/ninep":               {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
-	"pkg/fusefs":              {[]limit{tooMany, tooLarge, scattered}, "what exec and mount do with it is about to be replaced"},
-	"pkg/procfs9p":            {[]limit{tooMany, tooLarge, scattered}, "what it knows of the files of /proc is moving to a package of its own"},
-	"cmd/aggrfs":              {[]limit{tooMany, tooLarge, scattered}, "what the programs are made of is moving to internal/app"},
+	"pkg/aggregate/tree": {[]limit{scattered}, "what cluster/ shows leaves it when mounts need no mirror any more"},
+	"pkg/ninep":          {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
+	"pkg/fusefs":         {[]limit{tooMany, tooLarge, scattered}, "what exec and mount do with it is about to be replaced"},
 
 	"internal/userdb": {[]limit{scattered}, "DB loses its flights and caches to libraries, and is to be two files then"},
 	"pkg/cachepolicy": {[]limit{scattered}, "Store and shard lose their lists to a library, and are to be three files then"},
-	"pkg/snapshot":    {[]limit{scattered}, "Builder and Table are to be three files each"},
 
 	"pkg/vfs/vfstest": {[]limit{scattered}, "the methods of suite are its tests, a file for each subject"},
 	"test/vm/guest":   {[]limit{scattered}, "the methods of guest are its tests, a file for each subject"},

@@ -1,7 +1,6 @@
 package proctable
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -24,31 +23,6 @@ type cachedCgroups struct {
 }
 
 func newCgroups() cgroups { return cgroups{turn: semaphore.NewWeighted(1)} }
-
-// Cgroups is a table of the cgroup files of all processes, of now or as they are cached.
-func (n *Node) Cgroups(ctx context.Context) (*Table, error) {
-	c := &n.cgroups
-	if err := c.turn.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer c.turn.Release(1)
-	asked, policy := n.Now(), n.Policy()
-	if h := c.cached.Load(); h != nil && h.by.Live() && asked.Before(h.until) {
-		return h.t, nil
-	}
-	got, by, err := n.exchangeSnapshot("cgroup")
-	if err != nil {
-		return nil, err
-	}
-	t := &Table{Table: got, session: by}
-	if cache := time.Duration(policy.Rule(string(n.Name), "1/cgroup").Cache); cache > 0 {
-		c.cached.Store(&cachedCgroups{t, by, asked.Add(min(cache, aheadMost))})
-		if n.Policy() != policy { // by which they may not be cached
-			c.drop()
-		}
-	}
-	return t, nil
-}
 
 // drop drops what is cached.
 func (c *cgroups) drop() { c.cached.Store(nil) }

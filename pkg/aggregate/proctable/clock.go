@@ -1,7 +1,6 @@
 package proctable
 
 import (
-	"context"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -101,23 +100,6 @@ func (k *Clock) Hz() int64 { return int64(k.facts.Hz) }
 
 // BootTime is when the node was booted, as it said first.
 func (k *Clock) BootTime() time.Time { return k.facts.BootTime }
-
-// MapFor is what rewrites the node's files for a reader on machine h, as soon as that is
-// known: a snapshot teaches it.
-func (n *Node) MapFor(ctx context.Context, h Host) (*procfile.Map, error) {
-	k := n.Clock()
-	if k == nil {
-		t, err := n.Fresh(ctx)
-		if err != nil {
-			return nil, err
-		}
-		k = t.Clock
-	}
-	return k.Map(h), nil
-}
-
-// LastClock is the clock of the boot that was known last, on whatever session; nil is none.
-func (n *Node) LastClock() *Clock { return n.clocks.last() }
 
 // A Host is what rewriting needs to know of the reader's machine.
 type Host struct {

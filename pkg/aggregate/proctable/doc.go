@@ -10,7 +10,7 @@
 //
 // A table is good for the policy's time (Policy.Table), and for as long as its session lives.
 // While the node does not answer, the last table is shown as stale for as long as the policy
-// says (Policy.StaleTable); see stale.go.
+// says (Policy.StaleTable); see roster.go.
 //
 // # Visibility
 //

@@ -9,10 +9,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // Config is what the nodes of a front end have in common.
@@ -70,7 +72,7 @@ type Node struct {
 	sweeps atomic.Uint64         // how often table was replaced
 	clocks clocks                // of the boots that it had
 
-	ahead   ahead
+	readAhead
 	cgroups cgroups
 
 	stale     atomic.Int64  // when an old value was shown last, since the node did not answer, ns since 1970
@@ -99,6 +101,7 @@ func New(ctx context.Context, s *Shared, cfg upstream.Config, traits Traits) *No
 	if n.traits.TooMuch == nil {
 		n.traits.TooMuch = func(err error) bool { return errors.Is(err, syscall.EFBIG) }
 	}
+	n.readAhead.n = n
 	n.clocks = clocks{n, newLRU[string, *Clock](maxBoots)}
 	cfg.Changed = n.changed
 	n.Node = upstream.New(ctx, cfg)
@@ -221,3 +224,145 @@ const (
 	// of 64 KiB.
 	minAnswer = 32 << 20
 )
+
+// Table is the table that the last sweep brought, perhaps out of date; nil is none.
+func (n *Node) Table() *Table { return n.table.Load() }
+
+// Known is the last table if it came by the node's last session; nil is that nothing is known
+// yet of the node as it is.
+func (n *Node) Known() *Table {
+	if t := n.table.Load(); t != nil && t.session == n.Session() {
+		return t
+	}
+	return nil
+}
+
+// Clock is that of the node's boot; nil is that it is not known yet, on this session.
+func (n *Node) Clock() *Clock {
+	if t := n.Known(); t != nil {
+		return t.Clock
+	}
+	return nil
+}
+
+// ProcessNames are the names that a process directory of the node has; nil is that they are
+// not known.
+func (n *Node) ProcessNames() *Names {
+	if t := n.Known(); t != nil {
+		return t.Names
+	}
+	return nil
+}
+
+// Lookup finds a process in the table that readers are served from (see Current), and only if
+// it is the very process that leaf names. keep is how much longer the row is good.
+func (n *Node) Lookup(pid gpid.PID, leaf uint64) (r Row, keep time.Duration) {
+	t, keep := n.Current()
+	if t == nil {
+		return Row{}, 0
+	}
+	r, ok := t.Lookup(pid)
+	if !ok || r.ID() != leaf {
+		return Row{}, 0
+	}
+	if _, ended := t.gone.Load(leaf); ended {
+		return Row{}, 0
+	}
+	return r, keep
+}
+
+// Ended notes that a process has ended.
+func (n *Node) Ended(pid gpid.PID, leaf uint64) {
+	if r, _ := n.Lookup(pid, leaf); r.OK() {
+		r.Table.gone.Store(leaf, true)
+	}
+	if k := n.Clock(); k != nil && n.Store != nil {
+		n.Store.DropProcess(n.CacheKey(k, pid, leaf))
+	}
+}
+
+// Renew sees to it that there is a fresh table where one pays, and in time: the last
+// one is fresh for as long as the next is likely to take. It is called before a process
+// of the node is read, by those for whom the tables are.
+func (n *Node) Renew(pid gpid.PID) {
+	t := n.table.Load()
+	if t == nil || t.Left(n.Now()) > t.took {
+		return
+	}
+	if n.latePID.Swap(int32(pid)) != int32(pid) && n.late.Add(1) > lateReads {
+		n.Sweep() // if it comes too late processes are read by themselves
+	}
+}
+
+// dropEnded drops what is cached of the processes of one table that a newer one has no more.
+func (n *Node) dropEnded(before, after *Table) {
+	if n.Store == nil || before == nil {
+		return
+	}
+	at, follows := 0, before.session == after.session && after.Since(before.Generation())
+	for i, pid := range before.PIDs() {
+		for at < after.Len() && after.PID(at) < pid {
+			at++
+		}
+		there := at < after.Len() && after.PID(at) == pid
+		if there && follows && !after.Changed(at, before.Generation()) {
+			continue
+		}
+		if id := before.ID(i); !there || after.ID(at) != id {
+			n.Store.DropProcess(n.CacheKey(after.Clock, gpid.PID(pid), id))
+		}
+	}
+}
+
+// MapFor is what rewrites the node's files for a reader on machine h, as soon as that is
+// known: a snapshot teaches it.
+func (n *Node) MapFor(ctx context.Context, h Host) (*procfile.Map, error) {
+	k := n.Clock()
+	if k == nil {
+		t, err := n.Fresh(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k = t.Clock
+	}
+	return k.Map(h), nil
+}
+
+// LastClock is the clock of the boot that was known last, on whatever session; nil is none.
+func (n *Node) LastClock() *Clock { return n.clocks.last() }
+
+// Visibility is in which form a row of the node's tables may be given to who: full if the leaf
+// is certain that the kernel gives it so, masked to other users, from whom the procfs hides
+// nothing. To the process's own user of whom the leaf is not certain it is not given at all,
+// since the kernel may show them more.
+func (n *Node) Visibility(r Row, who vfs.Identity) Visibility {
+	if n.Reads(who) {
+		return Full
+	}
+	p := r.Table.Proc(r.I)
+	switch {
+	case who.UID == vfs.OverflowID || who.UID == vfs.NoID:
+		return None
+	case who.UID == p.UID && who.GID == p.GID && p.OwnerReads:
+		return Full
+	case who.UID == p.UID || HidesFrom(r.Table.Facts(), who, procfile.HideContent):
+		return None
+	}
+	return Masked
+}
+
+// Hides reports whether there may be processes in a table of the node that the
+// node's own kernel does not list for who.
+func (n *Node) Hides(t *Table, who vfs.Identity) bool {
+	return !who.Equal(n.Reader) && !who.IsRoot() && HidesFrom(t.Facts(), who, procfile.HideProcess)
+}
+
+// lateReads is how many different processes are read at the end of a table's time
+// before it is fetched anew: whoever reads on, process after process, is in the
+// middle of a sweep that takes longer than the table's time.
+const lateReads = 8
+
+// CacheKey is a process as the store knows it.
+func (n *Node) CacheKey(k *Clock, pid gpid.PID, leaf uint64) cachepolicy.Process {
+	return cachepolicy.Process{Node: string(n.Name), Boot: k.BootID, PID: int(pid), Start: leaf}
+}

@@ -84,15 +84,16 @@ func (s *streaks) next(h habit, p processKey, now time.Time) bool {
 	return k.length >= streakFrom
 }
 
-// ahead are the names that are read ahead of one node.
-type ahead struct {
+// readAhead is that of one node.
+type readAhead struct {
+	n       *Node
 	flights singleflight.Group
 	mu      sync.Mutex
 	next    *lru.Cache[habit, time.Time] // guarded by mu; not before then again; nil is empty
 }
 
 // due reports whether a name can be read ahead now, and if so says when again.
-func (a *ahead) due(h habit, now, again time.Time) bool {
+func (a *readAhead) due(h habit, now, again time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.next == nil {
@@ -108,7 +109,8 @@ func (a *ahead) due(h habit, now, again time.Time) bool {
 // ReadAhead is the file of that name of a process as read-ahead has just brought it for who,
 // not ok where read-ahead does not pay, fails, or leaves it to the node's kernel. It is called
 // when the file is not cached.
-func (n *Node) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PID, leaf uint64, name string) (content []byte, err error, ok bool) {
+func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PID, leaf uint64, name string) (content []byte, err error, ok bool) {
+	n := a.n
 	if n.Store == nil {
 		return nil, nil, false
 	}
@@ -119,7 +121,7 @@ func (n *Node) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PID, le
 	}
 	var t *Table
 	select {
-	case r := <-n.ahead.flights.DoChan(h.reader+"\x00"+name, func() (any, error) { return n.bringAll(h, who, time.Duration(rule.Cache)), nil }):
+	case r := <-a.flights.DoChan(h.reader+"\x00"+name, func() (any, error) { return a.bringAll(h, who, time.Duration(rule.Cache)), nil }):
 		t = r.Val.(*Table)
 	case <-ctx.Done():
 	}
@@ -130,32 +132,34 @@ func (n *Node) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PID, le
 	if !ok || r.ID() != leaf {
 		return nil, nil, false
 	}
-	if content, err, ok = n.aheadFile(r, who, name); cachepolicy.Unanswered(err) {
+	if content, err, ok = a.aheadFile(r, who, name); cachepolicy.Unanswered(err) {
 		return nil, nil, false
 	}
 	return content, err, ok
 }
 
 // bringAll reads a name ahead, unless that was done not long ago: what is missed now is new.
-func (n *Node) bringAll(h habit, who vfs.Identity, cache time.Duration) *Table {
+func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *Table {
+	n := a.n
 	if !n.Begin() {
 		return nil
 	}
 	defer n.Done()
-	if now := n.Now(); !n.ahead.due(h, now, now.Add(min(cache, aheadMost))) {
+	if now := n.Now(); !a.due(h, now, now.Add(min(cache, aheadMost))) {
 		return nil
 	}
-	t, err := n.takeAhead(who, h.name)
+	t, err := a.takeAhead(who, h.name)
 	if err != nil {
 		n.Log.Debug("read-ahead", "file", h.name, "error", err)
-		n.ahead.next.Add(h, n.Now().Add(aheadRetry))
+		a.next.Add(h, n.Now().Add(aheadRetry))
 		return nil
 	}
 	return t
 }
 
 // takeAhead reads the file of that name of all processes and caches it for who.
-func (n *Node) takeAhead(who vfs.Identity, name string) (*Table, error) {
+func (a *readAhead) takeAhead(who vfs.Identity, name string) (*Table, error) {
+	n := a.n
 	k := n.Clock()
 	if k == nil {
 		return nil, fmt.Errorf("its boot is not known: %w", syscall.EAGAIN)
@@ -180,7 +184,7 @@ func (n *Node) takeAhead(who vfs.Identity, name string) (*Table, error) {
 	t := &Table{Table: got, session: by}
 	for i := range t.Len() {
 		r := t.Row(i)
-		content, err, ok := n.aheadFile(r, who, name)
+		content, err, ok := a.aheadFile(r, who, name)
 		if !ok {
 			continue
 		}
@@ -189,14 +193,10 @@ func (n *Node) takeAhead(who vfs.Identity, name string) (*Table, error) {
 	return t, nil
 }
 
-// CacheKey is a process as the store knows it.
-func (n *Node) CacheKey(k *Clock, pid gpid.PID, leaf uint64) cachepolicy.Process {
-	return cachepolicy.Process{Node: string(n.Name), Boot: k.BootID, PID: int(pid), Start: leaf}
-}
-
 // aheadFile is the file of a row as who would read it; not ok where the node's
 // kernel must say.
-func (n *Node) aheadFile(r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+func (a *readAhead) aheadFile(r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+	n := a.n
 	v := n.Visibility(r, who)
 	if v == Masked {
 		if names := n.ProcessNames(); names != nil && names.Process[name]&0o7777 == 0o400 {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 )
 
 // A fetch is a snapshot under way.
@@ -225,4 +227,55 @@ func (w *Waits) Of(n *Node) context.Context {
 		w.by[wait], w.cancel = ctx, append(w.cancel, cancel)
 	}
 	return ctx
+}
+
+// Cgroups is a table of the cgroup files of all processes, of now or as they are cached.
+func (n *Node) Cgroups(ctx context.Context) (*Table, error) {
+	c := &n.cgroups
+	if err := c.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer c.turn.Release(1)
+	asked, policy := n.Now(), n.Policy()
+	if h := c.cached.Load(); h != nil && h.by.Live() && asked.Before(h.until) {
+		return h.t, nil
+	}
+	got, by, err := n.exchangeSnapshot("cgroup")
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{Table: got, session: by}
+	if cache := time.Duration(policy.Rule(string(n.Name), "1/cgroup").Cache); cache > 0 {
+		c.cached.Store(&cachedCgroups{t, by, asked.Add(min(cache, aheadMost))})
+		if n.Policy() != policy { // by which they may not be cached
+			c.drop()
+		}
+	}
+	return t, nil
+}
+
+// Relay answers a front end above, which has this one as its upstream: it is a
+// [snapshot.Source] of the last table, if that is young enough and of the files that are
+// asked for, or of what the node says now. The answer has the node's own pids and times.
+func (n *Node) Relay(ctx context.Context, req snapshot.Request) ([]byte, error) {
+	if !slices.Equal(req.Files, n.Policy().Prefetch()) {
+		t, _, err := n.exchangeSnapshot(req.Files...)
+		if err != nil {
+			return nil, err
+		}
+		req.Remember, req.Held = false, 0
+		return t.Answer(req, 0), nil
+	}
+	since := n.Now().Add(-req.MaxAge)
+	t := n.table.Load()
+	for !t.Live() || t.moment.Before(since) || !slices.Equal(t.Files(), req.Files) {
+		var err error
+		if t, err = n.Newer(ctx, since); err != nil {
+			return nil, err
+		}
+		if !slices.Equal(t.Files(), req.Files) {
+			return nil, syscall.EAGAIN // the policy has just changed
+		}
+	}
+	return t.Answer(req, n.Now().Sub(t.moment)), nil
 }

@@ -128,96 +128,17 @@ func (r Row) FileAttr(mode uint32, keep time.Duration) vfs.Attr {
 	return a
 }
 
-// Table is the table that the last sweep brought, perhaps out of date; nil is none.
-func (n *Node) Table() *Table { return n.table.Load() }
+// Visibility is in which form a table's files of a process may be given to a requester.
+type Visibility uint8
 
-// Known is the last table if it came by the node's last session; nil is that nothing is known
-// yet of the node as it is.
-func (n *Node) Known() *Table {
-	if t := n.table.Load(); t != nil && t.session == n.Session() {
-		return t
-	}
-	return nil
-}
+// The visibilities.
+const (
+	None   Visibility = iota // not at all: the node's kernel must say
+	Masked                   // as the kernel shows it to any other user
+	Full                     // as the front end's reader reads it
+)
 
-// Clock is that of the node's boot; nil is that it is not known yet, on this session.
-func (n *Node) Clock() *Clock {
-	if t := n.Known(); t != nil {
-		return t.Clock
-	}
-	return nil
-}
-
-// ProcessNames are the names that a process directory of the node has; nil is that they are
-// not known.
-func (n *Node) ProcessNames() *Names {
-	if t := n.Known(); t != nil {
-		return t.Names
-	}
-	return nil
-}
-
-// Lookup finds a process in the table that readers are served from (see Current), and only if
-// it is the very process that leaf names. keep is how much longer the row is good.
-func (n *Node) Lookup(pid gpid.PID, leaf uint64) (r Row, keep time.Duration) {
-	t, keep := n.Current()
-	if t == nil {
-		return Row{}, 0
-	}
-	r, ok := t.Lookup(pid)
-	if !ok || r.ID() != leaf {
-		return Row{}, 0
-	}
-	if _, ended := t.gone.Load(leaf); ended {
-		return Row{}, 0
-	}
-	return r, keep
-}
-
-// Ended notes that a process has ended.
-func (n *Node) Ended(pid gpid.PID, leaf uint64) {
-	if r, _ := n.Lookup(pid, leaf); r.OK() {
-		r.Table.gone.Store(leaf, true)
-	}
-	if k := n.Clock(); k != nil && n.Store != nil {
-		n.Store.DropProcess(n.CacheKey(k, pid, leaf))
-	}
-}
-
-// lateReads is how many different processes are read at the end of a table's time
-// before it is fetched anew: whoever reads on, process after process, is in the
-// middle of a sweep that takes longer than the table's time.
-const lateReads = 8
-
-// Renew sees to it that there is a fresh table where one pays, and in time: the last
-// one is fresh for as long as the next is likely to take. It is called before a process
-// of the node is read, by those for whom the tables are.
-func (n *Node) Renew(pid gpid.PID) {
-	t := n.table.Load()
-	if t == nil || t.Left(n.Now()) > t.took {
-		return
-	}
-	if n.latePID.Swap(int32(pid)) != int32(pid) && n.late.Add(1) > lateReads {
-		n.Sweep() // if it comes too late processes are read by themselves
-	}
-}
-
-// dropEnded drops what is cached of the processes of one table that a newer one has no more.
-func (n *Node) dropEnded(before, after *Table) {
-	if n.Store == nil || before == nil {
-		return
-	}
-	at, follows := 0, before.session == after.session && after.Since(before.Generation())
-	for i, pid := range before.PIDs() {
-		for at < after.Len() && after.PID(at) < pid {
-			at++
-		}
-		there := at < after.Len() && after.PID(at) == pid
-		if there && follows && !after.Changed(at, before.Generation()) {
-			continue
-		}
-		if id := before.ID(i); !there || after.ID(at) != id {
-			n.Store.DropProcess(n.CacheKey(after.Clock, gpid.PID(pid), id))
-		}
-	}
+// HidesFrom reports whether the node's procfs hides that much of processes from who.
+func HidesFrom(f snapshot.Facts, who vfs.Identity, what int) bool {
+	return procfile.Options{HidePID: f.HidePID, GID: f.PIDGID}.Hide(&who, what)
 }
