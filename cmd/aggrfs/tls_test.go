@@ -222,6 +222,7 @@ version: 1
 head: head
 listen: ["unix:%[1]s/s", "tls:127.0.0.1:1"]
 state: %[1]s/gpids.json
+timeouts: {connect: 20s, read: 20s, sweep: 20s} # a busy machine may have thousands of processes
 tls: {cert: %[2]s, key: %[3]s, ca: %[4]s}
 certificates: {ann: daemon}
 front_ends: [top]
