@@ -52,7 +52,13 @@ func (a *app) command() *cobra.Command {
 		Use:   "aggrfs",
 		Short: "One /proc for all nodes of a cluster",
 		Long: `aggrfs shows the processes of many nodes, each of which runs procsrv, as one /proc, on
-which unmodified programs such as ps and top work.`,
+which unmodified programs such as ps and top work.
+
+This /proc is called the merged tree. "aggrfs serve" makes it, on the head node, and serves
+it to all users; each sees the nodes and processes that the configuration gives them, which
+is their view. The other commands ask that server. A process has a global pid, or GPID, by
+which the whole cluster knows it. NODESET stands for names of nodes as Slurm and ClusterShell
+write them, such as 'n[001-032,40]'.`,
 		Version:       a.env.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,

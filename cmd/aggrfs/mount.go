@@ -15,8 +15,8 @@ func (a *app) mountCommand() *cobra.Command {
 		Use:   "mount [flags] DIR",
 		Short: "Mount the merged tree on a directory",
 		Long: `Mount the merged tree on DIR by FUSE, and serve it until it is unmounted or the command
-gets SIGINT or SIGTERM. The mount is for the calling user alone; with --allow-other, which
-root can give, it is for all users, and each sees their own view. Users other than root
+gets SIGINT or SIGTERM. The mount is for the calling user alone; with --allow-other, for
+root only, it is for all users, and each sees their own view. Users other than root
 mount on a directory of their own, by fusermount3.
 
 With --type 9p, for root only, the kernel's own 9P client mounts from the socket of a
