@@ -8,23 +8,28 @@ var fdinfoFile = File{Path: "fdinfo/*", Rewrite: rewriteFdinfo}
 // process is not shown there is one NSpid, 0, as of one that is outside of the reader's pid namespace
 // (pidfd_show_fdinfo in kernel/fork.c).
 func rewriteFdinfo(m *Map, dst, src []byte) ([]byte, bool) {
-	return rewriteLines(dst, src, func(dst, key, value []byte) []byte {
+	return rewriteLines(m, dst, src, func(key []byte) lineFunc {
 		switch string(key) {
 		case "Pid", "SqThread":
-			dst, _ = appendFirst(dst, value, m.alive)
-			return dst
+			return appendAlive
 		case "NSpid":
-			start := len(dst)
-			dst, hidden := appendFirst(dst, value, m.alive)
-			if hidden {
-				return append(dst[:start], "\t0"...)
-			}
-			return dst
+			return appendAliveInside
 		case "lock":
-			return appendLock(m, dst, value)
+			return appendLock
 		}
-		return append(dst, value...)
+		return nil
 	})
+}
+
+// appendAliveInside maps the pid of another process, behind which those in inner pid
+// namespaces stand.
+func appendAliveInside(m *Map, dst, value []byte) []byte {
+	start := len(dst)
+	dst, hidden := appendFirst(dst, value, m.alive)
+	if hidden {
+		return append(dst[:start], "\t0"...)
+	}
+	return dst
 }
 
 // appendLock maps the pid of one line of a lock list, in the form of

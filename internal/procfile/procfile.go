@@ -10,6 +10,9 @@
 // stand in process.go and root.go. What is in neither table is treated with the most
 // care: it may block, is not shown to all, and passes as it is.
 //
+// So a file that a new kernel comes to have is a row there, if anything is known of it,
+// and a Go file with the row in it once it has to be parsed, masked, rewritten or summed.
+//
 // # Parsing
 //
 // The text of a file comes from another machine in most uses, and is not to be

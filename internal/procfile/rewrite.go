@@ -158,23 +158,28 @@ func fieldEnd(b []byte) int {
 	return len(b)
 }
 
-// rewriteLines copies src line by line; value gets what stands behind the ":" of
-// "key:value" and appends what shall stand there instead.
-func rewriteLines(dst, src []byte, value func(dst, key, value []byte) []byte) ([]byte, bool) {
-	for len(src) > 0 {
-		line, rest, found := bytes.Cut(src, newline)
-		if colon := bytes.IndexByte(line, ':'); colon < 0 {
-			dst = append(dst, line...)
-		} else {
-			dst = append(dst, line[:colon+1]...)
-			dst = value(dst, line[:colon], line[colon+1:])
+// A lineFunc appends what shall stand behind the ":" of a line of "key:value".
+type lineFunc func(m *Map, dst, value []byte) []byte
+
+// rewriteLines copies src, but for the values of the lines for whose key of returns a
+// function. What lies between those is copied at once.
+func rewriteLines(m *Map, dst, src []byte, of func(key []byte) lineFunc) ([]byte, bool) {
+	copied := 0
+	for at := 0; at < len(src); {
+		end := len(src)
+		if n := bytes.IndexByte(src[at:], '\n'); n >= 0 {
+			end = at + n
 		}
-		if found {
-			dst = append(dst, '\n')
+		if colon := bytes.IndexByte(src[at:end], ':'); colon >= 0 {
+			if value := of(src[at : at+colon]); value != nil {
+				from := at + colon + 1
+				dst = value(m, append(dst, src[copied:from]...), src[from:end])
+				copied = end
+			}
 		}
-		src = rest
+		at = end + 1
 	}
-	return dst, true
+	return append(dst, src[copied:]...), true
 }
 
 var newline = []byte("\n")

@@ -17,24 +17,39 @@ var statusFile = File{
 // number a pid namespace (NSpid and its like) only the first column is a pid
 // of the node's; where that is not shown the others are the same hidden process's.
 func rewriteStatus(m *Map, dst, src []byte) ([]byte, bool) {
-	return rewriteLines(dst, src, func(dst, key, value []byte) []byte {
+	return rewriteLines(m, dst, src, func(key []byte) lineFunc {
 		switch string(key) {
 		case "Tgid", "Pid", "NStgid", "NSpid":
-			dst, _ = appendFirst(dst, value, m.pid)
-			return dst
+			return appendSelf
 		case "PPid", "TracerPid":
-			dst, _ = appendFirst(dst, value, m.alive)
-			return dst
+			return appendAlive
 		case "Ngid", "NSpgid", "NSsid":
-			start := len(dst)
-			dst, hidden := appendFirst(dst, value, m.former)
-			if hidden {
-				dst = zeroAll(dst[:start], value)
-			}
-			return dst
+			return appendFormer
 		}
-		return append(dst, value...)
+		return nil
 	})
+}
+
+// appendSelf maps the pid of the process itself.
+func appendSelf(m *Map, dst, value []byte) []byte {
+	dst, _ = appendFirst(dst, value, m.pid)
+	return dst
+}
+
+// appendAlive maps the pid of another process.
+func appendAlive(m *Map, dst, value []byte) []byte {
+	dst, _ = appendFirst(dst, value, m.alive)
+	return dst
+}
+
+// appendFormer maps the pid after which a group or session is called.
+func appendFormer(m *Map, dst, value []byte) []byte {
+	start := len(dst)
+	dst, hidden := appendFirst(dst, value, m.former)
+	if hidden {
+		dst = zeroAll(dst[:start], value)
+	}
+	return dst
 }
 
 // zeroAll appends a tab-separated value with 0 for each of its numbers.
