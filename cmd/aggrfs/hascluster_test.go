@@ -10,7 +10,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 )
 
-// Who asks for a whole answer where nothing is installed does not get this machine's.
+// A request for a whole answer where nothing is installed does not get this machine's.
 func TestStrictWithoutCluster(t *testing.T) {
 	elsewhere(t)
 	for status, lines := range map[int][][]string{

@@ -210,7 +210,7 @@ func startHead(t *testing.T, log *slog.Logger, text string) string {
 }
 
 // TestClusterOverTLS has a node reached by its name, one that is another in truth,
-// and a user who asks from elsewhere.
+// and a user from elsewhere.
 func TestClusterOverTLS(t *testing.T) {
 	var leafLog, headLog lines
 	dir := newCA(t, "head,n1,ann,eve,top")

@@ -23,7 +23,7 @@
 // # Failure
 //
 // Everything fails towards less. A user or group that the user database does not have
-// matches nobody. Where the database does not say whether a view is for somebody, none
+// matches nobody. Where the database leaves open if a view is for somebody, none
 // is theirs, for a few seconds, rather than one behind it that may grant more. A line
 // of a table of allocations that is not understood costs itself alone; a source that
 // fails keeps its last table for a time (see [Follow]), and [Authority.Source] says how

@@ -64,7 +64,7 @@ func TestGroupsAndAnyone(t *testing.T) {
 	}
 }
 
-// Where the user database does not say whether a view is for somebody, no later view
+// Where the user database leaves open if a view is for somebody, no later view
 // that grants more is theirs; the answer is not kept for long.
 func TestUnsure(t *testing.T) {
 	for name, tc := range map[string]struct {

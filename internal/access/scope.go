@@ -228,7 +228,7 @@ type Names interface {
 	SubordinateGroup(gid uint32) (owner string, is bool)
 }
 
-// An answer says whether a rule is for somebody.
+// An answer is that a rule is for somebody, is not, or that it is not known.
 type answer int
 
 const (
@@ -246,11 +246,11 @@ type requester struct {
 
 	nobody string // why nothing is granted to them as a user; "" if they are somebody
 
-	askedUser, askedGroups bool
-	user                   userdb.User // in the database, if userErr is nil
-	userErr                error
-	groups                 []uint32 // the database's, if groupsErr is nil
-	groupsErr              error
+	lookedUp, groupsLookedUp bool
+	user                     userdb.User // in the database, if userErr is nil
+	userErr                  error
+	groups                   []uint32 // the database's, if groupsErr is nil
+	groupsErr                error
 
 	unsure error // the first failure of the database, for people
 }
@@ -277,8 +277,8 @@ func (r *requester) is(name string) bool {
 
 // named reports whether the requester has a name in the user database.
 func (r *requester) named() answer {
-	if !r.askedUser {
-		r.askedUser = true
+	if !r.lookedUp {
+		r.lookedUp = true
 		r.user, r.userErr = r.names.ByUID(r.ctx, r.who.UID)
 	}
 	return r.answer(r.userErr)
@@ -297,8 +297,8 @@ func (r *requester) member(gid uint32) answer {
 	if a := r.named(); a != yes || gid == r.user.GID {
 		return a
 	}
-	if !r.askedGroups {
-		r.askedGroups = true
+	if !r.groupsLookedUp {
+		r.groupsLookedUp = true
 		r.groups, r.groupsErr = r.names.Groups(r.ctx, r.user)
 	}
 	if a := r.answer(r.groupsErr); a != yes || slices.Contains(r.groups, gid) {
@@ -310,10 +310,10 @@ func (r *requester) member(gid uint32) answer {
 // databaseGroups are the groups that the user database has the requester in, as far as
 // it was asked.
 func (r *requester) databaseGroups() (all []uint32) {
-	if r.askedUser && r.userErr == nil {
+	if r.lookedUp && r.userErr == nil {
 		all = append(all, r.user.GID)
 	}
-	if r.askedGroups && r.groupsErr == nil {
+	if r.groupsLookedUp && r.groupsErr == nil {
 		all = append(all, r.groups...)
 	}
 	return all

@@ -49,12 +49,6 @@ var files = []word{
 	{regexp.MustCompile(`^(zoo|never|look|named|lacking)$`), "what it shows"},
 }
 
-// notYet are the packages that still have old words. One that is clean must leave the list.
-var notYet = []string{
-	"cmd/aggrfs", "internal/access", "internal/userdb", "pkg/cachepolicy", "pkg/procfs9p", "pkg/snapshot",
-	"pkg/aggregate", "pkg/aggregate/proctable", "pkg/aggregate/tree",
-}
-
 // oldIn is the first of the words that text has, or nil.
 func oldIn(words []word, text string) *word {
 	if i := slices.IndexFunc(words, func(w word) bool { return w.old.MatchString(text) }); i >= 0 {
@@ -137,13 +131,6 @@ func TestWords(t *testing.T) {
 		}
 	}
 	for dir, places := range found {
-		if !slices.Contains(notYet, dir) {
-			t.Errorf("%s has words that the glossary of docs/architecture.md has others for:\n%s", dir, strings.Join(places, "\n"))
-		}
-	}
-	for _, dir := range notYet {
-		if found[dir] == nil {
-			t.Errorf("%s has no old words any more: take it from the list", dir)
-		}
+		t.Errorf("%s has words that the glossary of docs/architecture.md has others for:\n%s", dir, strings.Join(places, "\n"))
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestKept(t *testing.T) {
+func TestAnswersAreCached(t *testing.T) {
 	f := newFake(t, Config{Age: time.Minute, UnknownAge: 10 * time.Second, FailedAge: 2 * time.Second}, directory)
 	ctx := t.Context()
 	ask := func() {
@@ -34,7 +34,7 @@ func TestKept(t *testing.T) {
 	}{{0, 3}, {1 * time.Second, 3}, {1 * time.Second, 4}, {9 * time.Second, 6}, {60 * time.Second, 9}} {
 		f.clock.add(step.after)
 		ask()
-		if asked := f.asked(t); len(asked) != step.runs {
+		if asked := f.runs(t); len(asked) != step.runs {
 			t.Errorf("after %v: asked %d times: %q", step.after, len(asked), asked)
 		}
 	}
@@ -75,10 +75,10 @@ func TestOneQuestion(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "the question", func() bool { return len(f.asked(t)) > 0 })
+	waitFor(t, "the question", func() bool { return len(f.runs(t)) > 0 })
 	f.letGo(t)
 	wg.Wait()
-	if asked := f.asked(t); len(asked) != 1 {
+	if asked := f.runs(t); len(asked) != 1 {
 		t.Errorf("asked %q", asked)
 	}
 }
@@ -94,7 +94,7 @@ func TestFirstCallerLeaves(t *testing.T) {
 			t.Errorf("cancelled: %v", err)
 		}
 	})
-	waitFor(t, "the first question", func() bool { return len(f.asked(t)) == 1 })
+	waitFor(t, "the first question", func() bool { return len(f.runs(t)) == 1 })
 	for range 5 {
 		wg.Go(func() {
 			if u, err := f.User(t.Context(), "alice"); err != nil || u != alice {
@@ -107,7 +107,7 @@ func TestFirstCallerLeaves(t *testing.T) {
 	waitFor(t, "the first to leave", func() bool { return f.waiting() == 5 })
 	f.letGo(t)
 	wg.Wait()
-	if asked := f.asked(t); len(asked) != 1 {
+	if asked := f.runs(t); len(asked) != 1 {
 		t.Errorf("asked %q", asked)
 	}
 	if _, err := f.User(ctx, "alice"); !errors.Is(err, context.Canceled) {
@@ -137,7 +137,7 @@ func TestAllCallersLeave(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "the question", func() bool { return f.waiting() == 3 && len(f.asked(t)) == 1 })
+	waitFor(t, "the question", func() bool { return f.waiting() == 3 && len(f.runs(t)) == 1 })
 	cancel()
 	wg.Wait()
 	waitFor(t, "its end", func() bool {
@@ -190,11 +190,11 @@ func TestTimeout(t *testing.T) {
 		b, err := os.ReadFile("/proc/" + pid + "/stat")
 		return err != nil || strings.Contains(string(b), ") Z ")
 	})
-	runs := len(f.asked(t))
+	runs := len(f.runs(t))
 	if _, err := f.User(t.Context(), "alice"); err == nil {
 		t.Error("answered")
 	}
-	if asked := f.asked(t); len(asked) != runs {
+	if asked := f.runs(t); len(asked) != runs {
 		t.Errorf("the failure was not kept: asked %q", asked)
 	}
 }

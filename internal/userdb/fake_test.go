@@ -66,8 +66,8 @@ func newFake(t *testing.T, cfg Config, script string) *fake {
 	return f
 }
 
-// asked are the runs of the script.
-func (f *fake) asked(t *testing.T) []string {
+// runs are those of the script.
+func (f *fake) runs(t *testing.T) []string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(f.dir, "asked"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -93,7 +93,7 @@ func newLane(processes, most, each, entries int) *lane {
 }
 
 // ask answers from the cache, or by a look-up in the lane on the account of a user, which
-// it shares with all who ask the same meanwhile.
+// it shares with all callers that have the same question meanwhile.
 func (d *DB) ask(ctx context.Context, l *lane, account uint32, q question) (answer, error) {
 	if err := ctx.Err(); err != nil {
 		return answer{}, err
@@ -203,17 +203,17 @@ func (d *DB) lookUp(ctx context.Context, l *lane, q question) cached {
 	return c
 }
 
-// breakAfter is how many failures in a row open a breaker. One alone can be a question
+// breakAfter is how many failures, one after another, open a breaker. One alone can be a question
 // about somebody whom it takes long to find.
 const breakAfter = 2
 
-// A breaker is open for a while when something has failed several times in a row, and
+// A breaker is open for a while when something has failed several times without a success, and
 // nothing is tried then: a name service that does not answer, a turn that does not come.
 // Otherwise each question would wait for it: a table with a hundred users would take
 // minutes.
 type breaker struct {
 	mu       sync.Mutex
-	failures int       // in a row; guarded by mu
+	failures int       // since the last success; guarded by mu
 	until    time.Time // it is open until then; guarded by mu
 }
 

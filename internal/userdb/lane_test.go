@@ -122,7 +122,7 @@ func TestUnknownEvictsNobody(t *testing.T) {
 		}
 	}
 	n := 0
-	for _, line := range f.asked(t) {
+	for _, line := range f.runs(t) {
 		if line == "2 passwd alice" {
 			n++
 		}
@@ -157,13 +157,13 @@ func TestStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.clock.add(2 * time.Minute)
-	asked := len(f.asked(t))
+	asked := len(f.runs(t))
 	for range 3 {
 		if err := known(); err != nil {
 			t.Error(err)
 		}
 	}
-	if n := len(f.asked(t)) - asked; n != 2 {
+	if n := len(f.runs(t)) - asked; n != 2 {
 		t.Errorf("a service that fails was asked %d times", n)
 	}
 	if _, err := f.User(ctx, "nosuch"); err == nil || errors.Is(err, ErrUnknown) {

@@ -7,7 +7,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// What the machine's own database has, in the words of who asks.
+// What the machine's own database has, in the words of the requester.
 func TestNames(t *testing.T) {
 	d := New(Config{})
 	for name, want := range map[string]uint32{"daemon": 1, "4711": 4711} {

@@ -23,13 +23,13 @@ func TestSilentService(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.cfg.Timeout = 100 * time.Millisecond
-	asked := len(f.asked(t))
+	asked := len(f.runs(t))
 	for i := range 100 {
 		if name := f.UserName(uint32(50000 + i)); name != fmt.Sprint(50000+i) {
 			t.Errorf("%d is %q", 50000+i, name)
 		}
 	}
-	if n := len(f.asked(t)) - asked; n > breakAfter {
+	if n := len(f.runs(t)) - asked; n > breakAfter {
 		t.Errorf("%d questions were asked of a service that hangs", n)
 	}
 	for i := range breakAfter {

@@ -23,8 +23,8 @@
 // and nothing follows from it. (getent cannot tell the two apart where a source
 // is out of reach and nsswitch.conf lets it go on: that is ErrUnknown, too.) A
 // question takes at most Config.Timeout, the wait for its turn included (and a second
-// more where getent cannot be ended). A name service that leaves two questions in a
-// row without an answer is not asked for Config.FailedAge: what is not cached fails at
+// more where getent cannot be ended). A name service that leaves two questions, one after
+// the other, without an answer is not asked for Config.FailedAge: what is not cached fails at
 // once then, so that a list of a hundred users does not take a hundred timeouts. A wait
 // for a turn is no such failure.
 //

@@ -72,7 +72,7 @@ func TestHostileNames(t *testing.T) {
 			t.Errorf("groups %q: %v", name, err)
 		}
 	}
-	if asked := f.asked(t); len(asked) > 0 {
+	if asked := f.runs(t); len(asked) > 0 {
 		t.Errorf("asked for %q", asked)
 	}
 	odd := []string{`DOM\alice`, "alice@example.org", "domain users", "a-b", "$(id)", "`id`", "a;b", "*", "x%s", "ä"}
@@ -85,7 +85,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range odd {
 		want = append(want, "2 passwd "+name)
 	}
-	if d := cmp.Diff(want, f.asked(t)); d != "" {
+	if d := cmp.Diff(want, f.runs(t)); d != "" {
 		t.Error(d)
 	}
 }
@@ -133,7 +133,7 @@ func TestLocalFirst(t *testing.T) {
 	if gid, err := f.Group(t.Context(), me.Gid); err != nil || strconv.Itoa(int(gid)) != me.Gid {
 		t.Errorf("%d, %v", gid, err)
 	}
-	if asked := f.asked(t); len(asked) > 0 {
+	if asked := f.runs(t); len(asked) > 0 {
 		t.Errorf("asked for %q", asked)
 	}
 }

@@ -45,7 +45,7 @@ func TestCachedByPolicy(t *testing.T) {
 	}
 	out.Read(make([]byte, 16))
 	if got := read(t, dir, "comm"); got != before {
-		t.Errorf("what is held for an hour became %q", got)
+		t.Errorf("what is cached for an hour became %q", got)
 	}
 	if got := read(t, rootOf(t, c, vfs.Root, "/sets/n1"), strconv.Itoa(gpid.Stride+cmd.Process.Pid), "comm"); got != before {
 		t.Errorf("by another way it is %q", got)
@@ -60,7 +60,7 @@ func TestCachedByPolicy(t *testing.T) {
 	}
 }
 
-// What is held of one user is not another's.
+// What is cached of one user is not another's.
 func TestCachedForOneUser(t *testing.T) {
 	c := newTestCluster(t, Config{
 		Policy: policy(t, swept+"- {match: \"<pid>/environ\", cache: 1h, negative: 1h}\n"),

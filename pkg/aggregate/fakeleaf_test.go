@@ -93,8 +93,8 @@ func (l *fakeLeaf) cut() {
 func (l *fakeLeaf) stop()   { l.change(func() { l.stopped = make(chan struct{}) }) }
 func (l *fakeLeaf) resume() { l.change(func() { close(l.stopped); l.stopped = nil }) }
 
-// asked are the exchanges since the last call.
-func (l *fakeLeaf) asked() (all []string) {
+// requests are the exchanges since the last call.
+func (l *fakeLeaf) requests() (all []string) {
 	l.change(func() { all, l.exchange = l.exchange, nil })
 	return all
 }

@@ -21,12 +21,12 @@ import (
 
 // patient is a node that can be made to stop answering, and to come back.
 type patient struct {
-	mu      sync.Mutex
-	stopped chan struct{} // closed when it goes on; nil while it answers
-	conns   []*leafUpstream
-	refuse  bool
-	asked   int   // exchanges begun
-	sick    error // what every exchange ends with; nil while it is well
+	mu       sync.Mutex
+	stopped  chan struct{} // closed when it goes on; nil while it answers
+	conns    []*leafUpstream
+	refuse   bool
+	requests int   // exchanges begun
+	sick     error // what every exchange ends with; nil while it is well
 }
 
 func (p *patient) stop()   { p.mu.Lock(); p.stopped = make(chan struct{}); p.mu.Unlock() }
@@ -63,7 +63,7 @@ func (p *patient) dial(ctx context.Context) (Upstream, error) {
 // wait is what every exchange with the node begins with.
 func (p *patient) wait(ctx context.Context) error {
 	p.mu.Lock()
-	p.asked++
+	p.requests++
 	stopped, sick := p.stopped, p.sick
 	p.mu.Unlock()
 	if sick != nil {
@@ -170,14 +170,14 @@ func TestSilentNode(t *testing.T) {
 		t.Error("a stopped node answered")
 	}
 	eventually(t, "n1 is silent", func() bool { return stateOf(t, root, "n1") == "silent" })
-	n1.asked()
+	n1.requests()
 	for range 1000 {
 		// The table is good for a second only: whether that is over makes the difference.
 		if _, err := vfs.ReadFile(t.Context(), dir, 1<<20, "environ"); vfs.Errno(err) != syscall.EHOSTDOWN && vfs.Errno(err) != syscall.ESRCH {
 			t.Fatalf("a request to a silent node: %v", err)
 		}
 	}
-	if n := len(n1.asked()); n > 100 {
+	if n := len(n1.requests()); n > 100 {
 		t.Errorf("%d exchanges were tried with a silent node", n)
 	}
 	time.Sleep(1100 * time.Millisecond)                      // the table's time
@@ -260,7 +260,7 @@ func TestSweepsAreJoined(t *testing.T) {
 	eventually(t, "the table has expired", func() bool { return c.node("n1").Table().Left(time.Now()) == 0 })
 	p.stop()
 	p.mu.Lock()
-	before := p.asked
+	before := p.requests
 	p.mu.Unlock()
 	var wg sync.WaitGroup
 	for range 20 {
@@ -270,7 +270,7 @@ func TestSweepsAreJoined(t *testing.T) {
 	p.resume()
 	wg.Wait()
 	p.mu.Lock()
-	if n := p.asked - before; n < 1 || n > 3 {
+	if n := p.requests - before; n < 1 || n > 3 {
 		t.Errorf("20 sweeps made %d exchanges", n)
 	}
 	p.mu.Unlock()
@@ -298,7 +298,7 @@ func TestOverdue(t *testing.T) {
 	n := c.node("n1")
 	p.stop()
 	p.mu.Lock()
-	before := p.asked
+	before := p.requests
 	p.mu.Unlock()
 	skew.Add(int64(time.Hour)) // no table is good any more
 	first := make(chan struct{})
@@ -309,7 +309,7 @@ func TestOverdue(t *testing.T) {
 	eventually(t, "a snapshot is under way", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		return p.asked > before
+		return p.requests > before
 	})
 	skew.Add(int64(20 * time.Second))
 	if listed(names(t, root), theirs) {

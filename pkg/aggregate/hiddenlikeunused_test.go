@@ -101,14 +101,14 @@ func TestHiddenLikeUnused(t *testing.T) {
 				hidden := map[int][]string{}
 				for _, pid := range []int{20100, 30060, 30070, 30071, 30060, 30070, 30071} {
 					time.Sleep(2 * time.Millisecond) // a table that may be old is
-					leaf.asked()
+					leaf.requests()
 					err := look(t.Context(), pid)
 					if shown := pid < 30000; shown != (err == nil) || err != nil && vfs.Errno(err) != syscall.ENOENT {
 						t.Errorf("%v, hidepid=%d, %s: %d: %v", keep, hide, way, pid, err)
 					}
 					// Who looks for one after the other has the table renewed in the end, for
 					// whatever they look: see node.renew.
-					hidden[pid] = slices.DeleteFunc(leaf.asked(), func(what string) bool { return what == "snapshot" })
+					hidden[pid] = slices.DeleteFunc(leaf.requests(), func(what string) bool { return what == "snapshot" })
 				}
 				if !slices.Equal(hidden[30060], hidden[30071]) || !slices.Equal(hidden[30070], hidden[30071]) || len(hidden[30071]) == 0 {
 					t.Errorf("%v, hidepid=%d, %s: exchanges for a hidden process %v, a new hidden one %v, none %v", keep, hide, way, hidden[30060], hidden[30070], hidden[30071])
@@ -200,11 +200,11 @@ func TestHiddenLikeUnusedInPages(t *testing.T) {
 	for _, dir := range [][]string{nil, {"cluster", "where"}} {
 		var asked [3][]string
 		for i, g := range []gpid.GPID{hidden, hidden + 1, 2_000_000_000} {
-			leaf.asked()
+			leaf.requests()
 			if _, _, err := vfs.WalkPath(t.Context(), bob, append(slices.Clone(dir), g.String())...); vfs.Errno(err) != syscall.ENOENT {
 				t.Errorf("%v %d: %v", dir, g, err)
 			}
-			asked[i] = leaf.asked()
+			asked[i] = leaf.requests()
 		}
 		if !slices.Equal(asked[0], asked[1]) || !slices.Equal(asked[0], asked[2]) || len(asked[0]) == 0 {
 			t.Errorf("%v: exchanges for a hidden process %v, for none in its page %v, in no page %v", dir, asked[0], asked[1], asked[2])

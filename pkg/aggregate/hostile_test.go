@@ -118,7 +118,7 @@ func TestTooManyProcesses(t *testing.T) {
 			if procs != "-" || !strings.Contains(problem, tc.want) {
 				t.Errorf("cluster/nodes has %s processes and %q, want %q", procs, problem, tc.want)
 			}
-			if asked := bad.asked(); count(asked, "snapshot") != 1 {
+			if asked := bad.requests(); count(asked, "snapshot") != 1 {
 				t.Errorf("it was asked %v", asked)
 			}
 		})

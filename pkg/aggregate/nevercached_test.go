@@ -34,7 +34,7 @@ func turned(c byte) byte {
 	return 'a' + (c-'a'+13)%26
 }
 
-// holds tells whether b has the text that is turned in.
+// holds reports whether b has the text that is turned in.
 func holds(b []byte, in string) bool {
 	for i := 0; i+len(in) <= len(b); i++ {
 		k := 0
@@ -48,7 +48,7 @@ func holds(b []byte, in string) bool {
 	return false
 }
 
-// inSignalFrame tells whether what b begins with are vector registers that the kernel has
+// inSignalFrame reports whether what b begins with are vector registers that the kernel has
 // saved on the stack of a signal that came in the middle of a copy: they have a magic
 // number behind them (FP_XSTATE_MAGIC1 of asm/sigcontext.h). Those stacks are the
 // runtime's, which overwrites them with the next signal.

@@ -141,7 +141,7 @@ func TestPagedCluster(t *testing.T) {
 	}
 }
 
-// What is wrong with the front end stands in cluster/status, and what is held of a file
+// What is wrong with the front end stands in cluster/status, and what is cached of a file
 // in cluster/explain; both are for who sees everything.
 func TestStatusAndExplain(t *testing.T) {
 	c := newTestCluster(t, Config{Policy: policy(t, keepComm), Access: authority(ownEverywhere)}, "n1")

@@ -215,7 +215,7 @@ func inProc(t *testing.T, mnt, native, command string) string {
 	return string(out)
 }
 
-// What is brought ahead is what the node's kernel gives to who reads, errors too.
+// What is read ahead is what the node's kernel gives to who reads, errors too.
 func TestReadAheadIsTheKernels(t *testing.T) {
 	proc := manyProcesses(t, 10)
 	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Access: authority(everybodyEverywhere)}, proc, 1)

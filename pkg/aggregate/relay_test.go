@@ -110,7 +110,7 @@ func TestTwoLevels(t *testing.T) {
 	if jobs := strings.Count(read(t, root, "cluster", "jobs"), "\n"); jobs < groups*each*procs/2 {
 		t.Errorf("%d processes are in jobs", jobs)
 	}
-	// Files that no sweep brings are read at the node, as who asks.
+	// Files that no sweep brings are read at the node, as the requester.
 	tab := n.Table()
 	p := tab.Proc(tab.Len() - 1)
 	dir := walkDir(t, root, n.GPID(gpid.PID(p.PID)).String())

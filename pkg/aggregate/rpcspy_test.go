@@ -7,42 +7,42 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// askedFile is a leaf's rpc file that tells of each request before it is made: a front
+// spiedFile is a leaf's rpc file that tells of each request before it is made: a front
 // end keeps it open, and is not seen to walk to it again.
-type askedFile struct {
+type spiedFile struct {
 	vfs.File
-	asked func(ctx context.Context, request []byte) error
+	spy func(ctx context.Context, request []byte) error
 }
 
 // Open implements vfs.File.
-func (f askedFile) Open(ctx context.Context) (vfs.Handle, error) {
+func (f spiedFile) Open(ctx context.Context) (vfs.Handle, error) {
 	h, err := f.File.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return askedRPC{h.(snapshot.RPC), f.asked}, nil
+	return spiedRPC{h.(snapshot.RPC), f.spy}, nil
 }
 
-type askedRPC struct {
+type spiedRPC struct {
 	snapshot.RPC
-	asked func(ctx context.Context, request []byte) error
+	spy func(ctx context.Context, request []byte) error
 }
 
 // WriteAt implements vfs.Writer.
-func (h askedRPC) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
+func (h spiedRPC) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
 	if off == 0 {
-		if err := h.asked(ctx, p); err != nil {
+		if err := h.spy(ctx, p); err != nil {
 			return 0, err
 		}
 	}
 	return h.RPC.WriteAt(ctx, p, off)
 }
 
-// tellRequests is n, which was found under that name, with asked told of each request if
+// tellRequests is n, which was found under that name, with spy told of each request if
 // it is an rpc file.
-func tellRequests(n vfs.Node, name string, asked func(ctx context.Context, request []byte) error) vfs.Node {
+func tellRequests(n vfs.Node, name string, spy func(ctx context.Context, request []byte) error) vfs.Node {
 	if f, ok := n.(vfs.File); ok && name == snapshot.SweepFile {
-		return askedFile{f, asked}
+		return spiedFile{f, spy}
 	}
 	return n
 }

@@ -15,20 +15,20 @@ import (
 // A giantUpstream is a cluster with more processes than fit into a snapshot.
 type giantUpstream struct {
 	*clusterUpstream
-	asked *atomic.Int64 // for snapshots
+	requests *atomic.Int64 // for snapshots
 }
 
 func (u giantUpstream) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	n, err := u.clusterUpstream.Attach(ctx, who, aname)
 	if dir, ok := n.(vfs.Dir); ok && err == nil && strings.HasPrefix(aname, upstream.SnapshotTree) {
-		return giantDir{dir, u.asked}, nil
+		return giantDir{dir, u.requests}, nil
 	}
 	return n, err
 }
 
 type giantDir struct {
 	vfs.Dir
-	asked *atomic.Int64
+	requests *atomic.Int64
 }
 
 func (d giantDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
@@ -37,7 +37,7 @@ func (d giantDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return nil, err
 	}
 	return tellRequests(n, name, func(context.Context, []byte) error {
-		d.asked.Add(1)
+		d.requests.Add(1)
 		return syscall.EFBIG
 	}), nil
 }

@@ -12,10 +12,10 @@ import (
 
 // held is a node that answers when it is told to.
 type held struct {
-	asked   atomic.Int64
-	ended   atomic.Int64 // fetches whose context ended first
-	answer  chan []byte
-	started chan struct{}
+	requested atomic.Int64
+	ended     atomic.Int64 // fetches whose context ended first
+	answer    chan []byte
+	started   chan struct{}
 }
 
 func newHeld() *held {
@@ -23,7 +23,7 @@ func newHeld() *held {
 }
 
 func (h *held) fetch(ctx context.Context) ([]byte, error) {
-	h.asked.Add(1)
+	h.requested.Add(1)
 	h.started <- struct{}{}
 	select {
 	case b := <-h.answer:
@@ -72,8 +72,8 @@ func TestOneFetch(t *testing.T) {
 	}
 	node.answer <- []byte("x")
 	all.Wait()
-	if f := s.Figures()[0]; node.asked.Load() != 1 || f.Misses != 1 || f.Coalesced != readers {
-		t.Errorf("asked %d times, %+v", node.asked.Load(), f)
+	if f := s.Figures()[0]; node.requested.Load() != 1 || f.Misses != 1 || f.Coalesced != readers {
+		t.Errorf("asked %d times, %+v", node.requested.Load(), f)
 	}
 }
 

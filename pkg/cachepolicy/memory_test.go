@@ -120,7 +120,7 @@ func TestNothingRemains(t *testing.T) {
 		s.DropNode("n1", "")
 		given := get()
 		if !remains(given) {
-			t.Fatal("what is held is not there")
+			t.Fatal("what is cached is not there")
 		}
 		if drop(); remains(given) || remains(fetched) {
 			t.Errorf("what %s remains", what)

@@ -201,13 +201,13 @@ type entry struct {
 	uses  atomic.Uint32         // since it was last looked at for eviction, up to maxUses
 	hits  atomic.Uint32         // about: see countHit
 
-	hash    uint64 // of all of the key
-	process uint64 // the hash of the key's process
-	key     Key
-	content []byte
-	errno   syscall.Errno // the node's answer, if it was no content
-	asked   Moment        // when the node was asked
-	size    int64         // what the entry counts for, in bytes
+	hash      uint64 // of all of the key
+	process   uint64 // the hash of the key's process
+	key       Key
+	content   []byte
+	errno     syscall.Errno // the node's answer, if it was no content
+	requested Moment        // when the node was asked
+	size      int64         // what the entry counts for, in bytes
 
 	// The rest is guarded by the shard's lock.
 	list    *simplelru.LRU[*entry, struct{}] // recent or frequent
@@ -238,7 +238,7 @@ func (e *entry) fresh(b *bound, now Moment) bool {
 	if e.errno != 0 {
 		life = b.negative
 	}
-	return now.after(e.asked) < life
+	return now.after(e.requested) < life
 }
 
 // useful reports whether it may be given out if the node does not answer.
@@ -246,7 +246,7 @@ func (e *entry) useful(b *bound, now Moment) bool {
 	if e.errno != 0 {
 		return e.fresh(b, now)
 	}
-	return now.after(e.asked) < b.showable
+	return now.after(e.requested) < b.showable
 }
 
 // A Value is what a reader gets. With an error, it says how old that is.
@@ -264,7 +264,7 @@ type Value struct {
 
 // value is what a reader gets of an entry that is fresh.
 func (e *entry) value(b *bound, now Moment) (Value, error) {
-	age := now.after(e.asked)
+	age := now.after(e.requested)
 	if e.errno != 0 {
 		return Value{Age: age, Keep: max(0, b.negative-age)}, e.errno
 	}

@@ -147,7 +147,7 @@ func (s *Store) Stale(key Key) (v Value, ok bool) {
 		return v, true
 	}
 	b.figures.stale.Add(1)
-	return Value{Content: e.content, Age: now.after(e.asked), Stale: true}, true
+	return Value{Content: e.content, Age: now.after(e.requested), Stale: true}, true
 }
 
 // Put caches what a node answered, if the policy allows that: asked is when the
@@ -190,12 +190,12 @@ func (s *Store) addAnswerLocked(sh *shard, key Key, hash uint64, asked Moment, c
 	}
 	old := sh.find(hash, &key)
 	if old != nil {
-		if old.asked > asked {
+		if old.requested > asked {
 			return content
 		}
 		sh.removeLocked(old)
 	}
-	e := &entry{hash: hash, process: maphash.Comparable(s.seed, key.Process), key: key, errno: errno, asked: asked, size: sizeOf(&key, content)}
+	e := &entry{hash: hash, process: maphash.Comparable(s.seed, key.Process), key: key, errno: errno, requested: asked, size: sizeOf(&key, content)}
 	e.bound.Store(b)
 	if !e.useful(b, now) || uint64(len(content)) > set.policy.MaxEntry {
 		return content
@@ -378,7 +378,7 @@ func (s *Store) Cached(key Key) (Info, bool) {
 	if e == nil {
 		return Info{}, false
 	}
-	info := Info{Size: len(e.content), Age: now.after(e.asked), Hits: int(e.hits.Load())}
+	info := Info{Size: len(e.content), Age: now.after(e.requested), Hits: int(e.hits.Load())}
 	if e.errno != 0 {
 		info.Err = e.errno
 	}
@@ -388,8 +388,8 @@ func (s *Store) Cached(key Key) (Info, bool) {
 // A fetching is a fetch that readers share.
 type fetching struct {
 	*flight.Flight[[]byte]
-	asked Moment // when it began
-	gone  bool   // guarded by the shard's lock: what it brings is not to be cached
+	requested Moment // when it began
+	gone      bool   // guarded by the shard's lock: what it brings is not to be cached
 }
 
 // await is Read where no fresh entry was found without the lock.
@@ -416,7 +416,7 @@ func (s *Store) await(ctx context.Context, sh *shard, key Key, hash uint64, fetc
 		return Value{Content: content}, err
 	}
 	f := sh.flights[key]
-	if f != nil && !f.gone && now.after(f.asked) < b.cache && f.Join() {
+	if f != nil && !f.gone && now.after(f.requested) < b.cache && f.Join() {
 		b.figures.coalesced.Add(1)
 	} else {
 		b.figures.misses.Add(1)
@@ -432,7 +432,7 @@ func (s *Store) await(ctx context.Context, sh *shard, key Key, hash uint64, fetc
 // startLocked starts a fetch. One that is in flight for the same key goes on for those
 // who wait for it.
 func (s *Store) startLocked(sh *shard, key Key, hash uint64, now Moment, fetch Fetch) *fetching {
-	f := &fetching{asked: now}
+	f := &fetching{requested: now}
 	f.Flight = flight.Start(s.fetch, s.flying.Go, func(ctx context.Context) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, s.timeout)
 		defer cancel()
@@ -458,7 +458,7 @@ func (s *Store) startLocked(sh *shard, key Key, hash uint64, now Moment, fetch F
 // rule b.
 func (s *Store) landed(sh *shard, f *fetching, b *bound, key *Key, hash uint64) (Value, error) {
 	now := s.clock.now()
-	age := now.after(f.asked)
+	age := now.after(f.requested)
 	content, err := f.Result()
 	switch {
 	case err == nil:

@@ -185,7 +185,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// What is held is a copy of its own: nobody who has the bytes that were fetched can
+// What is cached is a copy of its own: nobody who has the bytes that were fetched can
 // change it, and it keeps no larger buffer alive.
 func TestCopies(t *testing.T) {
 	s, _ := newTestStore(t, `{match: "**", cache: 1h}`)

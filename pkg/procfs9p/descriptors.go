@@ -21,7 +21,7 @@ type descriptors struct {
 	tokens *semaphore.Weighted
 	most   int           // tokens
 	wait   time.Duration // for a token
-	keep   int           // directories that may be kept
+	keep   int           // directories that may stay open
 }
 
 const (

@@ -5,7 +5,7 @@
 // Attach name "" is the node's /proc as it is, less what is never exported
 // (File.Hidden of package procfile says what and why). Attach name "snapshot" holds one rpc file,
 // "sweep": open it, write a snapshot.Request, read the answer to its end. The
-// sweep starts at the first read after the write, and those who ask for the
+// sweep starts at the first read after the write, and requests for the
 // same files while one runs share it.
 //
 // Everything is read-only and nothing leaves procfs: each open is relative to
@@ -55,6 +55,6 @@
 //
 // # Freshness
 //
-// Nothing may be kept: every Keep is zero. A file is read whole when it is
+// Nothing may be cached: every Keep is zero. A file is read whole when it is
 // opened.
 package procfs9p

@@ -26,7 +26,7 @@ const (
 	readLink            // its text
 )
 
-// ownRefuses says why who asks may not do that with n, if n is the leaf's own
+// ownRefuses is why the requester may not do that with n, if n is the leaf's own
 // process proc or in it.
 func (n node) ownRefuses(proc uint64, use use) error {
 	if !n.isOwn(proc) {

@@ -131,7 +131,7 @@ func (d dir) way(names []string) (end node, mayBlock bool) {
 }
 
 // keyOf is the lockKey of end. To learn it, where it matters, the leaf looks at
-// the process with its own rights; who asks learns from it only what they may
+// the process with its own rights; the requester learns from it only what they may
 // see.
 func (d dir) keyOf(ctx context.Context, end node, names []string, mayBlock bool) (uint64, error) {
 	if end.pid == 0 || d.pid != 0 || !mayBlock {

@@ -90,7 +90,7 @@ func (w *sweeper) start(ctx context.Context) <-chan struct{} {
 	return done
 }
 
-// leave takes the sweep from the worker that is stuck at that place, and says
+// leave takes the sweep from the worker that is stuck at that place, and reports
 // whether it was still there.
 func (w *sweeper) leave(at uint64) bool {
 	key := w.waitsOn.Load()

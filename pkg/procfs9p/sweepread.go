@@ -103,7 +103,7 @@ func (k *worker) readScratch(dirfd int, f *wanted) error {
 }
 
 // ownership is what a sweep has seen of whose the process is that it visits, to
-// say whether its owner has ptrace read access to it (snapshot.Proc.OwnerReads).
+// decide if its owner has ptrace read access to it (snapshot.Proc.OwnerReads).
 // By __ptrace_may_access in kernel/ptrace.c and cap_ptrace_access_check in
 // security/commoncap.c a user has, if all ids of the process are theirs, it is
 // dumpable, and it has no capability and is in the user namespace that they are

@@ -41,7 +41,7 @@ func decodeHeader(b []byte, l Limits) (header, error) {
 }
 
 // Decode makes a table of an answer, which it keeps and which must not change
-// afterwards. base is what is held, to which the answer may be the difference; nil
+// afterwards. base is the table before, to which the answer may be the difference; nil
 // is nothing.
 func Decode(base *Table, answer []byte, l Limits) (*Table, error) {
 	l = l.withDefaults()

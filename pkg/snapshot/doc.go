@@ -6,7 +6,7 @@
 // A front end writes a [Request] into the leaf's rpc file and reads the answer
 // to its end ([Fetch] does both). A [Server] makes the answers: it has a sweep of
 // the node made by a [Producer], which puts the processes into a [Builder], and
-// shares it among all who ask in time.
+// shares it among all requests that come in time.
 //
 // Both sides hold the same thing, a [Table]: one moment of one node, with native
 // pids and the node's own clock, nothing rebased. A Table never changes. It keeps
@@ -70,7 +70,7 @@
 //	       4   page size in bytes
 //	       4   pid_max
 //	       str boot id, str release, str host name, str version of procsrv
-//	       8   how long the answer may be kept, ns; 0: as its reader sees fit
+//	       8   how long the answer may be cached, ns; 0: as its reader sees fit
 //	       4   hidepid= of the procfs: 0, 1, 2 or 4; see proc(5)
 //	       4   gid= of the procfs
 //	       8   age: how long before it was sent the sweep began, ns

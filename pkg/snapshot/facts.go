@@ -25,7 +25,7 @@ type Facts struct {
 	HidePID int
 	PIDGID  uint32
 
-	// Keep is how long the answer may be kept where its maker knows that better
+	// Keep is how long the answer may be cached where its maker knows that better
 	// than its reader, as one does that made it of what it held itself; 0 is
 	// "as the reader sees fit".
 	Keep time.Duration

@@ -15,8 +15,8 @@ const (
 // Limits bounds what an answer may make its reader hold, and do. Zero fields stand for
 // the defaults. An answer that exceeds one is refused with an [ErrTooMuch].
 type Limits struct {
-	// Answer is how many bytes an answer may have, as sent, and with what
-	// is held of before; default and most 256 MiB.
+	// Answer is how many bytes an answer may have, as sent, and with the table
+	// before; default and most 256 MiB.
 	Answer int
 	// Procs is how many processes there may be; default 4194304, the kernel's
 	// PID_MAX_LIMIT. There are never more than the node's own pid_max either.

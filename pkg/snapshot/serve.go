@@ -85,11 +85,11 @@ func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
 type exchange struct {
 	d *dir
 
-	mu      *semaphore.Weighted // the lock on what follows
-	request []byte
-	answer  []byte
-	err     error
-	asked   bool // answer and err are those to request
+	mu       *semaphore.Weighted // the lock on what follows
+	request  []byte
+	answer   []byte
+	err      error
+	answered bool // answer and err are those to request
 
 	holds atomic.Int64 // bytes of request and answer
 }
@@ -105,9 +105,9 @@ func (c *exchange) WriteAt(ctx context.Context, p []byte, off int64) (int, error
 	defer c.mu.Release(1)
 	if off == 0 {
 		c.forget()
-		c.request, c.err, c.asked = c.request[:0], nil, false
+		c.request, c.err, c.answered = c.request[:0], nil, false
 	}
-	if off != int64(len(c.request)) || c.asked {
+	if off != int64(len(c.request)) || c.answered {
 		return 0, syscall.EINVAL
 	}
 	if len(c.request)+len(p) > MaxRequest {
@@ -127,15 +127,15 @@ func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 	if len(c.request) == 0 {
 		return 0, nil
 	}
-	if !c.asked {
+	if !c.answered {
 		req, err := DecodeRequest(c.request)
 		if err != nil {
-			// Who asks is told, again and again if they want that: no line for admins.
+			// The requester is told, again and again if they want that: no line for admins.
 			c.d.log.Debug("snapshot request refused", "err", err)
 			return 0, fmt.Errorf("%w: %w", syscall.EINVAL, err)
 		}
 		c.answer, c.err = c.d.take(ctx, req)
-		c.asked = true
+		c.answered = true
 		c.holds.Store(int64(cap(c.request) + cap(c.answer)))
 	}
 	if c.err != nil {

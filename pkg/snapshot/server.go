@@ -15,7 +15,7 @@ import (
 // ctx ends it delivers what there is. After an error b is not used any more.
 type Producer func(ctx context.Context, b *Builder, base *Table, files []string) error
 
-// A Server answers requests about one node. It shares the sweeps among all who ask
+// A Server answers requests about one node. It shares the sweeps among all requests that come
 // in time, and remembers what it answered to those who will ask for what changed.
 //
 // A sweep belongs to those who wait for it: when the last of them leaves, it is

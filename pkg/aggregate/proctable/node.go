@@ -165,7 +165,7 @@ func (n *Node) takeSnapshot(maxAge time.Duration) (*Table, error) {
 	took := n.Now().Sub(asked)
 	moment := asked.Add(-min(facts.Age, maxAge))
 	return &Table{
-		Table: t, session: by, asked: asked, moment: moment, took: took,
+		Table: t, session: by, requested: asked, moment: moment, took: took,
 		expires: moment.Add(max(keep, time.Duration(n.traits.Lease)*took)),
 	}, nil
 }

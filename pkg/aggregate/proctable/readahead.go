@@ -51,9 +51,9 @@ const (
 	streakPause = 2 * time.Second
 	// maxStreaks bounds how many are remembered.
 	maxStreaks = 1024
-	// aheadMost is how long it takes at most until a name can be read ahead again, and
-	// aheadRetry how long where that failed.
-	aheadMost, aheadRetry = time.Minute, 5 * time.Second
+	// readAheadMost is how long it takes at most until a name can be read ahead again, and
+	// readAheadRetry how long where that failed.
+	readAheadMost, readAheadRetry = time.Minute, 5 * time.Second
 )
 
 func newStreaks() *streaks { return &streaks{last: newLRU[habit, streak](maxStreaks)} }
@@ -132,7 +132,7 @@ func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PI
 	if !ok || r.ID() != leaf {
 		return nil, nil, false
 	}
-	if content, err, ok = a.aheadFile(r, who, name); cachepolicy.Unanswered(err) {
+	if content, err, ok = a.fileFor(r, who, name); cachepolicy.Unanswered(err) {
 		return nil, nil, false
 	}
 	return content, err, ok
@@ -145,13 +145,13 @@ func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *Ta
 		return nil
 	}
 	defer n.Done()
-	if now := n.Now(); !a.due(h, now, now.Add(min(cache, aheadMost))) {
+	if now := n.Now(); !a.due(h, now, now.Add(min(cache, readAheadMost))) {
 		return nil
 	}
 	t, err := a.takeAhead(who, h.name)
 	if err != nil {
 		n.Log.Debug("read-ahead", "file", h.name, "error", err)
-		a.next.Add(h, n.Now().Add(aheadRetry))
+		a.next.Add(h, n.Now().Add(readAheadRetry))
 		return nil
 	}
 	return t
@@ -184,7 +184,7 @@ func (a *readAhead) takeAhead(who vfs.Identity, name string) (*Table, error) {
 	t := &Table{Table: got, session: by}
 	for i := range t.Len() {
 		r := t.Row(i)
-		content, err, ok := a.aheadFile(r, who, name)
+		content, err, ok := a.fileFor(r, who, name)
 		if !ok {
 			continue
 		}
@@ -193,9 +193,9 @@ func (a *readAhead) takeAhead(who vfs.Identity, name string) (*Table, error) {
 	return t, nil
 }
 
-// aheadFile is the file of a row as who would read it; not ok where the node's
+// fileFor is the file of a row as who would read it; not ok where the node's
 // kernel must say.
-func (a *readAhead) aheadFile(r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+func (a *readAhead) fileFor(r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
 	n := a.n
 	v := n.Visibility(r, who)
 	if v == Masked {

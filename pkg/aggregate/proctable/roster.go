@@ -62,7 +62,7 @@ func (n *Node) Roster(ctx context.Context, who vfs.Identity) Roster {
 	if t.Left(began) == 0 {
 		var err error
 		// It may be one that was under way already.
-		if t, err = n.Fresh(ctx); err != nil || n.traits.Alone || !t.asked.Before(began) {
+		if t, err = n.Fresh(ctx); err != nil || n.traits.Alone || !t.requested.Before(began) {
 			return n.shown(ctx, t, err, who)
 		}
 	}

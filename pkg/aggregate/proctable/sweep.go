@@ -15,10 +15,10 @@ import (
 
 // A fetch is a snapshot under way.
 type fetch struct {
-	asked time.Time
-	done  chan struct{}
-	t     *Table // set before done is closed
-	err   error  // set before done is closed
+	requested time.Time
+	done      chan struct{}
+	t         *Table // set before done is closed
+	err       error  // set before done is closed
 }
 
 // Fresh returns a table that is fresh, asking the node for one if need be. It
@@ -66,8 +66,8 @@ func (n *Node) startFetch(maxAge time.Duration) *fetch {
 	if n.fetch != nil {
 		return n.fetch
 	}
-	f := &fetch{asked: n.Now(), done: make(chan struct{})}
-	if f.asked.Before(n.refused.Add(sparePause)) {
+	f := &fetch{requested: n.Now(), done: make(chan struct{})}
+	if f.requested.Before(n.refused.Add(sparePause)) {
 		f.err = n.sweepErr
 	} else if !n.Go(func() { n.run(f, maxAge) }) {
 		f.err = context.Canceled
@@ -174,7 +174,7 @@ func (n *Node) overdue() bool {
 }
 
 func (n *Node) overdueLocked() bool {
-	return n.fetch != nil && n.Now().Sub(n.fetch.asked) >= n.ListWait()
+	return n.fetch != nil && n.Now().Sub(n.fetch.requested) >= n.ListWait()
 }
 
 // TooLong reports whether an error is that of a snapshot which was too long, or took too long.
@@ -246,7 +246,7 @@ func (n *Node) Cgroups(ctx context.Context) (*Table, error) {
 	}
 	t := &Table{Table: got, session: by}
 	if cache := time.Duration(policy.Rule(string(n.Name), "1/cgroup").Cache); cache > 0 {
-		c.cached.Store(&cachedCgroups{t, by, asked.Add(min(cache, aheadMost))})
+		c.cached.Store(&cachedCgroups{t, by, asked.Add(min(cache, readAheadMost))})
 		if n.Policy() != policy { // by which they may not be cached
 			c.drop()
 		}

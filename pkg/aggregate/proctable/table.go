@@ -21,12 +21,12 @@ type Table struct {
 	Clock *Clock // of the node's boot
 	Names *Names // that a process directory of the node has; nil is not known
 
-	session *upstream.Session // that it came by
-	asked   time.Time         // when the node was asked for it
-	moment  time.Time         // the sweep began then, or later
-	took    time.Duration     // to get it
-	expires time.Time         // from then on it is shown only while the node does not answer
-	gone    sync.Map          // of the processes that have ended, by leaf number
+	session   *upstream.Session // that it came by
+	requested time.Time         // when the node was asked for it
+	moment    time.Time         // the sweep began then, or later
+	took      time.Duration     // to get it
+	expires   time.Time         // from then on it is shown only while the node does not answer
+	gone      sync.Map          // of the processes that have ended, by leaf number
 }
 
 // Left is how much longer the table is fresh; 0 if it is not. One whose session has ended is

@@ -23,9 +23,9 @@ import (
 //	ps-of/USER  the same of one user's processes alone; can be walked, is not listed
 //	jobs      which process is part of which job, see jobsTable
 //	whoami    who the reader is, and what they may see
-//	policy    what is held by which rule of the cache policy, for who sees everything
+//	policy    what is cached by which rule of the policy, for who sees everything
 //	status    how the front end itself is, for them
-//	explain/NODE!PATH  which rule is for a file, and what is held of it, for them; can be
+//	explain/NODE!PATH  which rule is for a file, and what is cached of it, for them; can be
 //	          walked, is not listed
 //	hints     what who mirrors the tree must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed

@@ -119,7 +119,7 @@ func ExplainName(node, path string) string {
 }
 
 // explanation is a file of cluster/explain: which rule of the policy in force is for a
-// file, and what is held of it for whoever asks.
+// file, and what is cached of it for the requester.
 func (v viewTree) explanation(ctx context.Context, id uint64, name string) (vfs.Node, error) {
 	node, path, ok := strings.Cut(name, "!")
 	path = strings.ReplaceAll(path, "!", "/")
@@ -131,19 +131,19 @@ func (v viewTree) explanation(ctx context.Context, id uint64, name string) (vfs.
 		return nil, syscall.ENOENT
 	}
 	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
-		return append(e.Text(path), v.heldText(gpid.NodeName(node), path)...), nil
+		return append(e.Text(path), v.cachedText(gpid.NodeName(node), path)...), nil
 	}), nil
 }
 
-// heldText is the lines that say what is held of a file.
-func (v viewTree) heldText(name gpid.NodeName, path string) []byte {
+// cachedText is the lines that say what is cached of a file.
+func (v viewTree) cachedText(name gpid.NodeName, path string) []byte {
 	var lines strings.Builder
 	nodes := v.Nodes()
 	if name != "" {
 		nodes = []*proctable.Node{v.Node(name)}
 	}
 	for _, n := range nodes {
-		if text := v.heldOf(n, path); text != "" {
+		if text := v.cachedOf(n, path); text != "" {
 			fmt.Fprintf(&lines, "%-7s on %s: %s\n", "held", n.Name, text)
 		}
 	}
@@ -153,8 +153,8 @@ func (v viewTree) heldText(name gpid.NodeName, path string) []byte {
 	return []byte(lines.String())
 }
 
-// heldOf says what is held of a file of one node, "" for nothing.
-func (v viewTree) heldOf(n *proctable.Node, path string) string {
+// cachedOf says what is cached of a file of one node, "" for nothing.
+func (v viewTree) cachedOf(n *proctable.Node, path string) string {
 	if n == nil {
 		return ""
 	}

@@ -78,7 +78,7 @@ type wideText struct {
 	old  bool   // it is what was held, since the node did not answer
 }
 
-// wideFile is a root file of the node as v's identity reads it, or what is held of it
+// wideFile is a root file of the node as v's identity reads it, or what is cached of it
 // where the node does not answer.
 func (v viewTree) wideFile(ctx context.Context, n *proctable.Node, name string) (w wideText, err error) {
 	s, k := n.Session(), n.Clock()

@@ -41,7 +41,7 @@ func newHeldDirs(most int) *heldDirs {
 	return &heldDirs{most: most, free: make(map[int32]heldDir)}
 }
 
-// mayKeep is how many may be kept now.
+// mayKeep is how many may stay open now.
 func (h *heldDirs) mayKeep() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,8 +12,8 @@ func lacking(n int, why syscall.Errno) error {
 	return Lacking(fmt.Sprintf("%d processes", n), n, why)
 }
 
-// Lacking is lacking for who is told only so much of how many: how many others have is
-// not for everybody.
+// Lacking is lacking for a requester who is told only so much of how many: how many others
+// have is not for everybody.
 func Lacking(many string, n int, why syscall.Errno) error {
 	switch {
 	case n == 0 && why == 0:
