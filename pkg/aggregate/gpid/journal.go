@@ -45,6 +45,7 @@ func parseRecord(b []byte) (r record, ok bool) {
 // A journal is the open file. It is guarded by pages.mu.
 type journal struct {
 	f     *os.File
+	torn  error       // why nothing can be written any more
 	timer *time.Timer // syncs it; nil while there is nothing to sync
 	wait  sync.WaitGroup
 }
@@ -176,8 +177,15 @@ func (s *pages) noteLocked(r record) error {
 	if file == nil {
 		return nil
 	}
-	if _, err := file.f.Write(r.append(nil)); err != nil {
-		return fmt.Errorf("journal of global pids: %w", err)
+	if file.torn != nil {
+		return file.torn
+	}
+	if n, err := file.f.Write(r.append(nil)); err != nil {
+		err = fmt.Errorf("journal of global pids: %w", err)
+		if n > 0 && dropTail(file.f, n) != nil {
+			file.torn = err // what comes behind a part of a record could not be read
+		}
+		return err
 	}
 	if file.timer == nil {
 		file.wait.Add(1)
@@ -190,6 +198,20 @@ func (s *pages) noteLocked(r record) error {
 		})
 	}
 	return nil
+}
+
+// dropTail takes the last n bytes off a file.
+func dropTail(f *os.File, n int) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	end := info.Size() - int64(n)
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	_, err = f.Seek(end, io.SeekStart)
+	return err
 }
 
 // close syncs the journal and lets go of it.

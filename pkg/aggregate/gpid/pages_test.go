@@ -3,10 +3,12 @@ package gpid
 import (
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -268,6 +270,62 @@ func TestJournal(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 			s.Close()
 		}
+	}
+}
+
+// A record for which the disk had room in part only is taken off the journal: what comes
+// behind it is read by the next start.
+func TestFullDisk(t *testing.T) {
+	signal.Ignore(syscall.SIGXFSZ)
+	defer signal.Reset(syscall.SIGXFSZ)
+	state := filepath.Join(t.TempDir(), "gpids.json")
+	open := func() *Numbering {
+		s, err := Open(state, Paged, []NodeName{"n1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	first := s.GPID(1, 5)
+	info, err := os.Stat(state + ".pages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	room := syscall.Rlimit{Cur: uint64(info.Size() + recordSize/2), Max: before.Max}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &room); err != nil {
+		t.Fatal(err)
+	}
+	none := s.GPID(2, 5)
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Err(); none != 0 || err == nil {
+		t.Errorf("without room there is gpid %d, error %v", none, err)
+	}
+	var later []GPID
+	for index := 3; index < 6; index++ {
+		later = append(later, s.GPID(index, 5))
+	}
+	if slices.Contains(later, 0) {
+		t.Errorf("with room again the gpids are %v", later)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open()
+	defer s.Close()
+	for i, want := range later {
+		if got := s.GPID(3+i, 5); got != want {
+			t.Errorf("after the next start a gpid is %d, not %d", got, want)
+		}
+	}
+	if got := s.GPID(1, 5); got != first {
+		t.Errorf("after the next start the first gpid is %d, not %d", got, first)
 	}
 }
 
