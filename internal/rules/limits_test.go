@@ -36,9 +36,8 @@ var exceptions = map[string]struct {
 	limits []limit
 	why    string
 }{
-	"pkg/aggregate/tree": {[]limit{scattered}, "what cluster/ shows leaves it when mounts need no mirror any more"},
-	"pkg/ninep":          {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
-	"pkg/fusefs":         {[]limit{tooMany, tooLarge, scattered}, "what exec and mount do with it is about to be replaced"},
+	"pkg/ninep":  {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
+	"pkg/fusefs": {[]limit{tooMany, tooLarge, scattered}, "what exec and mount do with it is about to be replaced"},
 
 	"internal/userdb": {[]limit{scattered}, "DB loses its flights and caches to libraries, and is to be two files then"},
 	"pkg/cachepolicy": {[]limit{scattered}, "Store and shard lose their lists to a library, and are to be three files then"},

@@ -44,6 +44,11 @@ func TestStartTimeStays(t *testing.T) {
 		}
 		eventually(t, "a sweep with the new boot time", func() bool {
 			names(t, roots[0])
+			for name, l := range map[string]*fakeLeaf{"head": head, "n1": leaf} {
+				if !l.connected() || stateOf(t, roots[0], name) != "up" { // it was cut off, and may not know yet
+					return false
+				}
+			}
 			return strings.Count(read(t, roots[0], "cluster", "nodes"), born.Add(step).UTC().Format(time.RFC3339)) == 2
 		})
 		for k, root := range roots {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/lograte"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/tree"
@@ -120,11 +121,11 @@ func (c *Cluster) Generation() uint64 { return c.tree.Generation() }
 
 // Note notes what is wrong with a part of the front end, for cluster/status; nil is
 // that nothing is.
-func (c *Cluster) Note(what string, err error) { c.tree.Note(what, err) }
+func (c *Cluster) Note(what string, err error) { c.tree.Tables().Note(what, err) }
 
 // Warn notes what deserves a look in a part that is in force; nothing is that nothing
 // does.
-func (c *Cluster) Warn(what string, warnings []string) { c.tree.Warn(what, warnings) }
+func (c *Cluster) Warn(what string, warnings []string) { c.tree.Tables().Warn(what, warnings) }
 
 // SetPolicy puts another cache policy in force, for what is cached already, too.
 func (c *Cluster) SetPolicy(p *cachepolicy.Policy) {
@@ -201,13 +202,13 @@ func Patience(ctx context.Context, root vfs.Dir) (patience time.Duration, remark
 	return tree.Patience(ctx, root)
 }
 
-// ExplainName is the name in cluster/explain of a file of a node, see tree.ExplainName.
-func ExplainName(node, path string) string { return tree.ExplainName(node, path) }
+// ExplainName is the name in cluster/explain of a file of a node, see clusterdir.ExplainName.
+func ExplainName(node, path string) string { return clusterdir.ExplainName(node, path) }
 
 // What Note may be about.
 const (
-	NoteConfiguration = tree.NoteConfiguration
-	NotePolicy        = tree.NotePolicy
+	NoteConfiguration = clusterdir.NoteConfiguration
+	NotePolicy        = clusterdir.NotePolicy
 )
 
 // thisHost is the machine that the merged tree's readers are on.

@@ -11,7 +11,8 @@
 //	remote     what nodes have, as vfs nodes
 //	synthetic  what no node has
 //	report     what cluster/ shows, as rows and as text
-//	tree       the merged tree that is made of them
+//	clusterdir makes the tables of cluster/, whose rows and texts are in report
+//	tree       the merged tree that is made of all of them
 //
 // A node that does not answer costs its own rows and no more; /cluster/nodes says which nodes
 // those are. Everything exported may be used concurrently.

@@ -90,6 +90,12 @@ func (l *fakeLeaf) cut() {
 	})
 }
 
+// connected reports whether there is a connection that was not cut.
+func (l *fakeLeaf) connected() (yes bool) {
+	l.change(func() { yes = len(l.conns) > 0 })
+	return yes
+}
+
 func (l *fakeLeaf) stop()   { l.change(func() { l.stopped = make(chan struct{}) }) }
 func (l *fakeLeaf) resume() { l.change(func() { close(l.stopped); l.stopped = nil }) }
 

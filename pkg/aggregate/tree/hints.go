@@ -4,19 +4,12 @@ import (
 	"context"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
-
-const hintsFile = "hints"
-
-// hintsTable is cluster/hints.
-func (v viewTree) hintsTable() []byte {
-	t := v.t.Timeouts
-	return report.EncodeHints(report.Hints{Connect: t.Connect, Read: t.Read, Sweep: t.Sweep, BootID: v.Host.BootID, Remarks: true})
-}
 
 // maxHints bounds the file, in bytes.
 const maxHints = 1 << 16
@@ -24,7 +17,7 @@ const maxHints = 1 << 16
 // readHints reads a cluster's hints; zero is what it does not say.
 func readHints(ctx context.Context, n *proctable.Node) (h report.Hints, err error) {
 	err = n.Call(ctx, n.Reader, func(ctx context.Context, root vfs.Dir) error {
-		text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", hintsFile)
+		text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", clusterdir.HintsFile)
 		if err == nil {
 			h = report.ParseHints(text)
 		}
@@ -37,7 +30,7 @@ func readHints(ctx context.Context, n *proctable.Node) (h report.Hints, err erro
 // cluster/hints, and whether its tables of processes say what they lack, as those of an
 // older front end do not. ENOENT is that the tree is no cluster's.
 func Patience(ctx context.Context, root vfs.Dir) (patience time.Duration, remarks bool, err error) {
-	text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", hintsFile)
+	text, err := vfs.ReadFile(ctx, root, maxHints, "cluster", clusterdir.HintsFile)
 	if err != nil {
 		return 0, false, err
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -42,4 +44,18 @@ func (v viewTree) nodeEntries(parent uint64) []vfs.DirEntry {
 // nodeRoot is the root of one node's own /proc.
 func (v viewTree) nodeRoot(n *proctable.Node, id uint64) *remote.Root {
 	return remote.NewRoot(n, v.View, id, v.t.base.Attr(id, vfs.TypeDir))
+}
+
+// attachNode is what is at NodeTree(name), with snapshots before it or without.
+func (v viewTree) attachNode(name gpid.NodeName, snapshots bool) (vfs.Node, error) {
+	n := v.Node(name)
+	switch {
+	case n == nil:
+		return nil, syscall.ENOENT
+	case !snapshots:
+		return &passedRoot{v.nodeRoot(n, objectid.Bare), v.Weight()}, nil
+	case !n.Reads(v.Who):
+		return nil, syscall.EACCES
+	}
+	return snapshot.NewDir(v.t.base.Attr(objectid.Child(objectid.Bare, upstream.SnapshotTree), vfs.TypeDir), n.Log, n.Relay), nil
 }

@@ -70,7 +70,7 @@ func (v viewTree) named(name string) vfs.Node {
 	case "users":
 		return newUsersDir(v, id)
 	case "cluster":
-		return newClusterDir(v, id)
+		return v.t.tables.Dir(v.View, id)
 	case "sys":
 		return newSysDir(v.t.native, id, v.standing)
 	}
@@ -172,4 +172,14 @@ func (n *native) otherNames(parent uint64, denies func(...string) bool) []vfs.Di
 		all = append(all, synthetic.Entry(parent, name, vfs.TypeLink))
 	}
 	return synthetic.Sort(all)
+}
+
+// standing is a link into the reader's native procfs for a view: what is nearest
+// to it in the tree, for clients that know no links, is the head node's own file
+// of that name, since it is the head's clock that start times are told by.
+func (v viewTree) standing(l *synthetic.Link, err error) (vfs.Node, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &standingLink{l, v}, nil
 }

@@ -10,16 +10,6 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// standing is a link into the reader's native procfs for a view: what is nearest
-// to it in the tree, for clients that know no links, is the head node's own file
-// of that name, since it is the head's clock that start times are told by.
-func (v viewTree) standing(l *synthetic.Link, err error) (vfs.Node, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &standingLink{l, v}, nil
-}
-
 // alone is a link into the reader's native procfs where all clients know links.
 func alone(l *synthetic.Link, err error) (vfs.Node, error) {
 	if err != nil {

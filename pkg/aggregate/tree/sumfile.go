@@ -15,7 +15,8 @@ import (
 )
 
 // newSumFile makes the root file of that name out of those of the view's nodes.
-func newSumFile(v viewTree, name string, id uint64) vfs.Node {
+func newSumFile(whole viewTree, name string, id uint64) vfs.Node {
+	v := sumView{whole}
 	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
 		parts := v.gather(ctx, name)
 		if len(parts) == 0 && len(v.Nodes()) > 0 {
@@ -25,10 +26,13 @@ func newSumFile(v viewTree, name string, id uint64) vfs.Node {
 	})
 }
 
+// A sumView makes root files of those of the view's nodes.
+type sumView struct{ viewTree }
+
 // gather reads one root file on all nodes of the view at once. Of a node that has not
 // answered by the sweep's deadline what the policy lets be shown still is in the sum, and
 // in any case what it had counted; see procfile.Counters.
-func (v viewTree) gather(ctx context.Context, name string) []procfile.Part {
+func (v sumView) gather(ctx context.Context, name string) []procfile.Part {
 	nodes := v.Nodes()
 	read := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) procfile.Part { return v.sumPart(ctx, n, name) })
 	var parts []procfile.Part
@@ -42,10 +46,10 @@ func (v viewTree) gather(ctx context.Context, name string) []procfile.Part {
 }
 
 // sumPart is one node's part of a sum, without a text where it has none.
-func (v viewTree) sumPart(ctx context.Context, n *proctable.Node, name string) (p procfile.Part) {
+func (v sumView) sumPart(ctx context.Context, n *proctable.Node, name string) (p procfile.Part) {
 	w, err := v.wideFile(ctx, n, name)
 	p.Text, p.Hz = w.text, w.hz
-	if c := v.t.nodes[n].counters[name]; c != nil {
+	if c := v.t.counters[n][name]; c != nil {
 		seen := summed{n, name}
 		switch {
 		case p.Text != nil:
@@ -80,7 +84,7 @@ type wideText struct {
 
 // wideFile is a root file of the node as v's identity reads it, or what is cached of it
 // where the node does not answer.
-func (v viewTree) wideFile(ctx context.Context, n *proctable.Node, name string) (w wideText, err error) {
+func (v sumView) wideFile(ctx context.Context, n *proctable.Node, name string) (w wideText, err error) {
 	s, k := n.Session(), n.Clock()
 	connected := s.Live()
 	switch {
@@ -137,7 +141,7 @@ func (v viewTree) wideFile(ctx context.Context, n *proctable.Node, name string) 
 const maxBootID = 128
 
 // sumReader is the reader's part of the files that are procfile.
-func (v viewTree) sumReader() procfile.Reader {
+func (v sumView) sumReader() procfile.Reader {
 	r := procfile.Reader{BootTime: v.Host.Boot.Unix(), Hz: v.Host.Hz}
 	if n, err := procfile.BootTime(v.t.Proc); err == nil {
 		r.BootTime = n - int64(v.t.Host.Boot.Sub(v.Host.Boot)/time.Second)

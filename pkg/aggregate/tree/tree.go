@@ -6,12 +6,12 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
@@ -42,43 +42,42 @@ type Tree struct {
 	Config
 	base       synthetic.Base
 	native     *native
+	tables     *clusterdir.Tables
 	sumReaders sumReaders
-	notes      notes
-	nodes      map[*proctable.Node]*nodeFiles // never changed
-}
-
-// nodeFiles are what the tree remembers of a node beside its table.
-type nodeFiles struct {
-	counters map[string]*procfile.Counters // of the root files that have them, by name; never changed
-	lines    atomic.Pointer[nodeLines]     // of cluster/ps, as they were read last
+	// counters are of the root files that have them, by name; never changed.
+	counters map[*proctable.Node]map[string]*procfile.Counters
 }
 
 // New makes the tree.
 func New(cfg Config) *Tree {
 	s := synthetic.Base{Since: cfg.Now(), Keep: cfg.Store.Policy().Table()}
 	t := &Tree{
-		Config: cfg, base: s, nodes: make(map[*proctable.Node]*nodeFiles),
-		native: newNative(s, cfg.Proc, cfg.Native, cfg.Now),
+		Config: cfg, base: s, native: newNative(s, cfg.Proc, cfg.Native, cfg.Now),
+		tables: clusterdir.New(clusterdir.Config{
+			Views: cfg.Views, Store: cfg.Store, Numbers: cfg.Numbers, Users: cfg.Users, Access: cfg.Access,
+			Timeouts: cfg.Timeouts, Base: s, Now: cfg.Now,
+		}),
+		counters: make(map[*proctable.Node]map[string]*procfile.Counters),
 	}
 	var layouts procfile.Layouts
 	for _, n := range cfg.Views.Nodes {
-		files := &nodeFiles{counters: make(map[string]*procfile.Counters)}
+		t.counters[n] = make(map[string]*procfile.Counters)
 		for _, name := range procfile.SumNames() {
 			if c := procfile.NewCounters(name, &layouts); c != nil {
-				files.counters[name] = c
+				t.counters[n][name] = c
 			}
 		}
-		t.nodes[n] = files
 	}
 	return t
 }
 
+// Tables are the tables in cluster/.
+func (t *Tree) Tables() *clusterdir.Tables { return t.tables }
+
 // Tidy drops what is remembered and can be shown to nobody any more.
 func (t *Tree) Tidy() {
 	t.sumReaders.tidy(t.Now())
-	for n, files := range t.nodes {
-		files.dropLines(n.Now())
-	}
+	t.tables.Tidy()
 }
 
 // A viewTree is the tree as one view has it.

@@ -1,4 +1,4 @@
-package tree
+package clusterdir
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 )
 
 // nodeLines are the lines of cluster/ps of all processes in one table of a node. They
-// are kept for the next table, of which most have not changed. They never change
+// are cached for the next table, of which most have not changed. They never change
 // themselves.
 type nodeLines struct {
 	// The lines are as these make them.
@@ -30,7 +30,7 @@ type nodeLines struct {
 	used atomic.Int64 // when they were asked for last, ns since 1970
 }
 
-// linesFor is how long lines are kept that nobody asks for.
+// linesFor is how long lines are cached that nobody asks for.
 const linesFor = time.Minute
 
 func (l *nodeLines) line(i int) []byte {
@@ -48,7 +48,7 @@ func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *procfile.Map) 
 		return nil
 	}
 	now := n.Now().UnixNano()
-	old := w.v.t.nodes[n].lines.Load()
+	old := w.v.t.lines[n].Load()
 	if old != nil && !w.goesOn(old, t, m) {
 		old = nil
 	}
@@ -86,7 +86,7 @@ func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *procfile.Map) 
 	}
 	l.used.Store(now)
 	if t.Generation() != 0 {
-		w.v.t.nodes[n].lines.Store(l)
+		w.v.t.lines[n].Store(l)
 	}
 	return l
 }
@@ -116,8 +116,8 @@ func (w *psPen) goesOn(old *nodeLines, t *proctable.Table, m *procfile.Map) bool
 }
 
 // dropLines drops lines that nobody has asked for lately.
-func (f *nodeFiles) dropLines(now time.Time) {
-	if l := f.lines.Load(); l != nil && now.UnixNano()-l.used.Load() > int64(linesFor) {
-		f.lines.CompareAndSwap(l, nil)
+func dropLines(lines *atomic.Pointer[nodeLines], now time.Time) {
+	if l := lines.Load(); l != nil && now.UnixNano()-l.used.Load() > int64(linesFor) {
+		lines.CompareAndSwap(l, nil)
 	}
 }

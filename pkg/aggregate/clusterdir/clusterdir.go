@@ -1,11 +1,14 @@
-package tree
+package clusterdir
 
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
@@ -16,7 +19,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// newClusterDir makes cluster/: tables about the cluster.
+// newDir makes cluster/: tables about the cluster.
 //
 //	nodes     a row a node
 //	ps        a row a process, see psFile
@@ -29,18 +32,18 @@ import (
 //	          walked, is not listed
 //	hints     what who mirrors the tree must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
-func newClusterDir(v viewTree, id uint64) vfs.Node {
+func newDir(v viewTables, id uint64) vfs.Node {
 	file := func(name string, text func(context.Context) []byte) vfs.Node {
-		return v.t.base.File(objectid.Child(id, name), func(ctx context.Context) ([]byte, error) { return text(ctx), nil })
+		return v.t.Base.File(objectid.Child(id, name), func(ctx context.Context) ([]byte, error) { return text(ctx), nil })
 	}
 	// dir has files that can be walked and are not listed.
 	dir := func(name string, walk func(context.Context, uint64, string) (vfs.Node, error)) vfs.Node {
 		dir := objectid.Child(id, name)
-		return v.t.base.Dir(dir, func(ctx context.Context, name string) (vfs.Node, error) {
+		return v.t.Base.Dir(dir, func(ctx context.Context, name string) (vfs.Node, error) {
 			return walk(ctx, objectid.Child(dir, name), name)
 		}, nil)
 	}
-	return v.t.base.Dir(id, func(_ context.Context, name string) (vfs.Node, error) {
+	return v.t.Base.Dir(id, func(_ context.Context, name string) (vfs.Node, error) {
 		switch {
 		case name == "nodes":
 			return file(name, v.nodesTable), nil
@@ -52,7 +55,7 @@ func newClusterDir(v viewTree, id uint64) vfs.Node {
 			return v.psOfDir(objectid.Child(id, name)), nil
 		case name == "jobs":
 			return file(name, v.jobsTable), nil
-		case name == hintsFile:
+		case name == HintsFile:
 			return file(name, func(context.Context) []byte { return v.hintsTable() }), nil
 		case name == "whoami":
 			return file(name, func(context.Context) []byte { return v.whoamiTable() }), nil
@@ -82,7 +85,7 @@ func newClusterDir(v viewTree, id uint64) vfs.Node {
 }
 
 // nodesTable is cluster/nodes.
-func (v viewTree) nodesTable(ctx context.Context) []byte {
+func (v viewTables) nodesTable(ctx context.Context) []byte {
 	nodes := v.Nodes()
 	// As a listing has just found them, or would find them now: what it would lack has no
 	// number.
@@ -114,7 +117,7 @@ func (v viewTree) nodesTable(ctx context.Context) []byte {
 }
 
 // count is how many processes of a node are in the view.
-func (v viewTree) count(r proctable.Roster) int {
+func (v viewTables) count(r proctable.Roster) int {
 	n := 0
 	for row := range r.Rows {
 		if v.Sees(row.UID()) {
@@ -126,7 +129,7 @@ func (v viewTree) count(r proctable.Roster) int {
 
 // whereFile is cluster/where/ID: two lines, a header and where to find the
 // process.
-func (v viewTree) whereFile(ctx context.Context, id uint64, name string) (vfs.Node, error) {
+func (v viewTables) whereFile(ctx context.Context, id uint64, name string) (vfs.Node, error) {
 	want, err := gpid.ParseID(name)
 	if err != nil {
 		return nil, syscall.ENOENT
@@ -147,7 +150,7 @@ func (v viewTree) whereFile(ctx context.Context, id uint64, name string) (vfs.No
 	if err != nil {
 		return nil, n.Short(err)
 	}
-	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
+	return v.t.Base.File(id, func(ctx context.Context) ([]byte, error) {
 		return report.EncodeWhere(report.Where{
 			Node: string(n.Name), PID: pid, GPID: n.GPID(pid), User: v.t.Users.UserName(a.UID), Command: v.command(ctx, p),
 		}), nil
@@ -159,7 +162,7 @@ const maxCommand = 4096
 
 // command is a process's command line, or its name in brackets where it has
 // none, as ps shows it. It is "" where that is not known.
-func (v viewTree) command(ctx context.Context, p *view.Process) string {
+func (v viewTables) command(ctx context.Context, p *view.Process) string {
 	dir := remote.NewProcessDir(v.View, 0, p, vfs.Attr{Mode: uint32(vfs.TypeDir)})
 	raw, err := vfs.ReadFile(ctx, dir, 1<<20, "cmdline")
 	if args := strings.TrimRight(string(raw), "\x00"); err == nil && args != "" {
@@ -170,4 +173,58 @@ func (v viewTree) command(ctx context.Context, p *view.Process) string {
 		return ""
 	}
 	return "[" + strings.TrimSuffix(string(raw), "\n") + "]"
+}
+
+// whoamiTable is cluster/whoami.
+func (v viewTables) whoamiTable() []byte {
+	nodes, scope := v.Nodes(), v.Scope()
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = string(n.Name)
+	}
+	var groups []string
+	for _, g := range scope.Groups(v.Who) {
+		groups = append(groups, fmt.Sprint(g))
+	}
+	w := report.Whoami{
+		User: v.userText(v.Who.UID), Groups: strings.Join(groups, ","), Certificate: v.Who.Cert,
+		Rule: scope.Rule, Place: scope.Place, Nodes: report.NodesText(names),
+		Processes: v.whose(scope), Denied: strings.Join(scope.Denied(), " "),
+	}
+	if end := scope.End(); !end.IsZero() {
+		w.Until = end.Format(time.RFC3339)
+	}
+	if s := v.t.Access.Source(); s != nil && (scope.Allocated() || v.SeesAll()) {
+		w.Allocations = report.AllocationsText(s, v.t.Now(), v.SeesAll())
+	}
+	return report.EncodeWhoami(w)
+}
+
+// userText is a user by name and number.
+func (v viewTables) userText(uid uint32) string { return report.UserText(v.t.Users.UserName(uid), uid) }
+
+// whose says whose processes the view has.
+func (v viewTables) whose(scope *access.Scope) string {
+	if !v.Limited() {
+		return "all"
+	}
+	var users []string
+	for _, uid := range scope.UIDs() {
+		if v.Sees(uid) {
+			users = append(users, v.userText(uid))
+		}
+	}
+	if v.User() != nil && scope.AllProcesses() {
+		users = append(users, v.userText(*v.User()))
+	}
+	return strings.Join(users, ", ")
+}
+
+// HintsFile is the file for those who mirror the tree.
+const HintsFile = "hints"
+
+// hintsTable is cluster/hints.
+func (v viewTables) hintsTable() []byte {
+	t := v.t.Timeouts
+	return report.EncodeHints(report.Hints{Connect: t.Connect, Read: t.Read, Sweep: t.Sweep, BootID: v.Host.BootID, Remarks: true})
 }

@@ -1,4 +1,4 @@
-package tree
+package clusterdir
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 
 // A psPen writes lines of cluster/ps.
 type psPen struct {
-	v         viewTree
+	v         viewTables
 	only      *uint32 // only this user's processes; nil is all of the view's
 	nameWidth int
 	text      []byte            // what was written of the last node
@@ -50,7 +50,7 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 		case !all && !v.Sees(uid) || w.only != nil && *w.only != uid:
 		case n.GPID(row.PID()) == 0:
 			l.unnum++
-		case lines != nil && (mine || n.Visibility(row, v.Who) != proctable.None) && !(denies && v.deniesLine(row.PID())):
+		case lines != nil && (mine || n.Visibility(row, v.Who) != proctable.None) && !(denies && deniesLine(v, row.PID())):
 			// What a line shows of stat is shown to all who see the process, but for
 			// its parent.
 			at, line := len(w.text), lines.line(row.I)
@@ -73,7 +73,7 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 }
 
 // deniesLine reports whether a file that a process's line is made of does not exist.
-func (v viewTree) deniesLine(pid gpid.PID) bool {
+func deniesLine(v viewTables, pid gpid.PID) bool {
 	name := strconv.Itoa(int(pid))
 	return v.Denies(name, "stat") || v.Denies(name, "cmdline")
 }

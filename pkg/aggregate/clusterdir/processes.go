@@ -1,14 +1,19 @@
-package tree
+package clusterdir
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"strconv"
 	"sync"
 
+	"github.com/aggrfs/aggrfs/internal/cgroup"
+	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -21,12 +26,12 @@ import (
 //
 // cluster/ps-of/USER is the same table of one user's processes alone, whose USER is what the
 // server's user database calls them: who wants a user's rows needs no name to compare.
-func (v viewTree) psFile(id uint64, only *uint32) vfs.Node {
-	return v.t.base.Stream(id, func(ctx context.Context) (vfs.Handle, error) { return v.openPS(ctx, only) })
+func (v viewTables) psFile(id uint64, only *uint32) vfs.Node {
+	return v.t.Base.Stream(id, func(ctx context.Context) (vfs.Handle, error) { return v.openPS(ctx, only) })
 }
 
 // openPS opens the table of the processes of the view, or of one user alone.
-func (v viewTree) openPS(ctx context.Context, only *uint32) (vfs.Handle, error) {
+func (v viewTables) openPS(ctx context.Context, only *uint32) (vfs.Handle, error) {
 	h := &psHandle{v: v, only: only, nameWidth: report.NodeWidth, turn: make(chan struct{}, 1)}
 	sweep := proctable.NewWaits(context.WithoutCancel(ctx))
 	h.stop = sweep.End
@@ -60,7 +65,7 @@ type psPart struct {
 
 // psHandle is an open cluster/ps. It reads on quickly and goes back by beginning anew.
 type psHandle struct {
-	v         viewTree
+	v         viewTables
 	only      *uint32 // only this user's processes; nil is all of the view's
 	all       []*psPart
 	stop      func() // ends the sweep
@@ -140,7 +145,7 @@ func (h *psHandle) addNodes(ctx context.Context) error {
 // remarks are the lines behind the rows.
 func (h *psHandle) remarks() (b []byte) {
 	for _, p := range h.all {
-		b = h.v.appendRemarks(b, p.n, p.r, p.lack)
+		b = appendRemarks(h.v, b, p.n, p.r, p.lack)
 	}
 	return b
 }
@@ -153,12 +158,84 @@ func (h *psHandle) Close() error {
 
 // psOfDir is cluster/ps-of. A user who is not in the view has no table, and neither has a
 // name that the user database has not.
-func (v viewTree) psOfDir(id uint64) vfs.Node {
-	return v.t.base.Dir(id, func(ctx context.Context, name string) (vfs.Node, error) {
+func (v viewTables) psOfDir(id uint64) vfs.Node {
+	return v.t.Base.Dir(id, func(ctx context.Context, name string) (vfs.Node, error) {
 		uid, err := v.ShownUser(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		return v.psFile(objectid.Child(id, strconv.FormatUint(uint64(uid), 10)), &uid), nil
 	}, nil)
+}
+
+// jobsTable is cluster/jobs: which process is part of which job of a batch system, by its
+// cgroup; a line a process that is, its gpid and the job as cgroup.Place has it.
+func (v viewTables) jobsTable(ctx context.Context) []byte {
+	table := []byte(report.JobsHeader)
+	type part struct {
+		lines []byte
+		r     proctable.Roster
+		lack  lack
+	}
+	nodes := v.Nodes()
+	parts := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) (p part) {
+		p.r = n.Listing(ctx, v.Who)
+		p.lines, p.lack = v.jobsOf(ctx, n, p.r)
+		return p
+	})
+	for _, p := range parts {
+		table = append(table, p.lines...)
+	}
+	for i, p := range parts {
+		table = appendRemarks(v, table, nodes[i], p.r, p.lack)
+	}
+	return table
+}
+
+// jobsOf are the lines of one node's processes.
+func (v viewTables) jobsOf(ctx context.Context, n *proctable.Node, r proctable.Roster) (lines []byte, l lack) {
+	if r.Table == nil {
+		return nil, l
+	}
+	got, err := n.Cgroups(ctx)
+	if err != nil {
+		return nil, lack{unread: v.count(r), why: err}
+	}
+	m := *r.Table.Clock.Map(v.Host)
+	m.CgroupSlice = "" // a job counts from the root of its node only
+	for row := range r.Rows {
+		if !v.Sees(row.UID()) || v.Denies(strconv.Itoa(int(row.PID())), "cgroup") {
+			continue
+		}
+		g := n.GPID(row.PID())
+		if g == 0 {
+			l.unnum++
+			continue
+		}
+		text, err := v.cgroupOf(ctx, n, row, got, &m)
+		if notGone(err) != nil {
+			l.unread++
+			l.why = cmp.Or(l.why, err)
+		}
+		if p := cgroup.Parse(text); p.Job != "" {
+			lines = report.Job{GPID: g, Job: p.Job}.AppendText(lines)
+		}
+	}
+	return lines, l
+}
+
+// cgroupOf is the cgroup file of a row: as it came with those of all, if the process was
+// there then and the viewer may have it, and else as the node gives it to them.
+func (v viewTables) cgroupOf(ctx context.Context, n *proctable.Node, row proctable.Row, all *proctable.Table, m *procfile.Map) ([]byte, error) {
+	own, ok := all.Lookup(row.PID())
+	if ok && own.ID() == row.ID() && n.Visibility(row, v.Who) != proctable.None { // it is the same for all
+		text, errno := all.File(own.I, 0)
+		if errno != 0 {
+			return nil, errno
+		}
+		return text, nil
+	}
+	proc := view.Of(n, row)
+	proc.Map = m
+	return vfs.ReadFile(ctx, remote.NewProcessDir(v.View, v.ID, proc, row.Attr(0)), remote.MaxContent, "cgroup")
 }

@@ -1,4 +1,4 @@
-package tree
+package clusterdir
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type notes struct {
 
 // Note notes what is wrong with a part of the front end, for cluster/status; nil is
 // that nothing is.
-func (t *Tree) Note(what string, err error) {
+func (t *Tables) Note(what string, err error) {
 	if err == nil {
 		t.note(what, "", "")
 		return
@@ -35,7 +35,7 @@ func (t *Tree) Note(what string, err error) {
 
 // Warn notes what deserves a look in a part that is in force; nothing is that nothing
 // does.
-func (t *Tree) Warn(what string, warnings []string) {
+func (t *Tables) Warn(what string, warnings []string) {
 	if len(warnings) == 0 {
 		t.note(what, "", "")
 		return
@@ -49,7 +49,7 @@ func (t *Tree) Warn(what string, warnings []string) {
 }
 
 // note replaces what is noted of a part; no state is that it is well.
-func (t *Tree) note(what, state, text string) {
+func (t *Tables) note(what, state, text string) {
 	t.notes.mu.Lock()
 	defer t.notes.mu.Unlock()
 	if state == "" {
@@ -63,7 +63,7 @@ func (t *Tree) note(what, state, text string) {
 }
 
 // statusTable is cluster/status.
-func (t *Tree) statusTable() []byte {
+func (t *Tables) statusTable() []byte {
 	parts := []report.Part{t.nodesPart(), t.notedPart(NoteConfiguration, "in force"), t.notedPart(NotePolicy, t.Store.Policy().Name)}
 	if s := t.Access.Source(); s != nil {
 		parts = append(parts, report.Part{Name: "allocations", State: report.AllocationsState(s), Since: s.Since, Detail: report.AllocationsText(s, t.Now(), true)})
@@ -76,7 +76,7 @@ func (t *Tree) statusTable() []byte {
 }
 
 // nodesPart tells how many nodes are in which state.
-func (t *Tree) nodesPart() report.Part {
+func (t *Tables) nodesPart() report.Part {
 	states := make(map[upstream.State]int)
 	for _, n := range t.Views.Nodes {
 		states[n.Health().State]++
@@ -96,7 +96,7 @@ func (t *Tree) nodesPart() report.Part {
 }
 
 // notedPart is a part of which something may have been noted; detail says how it is else.
-func (t *Tree) notedPart(name, detail string) report.Part {
+func (t *Tables) notedPart(name, detail string) report.Part {
 	t.notes.mu.Lock()
 	defer t.notes.mu.Unlock()
 	if part, wrong := t.notes.all[name]; wrong {
@@ -120,7 +120,7 @@ func ExplainName(node, path string) string {
 
 // explanation is a file of cluster/explain: which rule of the policy in force is for a
 // file, and what is cached of it for the requester.
-func (v viewTree) explanation(ctx context.Context, id uint64, name string) (vfs.Node, error) {
+func (v viewTables) explanation(ctx context.Context, id uint64, name string) (vfs.Node, error) {
 	node, path, ok := strings.Cut(name, "!")
 	path = strings.ReplaceAll(path, "!", "/")
 	if !ok || node != "" && v.Node(gpid.NodeName(node)) == nil {
@@ -130,13 +130,13 @@ func (v viewTree) explanation(ctx context.Context, id uint64, name string) (vfs.
 	if err != nil {
 		return nil, syscall.ENOENT
 	}
-	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
+	return v.t.Base.File(id, func(ctx context.Context) ([]byte, error) {
 		return append(e.Text(path), v.cachedText(gpid.NodeName(node), path)...), nil
 	}), nil
 }
 
 // cachedText is the lines that say what is cached of a file.
-func (v viewTree) cachedText(name gpid.NodeName, path string) []byte {
+func (v viewTables) cachedText(name gpid.NodeName, path string) []byte {
 	var lines strings.Builder
 	nodes := v.Nodes()
 	if name != "" {
@@ -154,7 +154,7 @@ func (v viewTree) cachedText(name gpid.NodeName, path string) []byte {
 }
 
 // cachedOf says what is cached of a file of one node, "" for nothing.
-func (v viewTree) cachedOf(n *proctable.Node, path string) string {
+func (v viewTables) cachedOf(n *proctable.Node, path string) string {
 	if n == nil {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package tree
+package clusterdir
 
 import (
 	"fmt"
@@ -36,7 +36,7 @@ func (l *lack) note(n *proctable.Node, row proctable.Row, stat int) {
 }
 
 // appendRemarks appends what is to be said of a node's rows in a table for v.
-func (v viewTree) appendRemarks(b []byte, n *proctable.Node, r proctable.Roster, l lack) []byte {
+func appendRemarks(v viewTables, b []byte, n *proctable.Node, r proctable.Roster, l lack) []byte {
 	if !v.Reaches(n) {
 		return b
 	}

@@ -1,0 +1,59 @@
+package clusterdir
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
+	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// Config is what the tables are made of. All fields are required.
+type Config struct {
+	Views    *view.Views
+	Store    *cachepolicy.Store
+	Numbers  *gpid.Numbering
+	Users    access.Names
+	Access   *access.Authority
+	Timeouts upstream.Timeouts
+	Base     synthetic.Base
+	Now      func() time.Time
+}
+
+// Tables are those of one cluster.
+type Tables struct {
+	Config
+	notes notes
+	lines map[*proctable.Node]*atomic.Pointer[nodeLines] // of cluster/ps, as they were read last; the map never changes
+}
+
+// New makes the tables of a cluster.
+func New(cfg Config) *Tables {
+	t := &Tables{Config: cfg, lines: make(map[*proctable.Node]*atomic.Pointer[nodeLines])}
+	for _, n := range cfg.Views.Nodes {
+		t.lines[n] = new(atomic.Pointer[nodeLines])
+	}
+	return t
+}
+
+// Tidy drops what nobody has asked for lately.
+func (t *Tables) Tidy() {
+	for n, lines := range t.lines {
+		dropLines(lines, n.Now())
+	}
+}
+
+// Dir is the directory for a view, whose number is id.
+func (t *Tables) Dir(v *view.View, id uint64) vfs.Node { return newDir(viewTables{v, t}, id) }
+
+// viewTables are the tables as one view has them.
+type viewTables struct {
+	*view.View
+	t *Tables
+}
