@@ -39,9 +39,6 @@ var exceptions = map[string]struct {
 	"pkg/ninep":  {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
 	"pkg/fusefs": {[]limit{tooMany, tooLarge, scattered}, "what exec and mount do with it is about to be replaced"},
 
-	"internal/userdb": {[]limit{scattered}, "DB loses its flights and caches to libraries, and is to be two files then"},
-	"pkg/cachepolicy": {[]limit{scattered}, "Store and shard lose their lists to a library, and are to be three files then"},
-
 	"pkg/vfs/vfstest": {[]limit{scattered}, "the methods of suite are its tests, a file for each subject"},
 	"test/vm/guest":   {[]limit{scattered}, "the methods of guest are its tests, a file for each subject"},
 }

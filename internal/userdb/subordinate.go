@@ -36,16 +36,6 @@ type grants struct {
 // grantsAge is how long a file is not looked at again.
 const grantsAge = time.Second
 
-// Subordinate reports whose subordinate user id a number is, by subuid(5): whoever
-// acts as that number is that user, or another who has the number. The owner is a
-// name or a number, as the file has it.
-func (d *DB) Subordinate(uid uint32) (owner string, is bool) { return d.subUID.of(uid, d.cfg.Now()) }
-
-// SubordinateGroup is Subordinate for a group's number, by subgid(5).
-func (d *DB) SubordinateGroup(gid uint32) (owner string, is bool) {
-	return d.subGID.of(gid, d.cfg.Now())
-}
-
 func (g *grants) of(id uint32, now time.Time) (owner string, is bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -64,7 +64,7 @@ func TestStartTimeStays(t *testing.T) {
 	}
 	// Another boot is another matter.
 	leaf.reboot("boot-2")
-	eventually(t, "the new boot", func() bool { names(t, roots[0]); return stateOf(t, roots[0], "n1") == "up" })
+	eventually(t, "the new boot", func() bool { names(t, roots[0]); return leaf.connected() && stateOf(t, roots[0], "n1") == "up" })
 	if got := startTime(t, roots[0], "n1:7"); got == want[0] {
 		t.Errorf("after a reboot it starts at %s as before", got)
 	}

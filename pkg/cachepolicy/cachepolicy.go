@@ -31,6 +31,7 @@
 package cachepolicy
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -232,4 +233,19 @@ func FormatSpan(d time.Duration) string {
 	default:
 		return text
 	}
+}
+
+// UnknownNodes says which rules name nodes that are not among those known: a rule for
+// them is good for nothing, or not for those that were meant.
+func (p *Policy) UnknownNodes(known nodeset.Set) (warnings []string) {
+	for _, r := range p.Rules {
+		names := make([]string, 0, len(r.Nodes.set))
+		for name := range r.Nodes.set {
+			names = append(names, name)
+		}
+		if unknown := nodeset.Of(names...).Unknown(known); unknown != "" {
+			warnings = append(warnings, fmt.Sprintf("%s:%d: the rule names nodes that are not in the cluster: %s", p.Name, r.Line, unknown))
+		}
+	}
+	return warnings
 }

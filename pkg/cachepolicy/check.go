@@ -1,14 +1,12 @@
 package cachepolicy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/config/strict"
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/internal/procpath"
-	"github.com/aggrfs/aggrfs/pkg/nodeset"
 )
 
 // check finds what is wrong with rules by what they say together.
@@ -155,18 +153,3 @@ func (r *reader) unknown(e entryOf) {
 }
 
 func (r *reader) remark(at strict.Error) { r.warnings = append(r.warnings, at.Error()) }
-
-// UnknownNodes says which rules name nodes that are not among those known: a rule for
-// them is good for nothing, or not for those that were meant.
-func (p *Policy) UnknownNodes(known nodeset.Set) (warnings []string) {
-	for _, r := range p.Rules {
-		names := make([]string, 0, len(r.Nodes.set))
-		for name := range r.Nodes.set {
-			names = append(names, name)
-		}
-		if unknown := nodeset.Of(names...).Unknown(known); unknown != "" {
-			warnings = append(warnings, fmt.Sprintf("%s:%d: the rule names nodes that are not in the cluster: %s", p.Name, r.Line, unknown))
-		}
-	}
-	return warnings
-}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"hash/maphash"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/flight"
+	"github.com/aggrfs/aggrfs/internal/plaintext"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -495,4 +497,33 @@ func guardedFetch(ctx context.Context, fetch Fetch) (content []byte, err error) 
 		}
 	}()
 	return fetch(ctx)
+}
+
+// Figures are those of each rule, in the order of the policy. It may be called
+// concurrently.
+func (s *Store) Figures() []Figures {
+	set := s.rules.Load()
+	all := make([]Figures, len(set.bounds))
+	for i, b := range set.bounds {
+		f := b.figures
+		all[i] = Figures{b.rule, 0, f.misses.Load(), f.coalesced.Load(), f.stale.Load(), f.evicted.Load(), f.entries.Load(), f.bytes.Load()}
+		for k := range f.hits {
+			all[i].Hits += f.hits[k].Load()
+		}
+	}
+	return all
+}
+
+// Table is the figures as a table that people read, one line a rule.
+func (s *Store) Table() []byte {
+	rows := [][]string{{"LINE", "CACHE", "STALE", "PREFETCH", "HITS", "MISSES", "COALESCED", "STALE-READS", "EVICTED", "CACHED", "BYTES", "NODES", "MATCH"}}
+	for _, f := range s.Figures() {
+		r := f.Rule
+		row := []string{strconv.Itoa(r.Line), r.Cache.String(), FormatSpan(r.Stale), yesNo(r.Prefetch)}
+		for _, n := range []int64{f.Hits, f.Misses, f.Coalesced, f.Stale, f.Evicted, f.Entries, f.Bytes} {
+			row = append(row, strconv.FormatInt(n, 10))
+		}
+		rows = append(rows, append(row, r.Nodes.String(), r.Match.String()))
+	}
+	return plaintext.Table(rows)
 }
