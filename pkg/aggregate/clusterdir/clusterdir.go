@@ -90,7 +90,7 @@ func (v viewTables) nodesTable(ctx context.Context) []byte {
 	// As a listing has just found them, or would find them now: what it would lack has no
 	// number.
 	rosters := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) proctable.Roster {
-		return n.Latest(ctx, v.Who)
+		return n.LatestRoster(ctx, v.Who)
 	})
 	rows := make([]report.Node, len(nodes))
 	for i, n := range nodes {

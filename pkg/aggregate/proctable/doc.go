@@ -1,4 +1,4 @@
-// Package proctable holds the processes of each node of a cluster.
+// Package proctable asks each node of a cluster for its processes, and has them as tables.
 //
 // A [Node] is an upstream and its last [Table]: the processes of the node with the files that
 // the policy has prefetched, brought by one snapshot. A table never changes; a newer one takes
@@ -14,7 +14,7 @@
 //
 // # Visibility
 //
-// A table holds what the front end's reader, root, reads. [Row.VisibilityTo] says in which
+// A table holds what the front end's reader, root, reads. [Node.Visibility] says in which
 // form somebody else may be given it: full, masked as for other users, or not at all, and then
 // the node's kernel is asked.
 //

@@ -95,15 +95,15 @@ func (n *Node) Listing(ctx context.Context, who vfs.Identity) Roster {
 	return r
 }
 
-// SweptFor is the processes of a table that is fresh, made anew if need be.
-func (n *Node) SweptFor(ctx context.Context, who vfs.Identity) Roster {
+// FreshRoster is the processes of a table that is fresh, made anew if need be.
+func (n *Node) FreshRoster(ctx context.Context, who vfs.Identity) Roster {
 	t, err := n.Fresh(ctx)
 	return n.shown(ctx, t, err, who)
 }
 
-// Latest is the processes of the last table as it is, if it is fresh and hides nobody, and
+// LatestRoster is the processes of the last table as it is, if it is fresh and hides nobody, and
 // Roster otherwise.
-func (n *Node) Latest(ctx context.Context, who vfs.Identity) Roster {
+func (n *Node) LatestRoster(ctx context.Context, who vfs.Identity) Roster {
 	if t := n.table.Load(); t.Left(n.Now()) > 0 && !n.Hides(t, who) && !n.down() {
 		return Roster{Table: t}
 	}

@@ -1,5 +1,5 @@
-// Package remote is what nodes have, as vfs nodes: directories, files and links of a node's
-// /proc, for one viewer.
+// Package remote is what is on a node, as objects of the vfs: directories, files and links of
+// its /proc, for one viewer.
 //
 // What a table has is served from it, in the form that the viewer may have (proctable.Visibility);
 // what the policy lets be cached comes from the store; all else is read at the node at each

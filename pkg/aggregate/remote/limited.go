@@ -23,7 +23,7 @@ func Limit(ctx context.Context, n *proctable.Node, v view.Viewer, name string, t
 	if last := n.Table(); !v.Limited() && last != nil && !proctable.HidesFrom(last.Facts(), who, procfile.HideContent) {
 		return text, nil
 	}
-	r := n.SweptFor(ctx, who)
+	r := n.FreshRoster(ctx, who)
 	if r.Table == nil {
 		return nil, r.Err
 	}

@@ -4,7 +4,7 @@
 //
 //	<gpid>/  <node>:<pid>/   every process of the view, pids rewritten
 //	self  thread-self        links into the reader's native procfs
-//	stat meminfo ...         sums over the nodes, see package sums
+//	stat meminfo ...         sums over the nodes, see package procfile
 //	nodes/<node>/            that node's /proc whole, nothing rewritten
 //	sets/<nodeset>/          the same root limited to a nodeset
 //	users/<user>/            the same root limited to one user's processes

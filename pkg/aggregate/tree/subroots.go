@@ -24,7 +24,7 @@ func newUsersDir(v viewTree, id uint64) vfs.Node {
 			return nil, nil
 		}
 		seen := map[uint32]bool{}
-		for _, r := range proctable.Each(ctx, v.Nodes(), func(ctx context.Context, n *proctable.Node) proctable.Roster { return n.SweptFor(ctx, v.Who) }) {
+		for _, r := range proctable.Each(ctx, v.Nodes(), func(ctx context.Context, n *proctable.Node) proctable.Roster { return n.FreshRoster(ctx, v.Who) }) {
 			if r.Table == nil {
 				continue
 			}
