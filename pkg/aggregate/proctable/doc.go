@@ -20,6 +20,7 @@
 //
 // # Concurrency
 //
-// Everything exported may be used concurrently. Lock order: none nests; each mutex guards the
+// Everything exported may be used concurrently. Lock order: upstream's
+// of a node, then the node's here, then those of the store and of gpids. Each mutex guards the
 // fields named beside it and is never held over an exchange.
 package proctable

@@ -62,8 +62,10 @@ func TestFailingSnapshots(t *testing.T) {
 		flaw := errors.New(strings.Repeat("what the leaf says\n", 10000))
 		const minutes = 10
 		for range minutes * 60 {
-			n.note(true, nil, flaw)
-			n.note(true, nil, nil)
+			n.mu.Lock()
+			n.noteLocked(true, nil, flaw)
+			n.noteLocked(true, nil, nil)
+			n.mu.Unlock()
 			time.Sleep(time.Second)
 		}
 		time.Sleep(2 * time.Minute)
@@ -73,6 +75,33 @@ func TestFailingSnapshots(t *testing.T) {
 			t.Errorf("%d lines of %d bytes", got, lines.Len())
 		}
 	})
+}
+
+// TestSweepAfterTooMuch: a node that has come back since a snapshot of it was too much is asked
+// again, and whoever waits gets an answer.
+func TestSweepAfterTooMuch(t *testing.T) {
+	n := newTestNode(t, slog.New(slog.DiscardHandler))
+	n.refused = n.Now() // and no error is left: it has been up again meanwhile
+	f := n.Sweep()
+	n.mu.Lock()
+	underWay := n.fetch == f
+	n.mu.Unlock()
+	select {
+	case <-f.done:
+		t.Errorf("the snapshot has ended already: %v", f.err)
+	default:
+		if !underWay {
+			t.Error("no snapshot is under way")
+		}
+	}
+	n.mu.Lock()
+	n.fetch, n.sweepErr = nil, syscall.EFBIG
+	n.mu.Unlock()
+	select {
+	case <-n.Sweep().done:
+	default:
+		t.Error("it is asked for a snapshot that was too much a moment ago")
+	}
 }
 
 // TestRenewInTime: to read process after process near the end of a table's time has the next

@@ -67,16 +67,16 @@ func (n *Node) startFetch(maxAge time.Duration) *fetch {
 		return n.fetch
 	}
 	f := &fetch{requested: n.Now(), done: make(chan struct{})}
-	if f.requested.Before(n.refused.Add(sparePause)) {
+	switch {
+	case n.sweepErr != nil && f.requested.Before(n.refused.Add(sparePause)):
 		f.err = n.sweepErr
-	} else if !n.Go(func() { n.run(f, maxAge) }) {
+	case !n.Go(func() { n.run(f, maxAge) }):
 		f.err = context.Canceled
-	}
-	if f.err != nil {
-		close(f.done)
+	default:
+		n.fetch = f
 		return f
 	}
-	n.fetch = f
+	close(f.done)
 	return f
 }
 
@@ -87,8 +87,9 @@ func (n *Node) run(f *fetch, maxAge time.Duration) {
 	if f.err == nil {
 		n.complete(f.t)
 	}
-	n.swept(f.t, f.err)
+	up := !n.down()
 	n.mu.Lock()
+	n.noteLocked(up, f.t, f.err)
 	n.fetch = nil
 	if f.err != nil && n.traits.TooMuch(f.err) {
 		n.refused = n.Now()
@@ -121,11 +122,14 @@ func (n *Node) complete(t *Table) {
 // swept notes how the last snapshot went, and what the table lacks that came of it.
 // One that failed is logged, once for as long as it fails; so is one that lacks
 // something.
-func (n *Node) swept(t *Table, err error) { n.note(!n.down(), t, err) }
-
-func (n *Node) note(up bool, t *Table, err error) {
+func (n *Node) swept(t *Table, err error) {
+	up := !n.down()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.noteLocked(up, t, err)
+}
+
+func (n *Node) noteLocked(up bool, t *Table, err error) {
 	if err != nil && n.sweepErr == nil && up {
 		n.Log.Warn("no snapshot", "err", err)
 	}

@@ -92,7 +92,10 @@ func (v viewTree) rows(nodes []*proctable.Node, rosters []proctable.Roster) iter
 	return func(yield func(row) bool) {
 		for k, n := range nodes {
 			for r := range rosters[k].Rows {
-				if g := n.GPID(r.PID()); g != 0 && v.Sees(r.UID()) && !yield(row{g, n, r}) {
+				if !v.Sees(r.UID()) {
+					continue // what a requester does not see is not numbered for them
+				}
+				if g := n.GPID(r.PID()); g != 0 && !yield(row{g, n, r}) {
 					return
 				}
 			}

@@ -140,11 +140,29 @@ func (v sumView) wideFile(ctx context.Context, n *proctable.Node, name string) (
 // maxBootID bounds a node's boot id, in bytes; a kernel's has 36.
 const maxBootID = 128
 
-// sumReader is the reader's part of the files that are procfile.
+// sumReader is the reader's part of the files that are sums.
 func (v sumView) sumReader() procfile.Reader {
 	r := procfile.Reader{BootTime: v.Host.Boot.Unix(), Hz: v.Host.Hz}
-	if n, err := procfile.BootTime(v.t.Proc); err == nil {
+	if n := v.t.bootTime(); n != 0 {
 		r.BootTime = n - int64(v.t.Host.Boot.Sub(v.Host.Boot)/time.Second)
 	}
 	return r
+}
+
+// A btime is that line of the head's stat file as it was a moment ago; 0 is that it is not
+// known. It changes when the clock is stepped, and the file is long on a machine of many CPUs.
+type btime struct {
+	read    time.Time
+	seconds int64
+}
+
+// bootTime is the btime of the last second.
+func (t *Tree) bootTime() int64 {
+	now := t.Now()
+	if b := t.btime.Load(); b != nil && now.Sub(b.read) < time.Second && !now.Before(b.read) {
+		return b.seconds
+	}
+	seconds, _ := procfile.BootTime(t.Proc)
+	t.btime.Store(&btime{now, seconds})
+	return seconds
 }

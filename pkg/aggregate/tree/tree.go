@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,7 @@ type Tree struct {
 	native     *native
 	tables     *clusterdir.Tables
 	sumReaders sumReaders
+	btime      atomic.Pointer[btime]
 	// counters are of the root files that have them, by name; never changed.
 	counters map[*proctable.Node]map[string]*procfile.Counters
 }
