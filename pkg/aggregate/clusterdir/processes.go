@@ -21,7 +21,7 @@ import (
 // pid, see report.Process, and what they lack, see remarks.go.
 //
 // To open it starts a sweep, and it is made while it is read, each node's part when its
-// table has come, or its time is over (see listWait). So no more is in memory at once than the
+// table has come, or its time is over (see proctable.Node.ListWait). So no more is in memory at once than the
 // part of a node for each CPU; columns are as wide as most need.
 //
 // cluster/ps-of/USER is the same table of one user's processes alone, whose USER is what the

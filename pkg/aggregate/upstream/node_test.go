@@ -36,7 +36,7 @@ func (c idleConn) Close() error          { return nil }
 func TestErrorsOfConnections(t *testing.T) {
 	n := newTestNode(t, "n1", slog.New(slog.DiscardHandler))
 	ended, open := newSession(idleConn{done: make(chan struct{})}), newSession(idleConn{done: make(chan struct{})})
-	close(ended.conn.(idleConn).done)
+	close((*ended.conn.Load()).(idleConn).done)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithTimeout(t.Context(), 0)

@@ -30,8 +30,8 @@ type Dialer func(ctx context.Context) (Conn, error)
 // connection that is made anew is another session, of perhaps another leaf, kernel or boot.
 // A nil Session is one that has ended.
 type Session struct {
-	conn  Conn
-	over  atomic.Bool
+	conn  atomic.Pointer[Conn] // nil once the session has ended: its tables may stay for long
+	done  <-chan struct{}      // closed once the connection has ended, noticed or not
 	roots *lru.Cache[attach, vfs.Dir]
 	rpc   chan snapshot.RPC // the file that is kept open from one exchange to the next, if any
 }
@@ -47,11 +47,13 @@ func newSession(conn Conn) *Session {
 	if err != nil {
 		panic(err) // it fails for sizes below 1 only
 	}
-	return &Session{conn: conn, roots: roots, rpc: make(chan snapshot.RPC, 1)}
+	s := &Session{done: conn.Done(), roots: roots, rpc: make(chan snapshot.RPC, 1)}
+	s.conn.Store(&conn)
+	return s
 }
 
 // Live reports whether this is the node's connection now.
-func (s *Session) Live() bool { return s != nil && !s.over.Load() }
+func (s *Session) Live() bool { return s != nil && s.conn.Load() != nil }
 
 // ended reports whether the connection has ended, noticed or not.
 func (s *Session) ended() bool {
@@ -59,7 +61,7 @@ func (s *Session) ended() bool {
 		return false // there was none to end
 	}
 	select {
-	case <-s.conn.Done():
+	case <-s.done:
 		return true
 	default:
 		return false
@@ -68,9 +70,9 @@ func (s *Session) ended() bool {
 
 // end closes the connection. Its end is that of the rpc file, too.
 func (s *Session) end() {
-	s.over.Store(true)
+	conn := *s.conn.Swap(nil)
 	s.roots.Purge()
-	s.conn.Close()
+	conn.Close()
 }
 
 // root is the root of a tree of the node's for an identity, attached to if need be.
@@ -79,7 +81,11 @@ func (s *Session) root(ctx context.Context, who vfs.Identity, tree string) (vfs.
 	if dir, ok := s.roots.Get(key); ok {
 		return dir, nil
 	}
-	root, err := s.conn.Attach(ctx, who, tree)
+	conn := s.conn.Load()
+	if conn == nil {
+		return nil, fmt.Errorf("the connection has ended: %w", syscall.EHOSTDOWN)
+	}
+	root, err := (*conn).Attach(ctx, who, tree)
 	if err != nil {
 		return nil, err
 	}

@@ -132,24 +132,24 @@ func (n *Node) Run(delay time.Duration) {
 // connectOnce opens a connection, watches it until it is of no use, and says
 // why it is not.
 func (n *Node) connectOnce() error {
-	s, err := n.open()
+	conn, s, err := n.open()
 	if err != nil {
 		return err
 	}
 	n.session.Store(s)
 	n.enter(Up, nil)
-	err = n.watch(s)
+	err = n.watch(conn, s)
 	s.end()
 	return err
 }
 
 // open dials the node and sees to it that it answers.
-func (n *Node) open() (*Session, error) {
+func (n *Node) open() (Conn, *Session, error) {
 	ctx, cancel := context.WithTimeout(n.ctx, n.Limits().Connect)
 	defer cancel()
 	conn, err := n.Dial(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, start := newSession(conn), n.Now()
 	if err := n.ping(ctx, s); err != nil {
@@ -158,10 +158,10 @@ func (n *Node) open() (*Session, error) {
 		if n.Tree == NodeTree(n.Name) && errors.Is(err, syscall.ENOENT) {
 			err = fmt.Errorf("the aggrfs there has no node %s, or does not show it to this one (see aggrfs nodes there): %w", n.Name, err)
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	n.answered(n.Now().Sub(start))
-	return s, nil
+	return conn, s, nil
 }
 
 // ping makes the smallest exchange that shows that the node answers: its root's attributes.
@@ -175,7 +175,7 @@ func (n *Node) ping(ctx context.Context, s *Session) error {
 
 // watch probes the node when it has been idle, when somebody missed an answer,
 // and while it is silent. It returns when the connection is of no use any more.
-func (n *Node) watch(s *Session) error {
+func (n *Node) watch(conn Conn, s *Session) error {
 	for {
 		h := n.Health()
 		wait := probeIdle - n.Now().Sub(h.Last)
@@ -190,9 +190,9 @@ func (n *Node) watch(s *Session) error {
 		case <-n.ctx.Done():
 			timer.Stop()
 			return n.ctx.Err()
-		case <-s.conn.Done():
+		case <-conn.Done():
 			timer.Stop()
-			if err := s.conn.Err(); err != nil {
+			if err := conn.Err(); err != nil {
 				return err
 			}
 			return errors.New("the connection ended")
