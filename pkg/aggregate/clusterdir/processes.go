@@ -15,6 +15,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sync/semaphore"
 )
 
 // psFile makes cluster/ps: every process of the view in one read, a line each, by node and
@@ -32,7 +33,7 @@ func (v viewTables) psFile(id uint64, only *uint32) vfs.Node {
 
 // openPS opens the table of the processes of the view, or of one user alone.
 func (v viewTables) openPS(ctx context.Context, only *uint32) (vfs.Handle, error) {
-	h := &psHandle{v: v, only: only, nameWidth: report.NodeWidth, turn: make(chan struct{}, 1)}
+	h := &psHandle{v: v, only: only, nameWidth: report.NodeWidth, turn: semaphore.NewWeighted(1)}
 	sweep := proctable.NewWaits(context.WithoutCancel(ctx))
 	h.stop = sweep.End
 	for _, n := range v.Nodes() {
@@ -51,7 +52,6 @@ func (v viewTables) openPS(ctx context.Context, only *uint32) (vfs.Handle, error
 		}()
 	}
 	h.rewind()
-	h.turn <- struct{}{}
 	return h, ctx.Err()
 }
 
@@ -71,11 +71,11 @@ type psHandle struct {
 	stop      func() // ends the sweep
 	nameWidth int
 
-	turn  chan struct{} // holds a token: the lock on what follows
-	start int64         // the offset of the first of parts
-	parts [][]byte      // lines that were made and not passed yet
-	next  int           // index in all of the node whose lines are made next
-	ended bool          // the remarks have been made, too
+	turn  *semaphore.Weighted // the lock on what follows
+	start int64               // the offset of the first of parts
+	parts [][]byte            // lines that were made and not passed yet
+	next  int                 // index in all of the node whose lines are made next
+	ended bool                // the remarks have been made, too
 	pens  []*psPen
 }
 
@@ -86,12 +86,10 @@ func (h *psHandle) rewind() {
 
 // ReadAt implements vfs.Handle.
 func (h *psHandle) ReadAt(ctx context.Context, p []byte, off int64) (n int, err error) {
-	select {
-	case <-h.turn:
-		defer func() { h.turn <- struct{}{} }()
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	if err := h.turn.Acquire(ctx, 1); err != nil {
+		return 0, err
 	}
+	defer h.turn.Release(1)
 	if off < h.start {
 		h.rewind()
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sync/semaphore"
 )
 
 // Config says what a foreign server is.
@@ -39,16 +40,14 @@ type Leaf struct {
 	server vfs.Tree
 	cfg    Config
 	born   time.Time
-	turn   chan struct{} // holds one: a sweep at a time
-	own    string        // a boot id for a server without one
+	turn   *semaphore.Weighted // one sweep at a time
+	own    string              // a boot id for a server without one
 }
 
 // New makes a leaf of what server serves. bootID stands for the boot of a server that
 // tells none; it should differ from one connection to the next.
 func New(server vfs.Tree, cfg Config, bootID string) *Leaf {
-	l := &Leaf{server: server, cfg: cfg, born: time.Now(), turn: make(chan struct{}, 1), own: bootID}
-	l.turn <- struct{}{}
-	return l
+	return &Leaf{server: server, cfg: cfg, born: time.Now(), turn: semaphore.NewWeighted(1), own: bootID}
 }
 
 // Attach implements vfs.Tree.
@@ -77,12 +76,10 @@ func (l *Leaf) answer(ctx context.Context, req snapshot.Request) ([]byte, error)
 
 // sweep makes a table, one at a time.
 func (l *Leaf) sweep(ctx context.Context, files []string) (*snapshot.Table, error) {
-	select {
-	case <-l.turn:
-		defer func() { l.turn <- struct{}{} }()
-	case <-ctx.Done():
+	if l.turn.Acquire(ctx, 1) != nil {
 		return nil, context.Cause(ctx)
 	}
+	defer l.turn.Release(1)
 	n, err := l.Attach(ctx, vfs.Root, "")
 	if err != nil {
 		return nil, err
