@@ -124,6 +124,7 @@ are missing or old, no nodes in your view, or with --strict any node like that.`
 	f.BoolVarP(&o.Jobs, "jobs", "j", false, "show the column job, too")
 	f.StringVarP(&o.Columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args")
 	f.StringVar(&o.Sort, "sort", "", "sort by these `COLUMNS`, such as -rss,pid")
+	f.IntVar(&o.Limit, "limit", 0, "show the first `N` rows alone, by --sort if it is given; 0 is all")
 	f.StringSliceVarP(&o.Users, "user", "u", nil, "show only processes of these `USERS`, by name or number")
 	f.StringSliceVarP(&o.PIDs, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
 	f.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the line of column names")

@@ -27,6 +27,7 @@ type Options struct {
 	Columns, Sort               string   // names of columns, with commas; "" is the usual ones
 	Users                       []string // by name or number; none is all
 	PIDs                        []string // global ones, or NODE:PID; none is all
+	Limit                       int      // of rows, the first in their order; 0 is none
 }
 
 // A query is what is asked for, once its form has been checked.
@@ -44,6 +45,9 @@ func (o Options) parse() (q query, err error) {
 			return q, exit.Usagef("unknown option %q: of those that ps(1) has without a dash there are aux and its letters (a, u, x, w, e, f)", *o.Letters)
 		}
 		o.Full = o.Full || strings.ContainsAny(*o.Letters, "uf")
+	}
+	if o.Limit < 0 {
+		return q, exit.Usagef("--limit: %d is no number of rows", o.Limit)
 	}
 	q.Options = o
 	if q.columns, err = o.shown(); err != nil {
@@ -97,6 +101,9 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 		return err
 	}
 	sortRows(rows, q.keys)
+	if o.Limit > 0 {
+		rows = rows[:min(len(rows), o.Limit)]
+	}
 	if o.JSON {
 		err = g.Answer(at).Write(out, len(rows), func(i int) map[string]any { return object(rows[i], q.columns) })
 	} else {
@@ -224,6 +231,12 @@ func (q *query) wantsJob() bool {
 	return slices.ContainsFunc(q.columns, isJob) || slices.ContainsFunc(q.keys, func(k key) bool { return isJob(k.ProcessColumn) })
 }
 
+// whole reports whether all rows are needed before it is known which come first: jobs come with
+// another table, and the tables of several users are put together.
+func (q *query) whole() bool {
+	return len(q.Users) > 1 || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn })
+}
+
 // addJobs adds the job of each process.
 func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
 	text, err := t.Read(ctx, "cluster", "jobs")
@@ -247,14 +260,18 @@ func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gap
 
 // read reads the lines of cluster/ps that are wanted, and what it lacks.
 func (q *query) read(table io.Reader, progress *progress) (rows []*report.Process, g gaps.Gaps, err error) {
+	first := selection{keys: q.keys}
+	if !q.whole() {
+		first.limit = q.Limit
+	}
 	g.Remarks, err = report.ReadProcesses(table, func(p report.Process) {
 		progress.saw(p.Node)
 		if (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) {
-			rows = append(rows, &p)
+			first.take(&p)
 		}
 	})
 	if err != nil {
 		return nil, gaps.Gaps{}, err
 	}
-	return rows, g, nil
+	return first.all(), g, nil
 }

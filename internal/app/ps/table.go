@@ -1,11 +1,12 @@
 package ps
 
 import (
-	"bufio"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/aggrfs/aggrfs/internal/app/exit"
@@ -83,63 +84,110 @@ func (o *Options) keys() (keys []key, err error) {
 
 // sortRows sorts rows, which otherwise come by node and pid.
 func sortRows(rows []*report.Process, keys []key) {
-	if len(keys) == 0 {
-		return
+	if len(keys) > 0 {
+		slices.SortStableFunc(rows, func(x, y *report.Process) int { return compare(x, y, keys) })
 	}
-	slices.SortStableFunc(rows, func(x, y *report.Process) int {
-		for _, k := range keys {
-			switch c := k.Compare(x, y); {
-			case c == 0:
-			case k.down:
-				return -c
-			default:
-				return c
+}
+
+// compare compares two rows by those columns.
+func compare(x, y *report.Process, keys []key) int {
+	for _, k := range keys {
+		switch c := k.Compare(x, y); {
+		case c == 0:
+		case k.down:
+			return -c
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// batch is how many rows are formatted at once by one CPU.
+const batch = 4096
+
+// eachBatch calls f for all rows, a batch at a time on each CPU, and next with what came of
+// them, in their order.
+func eachBatch[T any](rows []*report.Process, f func([]*report.Process) T, next func(T) error) error {
+	results := make([]T, runtime.GOMAXPROCS(0))
+	for len(rows) > 0 {
+		var all sync.WaitGroup
+		n := min(len(results), (len(rows)+batch-1)/batch)
+		for i := range n {
+			some := rows[:min(batch, len(rows))]
+			rows = rows[len(some):]
+			all.Go(func() { results[i] = f(some) })
+		}
+		all.Wait()
+		for _, r := range results[:n] {
+			if err := next(r); err != nil {
+				return err
 			}
 		}
-		return 0
-	})
+	}
+	return nil
 }
 
 // write prints the columns, numbers to the right.
 func write(out io.Writer, rows []*report.Process, columns []report.ProcessColumn, header bool) error {
 	widths := make([]int, len(columns))
-	var cell []byte
 	for k, c := range columns {
 		if header {
 			widths[k] = len(c.Title)
 		}
-		for _, p := range rows {
-			cell = c.Append(cell[:0], p)
-			widths[k] = max(widths[k], utf8.RuneCount(cell))
-		}
 	}
-	w := bufio.NewWriter(out)
-	put := func(k int, cell []byte) {
+	_ = eachBatch(rows, func(some []*report.Process) []int {
+		widest := make([]int, len(columns))
+		var cell []byte
+		for _, p := range some {
+			for k, c := range columns {
+				cell = c.Append(cell[:0], p)
+				widest[k] = max(widest[k], utf8.RuneCount(cell))
+			}
+		}
+		return widest
+	}, func(widest []int) error {
+		for k, width := range widest {
+			widths[k] = max(widths[k], width)
+		}
+		return nil
+	})
+	put := func(b []byte, k int, cell []byte) []byte {
 		pad := widths[k] - utf8.RuneCount(cell)
 		for ; columns[k].Number && pad > 0; pad-- {
-			w.WriteByte(' ')
+			b = append(b, ' ')
 		}
-		w.Write(cell)
+		b = append(b, cell...)
 		if k == len(columns)-1 {
-			w.WriteByte('\n')
-			return
+			return append(b, '\n')
 		}
 		for ; pad >= 0; pad-- {
-			w.WriteByte(' ')
+			b = append(b, ' ')
 		}
+		return b
 	}
-	for k, c := range columns {
-		if header {
-			put(k, []byte(c.Title))
-		}
-	}
-	for _, p := range rows {
+	if header {
+		var line []byte
 		for k, c := range columns {
-			cell = c.Append(cell[:0], p)
-			put(k, cell)
+			line = put(line, k, []byte(c.Title))
+		}
+		if _, err := out.Write(line); err != nil {
+			return err
 		}
 	}
-	return w.Flush()
+	return eachBatch(rows, func(some []*report.Process) (text []byte) {
+		var cell []byte
+		for _, p := range some {
+			for k, c := range columns {
+				cell = c.Append(cell[:0], p)
+				text = put(text, k, cell)
+			}
+		}
+		return text
+	}, func(text []byte) error {
+		_, err := out.Write(text)
+		return err
+	})
 }
 
 // object is a row as an object.
