@@ -1,10 +1,14 @@
 package ps
 
 import (
+	"errors"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
@@ -83,4 +87,21 @@ func TestManyRows(t *testing.T) {
 			t.Fatalf("line %d is %q", i, line)
 		}
 	}
+}
+
+// TestReadInBackground: what is read in the background is all that there is, in order, an error at
+// its end included; and whoever stops early waits for no more than the read under way.
+func TestReadInBackground(t *testing.T) {
+	text := strings.Repeat("0123456789\n", 100_000)
+	table, end := whileParsed(io.MultiReader(strings.NewReader(text), iotest.ErrReader(syscall.EHOSTDOWN)))
+	got, err := io.ReadAll(table)
+	end()
+	if string(got) != text || !errors.Is(err, syscall.EHOSTDOWN) {
+		t.Errorf("%d bytes of %d, error %v", len(got), len(text), err)
+	}
+	table, end = whileParsed(strings.NewReader(text))
+	if _, err := table.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	end()
 }

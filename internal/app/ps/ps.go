@@ -174,6 +174,22 @@ func (r *handleReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readSize is how much of a table is read at once, in bytes.
+const readSize = 256 << 10
+
+// whileParsed reads from r in the background, so that the server makes the next rows while those
+// before are parsed. end waits until nothing is read any more.
+func whileParsed(r io.Reader) (table io.Reader, end func()) {
+	out, in := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := io.CopyBuffer(struct{ io.Writer }{in}, r, make([]byte, readSize))
+		in.CloseWithError(err)
+	}()
+	return out, func() { out.Close(); <-done }
+}
+
 // sweep reads the rows that are wanted and what they lack.
 func (q *query) sweep(ctx context.Context, env *client.Env, t *client.Tree, users []user) (rows []*report.Process, g gaps.Gaps, err error) {
 	progress := showProgress()
@@ -199,7 +215,11 @@ func (q *query) readPart(ctx context.Context, t *client.Tree, p *progress, names
 		return nil, g, err
 	}
 	defer h.Close()
-	rows, g, err = q.read(&handleReader{ctx: ctx, h: h, wait: t.Wait()}, p)
+	ctx, stop := context.WithCancel(ctx)
+	table, end := whileParsed(&handleReader{ctx: ctx, h: h, wait: t.Wait()})
+	defer end()
+	defer stop()
+	rows, g, err = q.read(table, p)
 	return rows, g, t.Explain(err)
 }
 
