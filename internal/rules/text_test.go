@@ -142,6 +142,22 @@ var forbidden = map[string]string{
 	`^(<{7}|>{7}) `:                    "a merge that was not finished",
 }
 
+// maxSize is the largest a file under version control may be, in bytes: one that is larger has
+// been built, not written.
+const maxSize = 256 << 10
+
+func TestNothingBuiltIsKept(t *testing.T) {
+	for _, name := range sources(t) {
+		info, err := os.Stat(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > maxSize {
+			t.Errorf("%s has %d bytes: what is built does not belong under version control", name, info.Size())
+		}
+	}
+}
+
 func TestTexts(t *testing.T) {
 	expressions := make(map[*regexp.Regexp]string)
 	for text, why := range forbidden {
