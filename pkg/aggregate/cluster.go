@@ -116,6 +116,11 @@ func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (v
 	return c.tree.Attach(ctx, who, aname)
 }
 
+// AttachMount is Attach for a mount on this machine, see tree.Tree.AttachMount.
+func (c *Cluster) AttachMount(ctx context.Context, who vfs.Identity, aname, native string) (vfs.Node, error) {
+	return c.tree.AttachMount(ctx, who, aname, native)
+}
+
 // Generation changes whenever a sweep has brought something.
 func (c *Cluster) Generation() uint64 { return c.tree.Generation() }
 

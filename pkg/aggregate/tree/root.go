@@ -49,7 +49,7 @@ func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		}
 		return r.v.named(name), nil
 	}
-	return r.v.standing(r.v.t.native.entry(r.v.ID, name))
+	return r.v.standing(r.v.native.entry(r.v.ID, name))
 }
 
 // rootNames are the names of a root besides the processes and what is the
@@ -72,7 +72,7 @@ func (v viewTree) named(name string) vfs.Node {
 	case "cluster":
 		return v.t.tables.Dir(v.View, id)
 	case "sys":
-		return newSysDir(v.t.native, id, v.standing)
+		return newSysDir(v.native, id, v.standing)
 	}
 	return newSumFile(v, name, id)
 }
@@ -94,7 +94,7 @@ func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vf
 // programs look for themselves there. Over 9P, which does not tell who the reader
 // is, that holds for all processes of the reading user on this machine.
 func (r *root) walkGPID(ctx context.Context, g gpid.GPID) (vfs.Node, error) {
-	native := r.v.t.native
+	native := r.v.native
 	if isCaller(ctx, g) {
 		return native.ownLink(r.v.ID, g.String()), nil
 	}
@@ -154,9 +154,9 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 		synthetic.Sort(all)
 	}
 	if len(all) == 0 {
-		all = v.t.native.ownEntry(ctx, v.ID)
+		all = v.native.ownEntry(ctx, v.ID)
 	}
-	return append(all, v.t.native.otherNames(v.ID, v.Denies)...), nil
+	return append(all, v.native.otherNames(v.ID, v.Denies)...), nil
 }
 
 // otherNames are the entries of a root that are no processes.

@@ -18,7 +18,7 @@ func newUsersDir(v viewTree, id uint64) vfs.Node {
 		if err != nil {
 			return nil, err
 		}
-		return &root{viewTree{sub, v.t}}, nil
+		return &root{v.narrowed(sub)}, nil
 	}, func(ctx context.Context) ([]vfs.DirEntry, error) {
 		if v.Path != "" {
 			return nil, nil
@@ -52,7 +52,7 @@ func newSetsDir(v viewTree, id uint64) vfs.Node {
 		if err != nil {
 			return nil, err
 		}
-		return &root{viewTree{sub, v.t}}, nil
+		return &root{v.narrowed(sub)}, nil
 	}, func(context.Context) ([]vfs.DirEntry, error) {
 		return v.nodeEntries(id), nil
 	})

@@ -85,7 +85,14 @@ func (t *Tree) Tidy() {
 // A viewTree is the tree as one view has it.
 type viewTree struct {
 	*view.View
-	t *Tree
+	t      *Tree
+	native *native // the reader's
+}
+
+// narrowed is the same tree as a view within that one has it.
+func (v viewTree) narrowed(to *view.View) viewTree {
+	v.View = to
+	return v
 }
 
 // timensName comes before the path of a root, with a number of seconds: the
@@ -102,6 +109,19 @@ const maxTimens = 1 << 30 * time.Second
 // precede, see timensName; with "snapshot" before all that, the snapshots of
 // that root. upstream.NodeTree is the tree of one node, for a front end above.
 func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+	return t.attach(ctx, who, aname, t.native)
+}
+
+// AttachMount is Attach for a mount by FUSE on this machine, whose readers have the native
+// procfs at a path of the mount's own.
+func (t *Tree) AttachMount(ctx context.Context, who vfs.Identity, aname, native string) (vfs.Node, error) {
+	if strings.HasPrefix(aname, upstream.SnapshotTree) {
+		return nil, fmt.Errorf("mount %q: %w", aname, syscall.ENOENT)
+	}
+	return t.attach(ctx, who, aname, newNative(t.base, t.Proc, native, t.Now))
+}
+
+func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, native *native) (vfs.Node, error) {
 	path, snapshots := strings.CutPrefix(aname, upstream.SnapshotTree)
 	if path == "/" {
 		path = ""
@@ -116,14 +136,14 @@ func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 	}
 	whole := t.Views.Of(who, h)
 	if name, ok := strings.CutPrefix(path, upstream.NodeTree("")); ok && h == t.Host {
-		return viewTree{whole, t}.attachNode(gpid.NodeName(name), snapshots)
+		return viewTree{whole, t, native}.attachNode(gpid.NodeName(name), snapshots)
 	}
 	v, err := whole.At(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("attach %q: %w", aname, err)
 	}
 	if snapshots {
-		return newSnapshotDir(viewTree{v, t}), nil
+		return newSnapshotDir(viewTree{v, t, native}), nil
 	}
-	return &root{viewTree{v, t}}, nil
+	return &root{viewTree{v, t, native}}, nil
 }
