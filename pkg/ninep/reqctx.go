@@ -53,12 +53,13 @@ func (r *reqCtx) Done() <-chan struct{} {
 
 // AfterFunc is what the context package looks for in a parent that is not its
 // own: with it a derived context needs no goroutine that watches this one. f
-// must not block.
+// must not block for long. It is never called by the caller of AfterFunc, who may hold
+// what f waits for, as package context does.
 func (r *reqCtx) AfterFunc(f func()) (stop func() bool) {
 	r.mu.Lock()
 	if r.err != nil {
 		r.mu.Unlock()
-		f()
+		go f()
 		return func() bool { return false }
 	}
 	if r.after == nil {
