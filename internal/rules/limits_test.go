@@ -36,8 +36,7 @@ var exceptions = map[string]struct {
 	limits []limit
 	why    string
 }{
-	"pkg/ninep":  {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
-	"pkg/fusefs": {[]limit{tooMany, tooLarge, scattered}, "what exec and mount do with it is about to be replaced"},
+	"pkg/ninep": {[]limit{tooMany, tooLarge, scattered}, "both dialects, server and client, are one package until the next redesign"},
 
 	"pkg/vfs/vfstest": {[]limit{scattered}, "the methods of suite are its tests, a file for each subject"},
 	"test/vm/guest":   {[]limit{scattered}, "the methods of guest are its tests, a file for each subject"},

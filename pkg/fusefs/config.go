@@ -40,6 +40,30 @@ type Config struct {
 	// itself. Nil reads /proc/<tid>/status.
 	Groups func(tid uint32) ([]uint32, error)
 
+	// Notifier writes notifications in the server's stead; nil: the server writes them to
+	// the device itself, and waits until the kernel has taken them.
+	Notifier Notifier
+
+	// IDs translates the owner of whatever the kernel is told of, into the ids of the
+	// user namespace of the mount; nil: they are the same.
+	IDs func(uid, gid uint32) (uint32, uint32)
+
+	// NoThreads says that the thread ids in requests are of another pid namespace: the
+	// tree is not told who calls, and nobody has supplementary groups.
+	NoThreads bool
+
+	// Generation is in the upper bits of all node ids and file handles, of which 24 bits
+	// count: what was given by a server of another generation is unknown to this one.
+	Generation uint32
+
+	// MaxInodes is how many inodes the server holds, beyond which new ones are ENFILE; 0 is
+	// no bound. The kernel says which it has dropped, but whoever shares the device can keep
+	// that from the server.
+	MaxInodes int
+
+	// Resume is for a device that another server has served; nil for a new one.
+	Resume *Resume
+
 	// CPUs are where the device is read and its requests are answered; nil is
 	// anywhere. A program that is on one CPU with its answers need not wait for
 	// another CPU to wake.
@@ -54,13 +78,33 @@ type Config struct {
 	FSName string
 }
 
+// Resume goes on with a mount whose server has gone: no INIT will come.
+//
+// Whoever still uses a node of the former server is told ESTALE. A walk along a path begins
+// anew then, by itself; what is open, and a working directory, is lost. What the kernel was told
+// before is good for as long as the former server said, unless [Revalidate] ends it. A mount
+// that was Prefetched stays so: its kernel does not ask about opens any more.
+type Resume struct {
+	// Init is what the former server's Init returned.
+	Init []byte
+	// Generation is in place of that of Config, and another than that of all former
+	// servers.
+	Generation uint32
+}
+
 // withDefaults fills in what is not said.
 func (c Config) withDefaults() Config {
 	if c.Deadline <= 0 {
 		c.Deadline = DefaultDeadline
 	}
 	if c.Groups == nil {
-		c.Groups = func(tid uint32) ([]uint32, error) { return readGroups("/proc", tid) }
+		c.Groups = func(tid uint32) ([]uint32, error) { return ReadGroups("/proc", tid) }
+	}
+	if c.IDs == nil {
+		c.IDs = func(uid, gid uint32) (uint32, uint32) { return uid, gid }
+	}
+	if c.Resume != nil {
+		c.Generation = c.Resume.Generation
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

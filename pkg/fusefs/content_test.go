@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -62,9 +63,9 @@ func TestFew(t *testing.T) {
 	tree.Put("1/environ", vfstest.File{Stat: vfstest.Stat{Keep: time.Hour}, Data: bytes.Repeat([]byte("x"), 1000)})
 	dir, s := mounted(t, tree, Config{})
 	asked := func() (n int) {
-		for op := range s.received {
-			if op != opRelease {
-				n += int(s.received[op].Load())
+		for op := range uint32(opcodes) {
+			if op != device.OpRelease {
+				n += int(s.conn.Received(op))
 			}
 		}
 		return n

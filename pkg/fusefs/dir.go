@@ -2,8 +2,10 @@ package fusefs
 
 import (
 	"math"
+	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -50,8 +52,10 @@ func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	}
 	d := &openDir{inode: i, handle: h}
 	d.users.n.Store(1)
-	out.Fh = fs.dirs.add(d)
-	return fuse.OK
+	if out.Fh, err = fs.dirs.add(d); err != nil {
+		d.leave()
+	}
+	return statusOf(err)
 }
 
 // ReadDir implements READDIR.
@@ -60,7 +64,7 @@ func (fs *fileSystem) ReadDir(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.DirE
 	if err != nil {
 		return statusOf(err)
 	}
-	return fs.list(in, v, entrySize, func(_ *request, e fuse.DirEntry) bool {
+	return fs.list(in, v, entrySize, func(_ *device.Request, e fuse.DirEntry) bool {
 		if !out.AddDirEntry(e) {
 			return false
 		}
@@ -82,7 +86,7 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 		return fuse.ENOTDIR
 	}
 	start := time.Now()
-	return fs.list(in, v, plusSize, func(ctx *request, e fuse.DirEntry) bool {
+	return fs.list(in, v, plusSize, func(ctx *device.Request, e fuse.DirEntry) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry == nil {
 			return false
@@ -99,9 +103,9 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 
 // enterListed makes an entry of READDIRPLUS the answer of a LOOKUP too, if it
 // is still what the listing says.
-func (fs *fileSystem) enterListed(ctx *request, parent *inode, dir vfs.Dir, v *viewer, e fuse.DirEntry, out *fuse.EntryOut) bool {
-	if fs.prefetched != nil && (e.Mode == uint32(vfs.TypeFile) || fs.inodes.knows(parent, e)) {
-		return false // its content has to be loaded; or it is kept right anyway
+func (fs *fileSystem) enterListed(ctx *device.Request, parent *inode, dir vfs.Dir, v *viewer, e fuse.DirEntry, out *fuse.EntryOut) bool {
+	if !fs.mode.expands(parent, e) {
+		return false
 	}
 	child, err := dir.Walk(ctx, e.Name)
 	if err != nil || child.ID() != e.Ino {
@@ -109,17 +113,17 @@ func (fs *fileSystem) enterListed(ctx *request, parent *inode, dir vfs.Dir, v *v
 	}
 	a, err := entryAttr(ctx, child)
 	if err == nil {
-		fs.enter(parent, e.Name, v, child, a, true, out)
+		_, err = fs.enter(ctx, parent, e.Name, v, child, a, true, out)
 	}
 	return err == nil
 }
 
 // list gives the entries from in.Offset on to add, until that has no more room.
-func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*request, fuse.DirEntry) bool) fuse.Status {
-	ctx := fs.requests.of(in.Unique)
+func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*device.Request, fuse.DirEntry) bool) fuse.Status {
+	ctx := fs.conn.Request(in.Unique)
 	d, ok := fs.dirs.get(in.Fh)
 	if ctx == nil || !ok || !d.users.enter() {
-		return fuse.EBADF
+		return fuse.Status(syscall.ESTALE)
 	}
 	defer d.leave()
 	number := d.read.resume(&fs.inodes, d.inode, in.Offset)
@@ -133,11 +137,11 @@ func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*reque
 	if err != nil {
 		return statusOf(err)
 	}
-	if fs.prefetched != nil && d.inode.parent == nil && in.Offset <= dots {
-		fs.prefetched.sync(ctx)
+	if in.Offset <= dots {
+		fs.mode.listing(ctx, d.inode)
 	}
 	if len(entries) == 0 && number != 0 {
-		fs.prune(pruning{dir: d.inode, number: number, by: v.mark})
+		fs.pruner.prune(pruning{dir: d.inode, number: number, by: v.mark})
 	}
 	reached := uint64(afterDotDot)
 	for _, e := range entries {
@@ -153,22 +157,9 @@ func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*reque
 	return fuse.OK
 }
 
-// ino is the inode number that a listing shows for a directory.
-func (i *inode) ino() uint64 { return max(i.object, rootID) }
-
-// up is the directory above; the root's is itself.
-func (i *inode) up() *inode {
-	if i.parent == nil {
-		return i
-	}
-	return i.parent
-}
-
 // ReleaseDir implements RELEASEDIR.
-func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) { fs.closeDir(in.Fh) }
-
-func (fs *fileSystem) closeDir(fh uint64) {
-	if d, ok := fs.dirs.remove(fh); ok {
+func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
+	if d, ok := fs.dirs.remove(in.Fh); ok {
 		d.leave()
 	}
 }

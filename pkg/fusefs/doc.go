@@ -1,8 +1,11 @@
-// Package fusefs serves any vfs tree as a FUSE mount of this machine.
+// Package fusefs serves any vfs tree as a FUSE mount of this machine. The device and the
+// conversation on it are package device's; here is the file system: inodes, open files, and
+// what the kernel may keep of them.
 //
 // # Model
 //
-// A [Server] serves one FUSE device. Every inode of the kernel stands for one
+// A [Server] serves one FUSE device, which it has mounted itself ([Mount]) or was given
+// ([Serve]). Every inode of the kernel stands for one
 // path (its parent's inode and a name) and the object found there; when the
 // name comes to mean another object, a process that reuses a pid, it gets
 // another inode, and whoever still holds the old one never meets a stranger.
@@ -10,31 +13,28 @@
 // A mount is for one identity ([Config].Owner), and then the kernel may keep
 // what the tree allows it to keep; or it is shared ([Config].Shared): every
 // caller gets the tree of their own identity, and the kernel keeps nothing,
-// since its caches know no users.
+// since its caches know no users. A mount of one identity may be [Prefetched]. Each of the
+// three is a mode.
+//
+// A device that was handed over is its user's as well, who can read requests from it and keep
+// a write to it waiting without end. Its server has a [Notifier], and writes nothing but
+// answers. When a server has gone, the next one goes on with the mount ([Resume]).
 //
 // # Freshness
 //
 // What the kernel keeps follows from the contract and nothing else:
 // vfs.Attr.Keep and KeepName are the times of attributes and entries,
 // vfs.Missing.Keep is the time of a negative entry, and an open file that is a
-// vfs.Held with Keep > 0 goes through the page cache (see pages). All else is
+// vfs.Held with Keep > 0 goes through the page cache (see pages, and distant for a server
+// with a Notifier). All else is
 // direct I/O: each read(2) asks the tree. A name that listings named and no longer
 // name is dropped with all below it (see listed), so that the kernel's caches,
 // and the inodes here, are those of what exists.
 //
 // # Failure
 //
-// Nothing hangs. A request's context ends at its deadline and when the kernel
-// tells that the caller was interrupted. A call into the tree that goes on all
-// the same is answered for, with ETIMEDOUT, shortly after; its goroutine ends
-// when the call does, what it brings is given back, and [Server.Stuck] counts
-// it until then.
-//
-// # How a request travels
-//
-// The device loop (loop.go) reads a request, go-fuse decodes it and calls the
-// method of fileSystem that answers it, on the same goroutine; the answer is
-// one write. Most requests end sooner than another thread wakes, so the device
-// is left alone meanwhile; a request that takes longer delays others by a
-// millisecond or two, until the watch sends another reader (see post).
+// Nothing hangs: package device ends each request at its deadline, and [Server.Stuck] counts
+// the calls into the tree that go on all the same. A node id or file handle that is unknown,
+// as those of a former server are, is ESTALE; to forget it, or to release it, is nothing. Too
+// much open is ENFILE.
 package fusefs

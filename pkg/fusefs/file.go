@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"context"
+	"math"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,10 +13,10 @@ import (
 
 // An openFile is one open(2) of a regular file.
 type openFile struct {
-	inode  *inode
-	file   vfs.File
-	cached bool        // it uses the inode's pages
-	begun  atomic.Bool // it has been read from
+	inode *inode
+	file  vfs.File
+	use   use         // of the inode's pages
+	begun atomic.Bool // it has been read from
 
 	mu  sync.Mutex
 	now *content // guarded by mu
@@ -44,84 +45,76 @@ func (c *content) leave() {
 	}
 }
 
-// Open implements OPEN.
-func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	if fs.prefetched != nil {
-		return fuse.ENOSYS // and the kernel does not ask again
-	}
-	ctx, _, i, n, err := fs.begin(&in.InHeader)
-	if err != nil {
-		return statusOf(err)
-	}
-	file, ok := n.(vfs.File)
-	if !ok {
-		return fuse.EINVAL
-	}
-	h, err := file.Open(ctx)
-	if err != nil {
-		fs.dropEnded(i, err)
-		return statusOf(err)
-	}
-	f := &openFile{inode: i, file: file, now: newContent(h)}
-	if held, ok := h.(vfs.Held); ok {
-		if _, rpc := h.(vfs.Writer); !rpc && !fs.cfg.Shared {
-			f.cached = i.pages.use(fs.notify, i.id, held)
-		}
-	}
-	out.Fh = fs.files.add(f)
-	// The kernel need not tell of close(2), only of the last one (RELEASE).
-	out.OpenFlags = fuse.FOPEN_NOFLUSH | fuse.FOPEN_DIRECT_IO
-	if f.cached {
-		out.OpenFlags = fuse.FOPEN_NOFLUSH | fuse.FOPEN_KEEP_CACHE
-	}
-	return fuse.OK
+// opened are the open files of a mount whose files are opened.
+type opened struct {
+	base
+	files table[*openFile]
 }
 
-// Read implements READ: of a file in direct I/O, or of pages that the kernel has
-// dropped. It must take no lock under which pages are notified, see notifier.
-func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	if fs.prefetched != nil {
-		return fs.readAhead(in)
+func newOpened(b base) opened {
+	return opened{base: b, files: newTable[*openFile](b.cfg.Generation)}
+}
+
+// add makes a file known to the kernel. The kernel need not tell of close(2), only of the
+// last one (RELEASE).
+func (o *opened) add(f *openFile, flags uint32, out *fuse.OpenOut) error {
+	fh, err := o.files.add(f)
+	if err != nil {
+		f.close()
+		return err
 	}
-	f, ok := fs.files.get(in.Fh)
+	out.Fh, out.OpenFlags = fh, fuse.FOPEN_NOFLUSH|flags
+	return nil
+}
+
+// read reads a file in direct I/O, or pages that the kernel does not have. It must take no
+// lock under which pages are notified, see notices.
+func (o *opened) read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
+	f, ok := o.files.get(in.Fh)
 	if !ok {
-		return nil, fuse.EBADF
+		return nil, syscall.ESTALE
 	}
-	ctx := fs.requests.of(in.Unique)
+	ctx := o.conn.Request(in.Unique)
 	if ctx == nil {
-		return nil, fuse.EIO
+		return nil, syscall.EIO
 	}
 	c, err := f.enter(ctx, in.Offset)
 	if err != nil {
-		return nil, statusOf(err)
+		return nil, err
 	}
 	defer c.leave()
 	if c.isHeld {
 		from := min(in.Offset, uint64(len(c.held)))
 		to := min(from+uint64(len(buf)), uint64(len(c.held)))
 		n := copy(buf, c.held[from:to]) // which may be cleared when it is left
-		return fuse.ReadResultData(buf[:n]), fuse.OK
+		return fuse.ReadResultData(buf[:n]), nil
+	}
+	if in.Offset > math.MaxInt64 {
+		return nil, syscall.EINVAL
 	}
 	n, err := readFull(ctx, c.handle, buf, int64(in.Offset))
 	if err != nil && n == 0 {
-		return nil, statusOf(err)
+		return nil, err
 	}
-	return fuse.ReadResultData(buf[:n]), fuse.OK
+	return fuse.ReadResultData(buf[:n]), nil
 }
 
-// readAhead is Read in a mount that is Prefetched, where nothing is opened.
-func (fs *fileSystem) readAhead(in *fuse.ReadIn) (fuse.ReadResult, fuse.Status) {
-	ctx, _, i, n, err := fs.begin(&in.InHeader)
-	if err != nil {
-		return nil, statusOf(err)
+func (o *opened) release(fh uint64) {
+	if f, ok := o.files.remove(fh); ok {
+		f.close()
 	}
-	content, _, err := fs.prefetched.get(ctx, i, n)
-	if err != nil {
-		return nil, statusOf(err)
+}
+
+func (o *opened) inUse(f func(*inode)) {
+	for _, open := range o.files.all() {
+		f(open.inode)
 	}
-	from := min(in.Offset, uint64(len(content)))
-	to := min(from+uint64(in.Size), uint64(len(content)))
-	return fuse.ReadResultData(content[from:to]), fuse.OK
+}
+
+func (o *opened) close() {
+	for _, f := range o.files.removeAll() {
+		f.close()
+	}
 }
 
 // enter returns what to read from at that offset, for the caller to leave. Who
@@ -137,8 +130,11 @@ func (f *openFile) enter(ctx context.Context, offset uint64) (*content, error) {
 	if !entered {
 		return nil, syscall.EBADF
 	}
+	if f.use.how == renewed && !f.begun.Swap(true) {
+		f.inode.pages.arrived(f.use)
+	}
 	_, rpc := c.handle.(vfs.Writer)
-	if offset > 0 || f.cached || rpc || !f.begun.Swap(true) {
+	if offset > 0 || f.use.how != direct || rpc || !f.begun.Swap(true) {
 		return c, nil
 	}
 	defer c.leave()
@@ -170,20 +166,6 @@ func readFull(ctx context.Context, h vfs.Handle, buf []byte, off int64) (int, er
 	return max(0, min(n, len(buf))), err
 }
 
-// Release implements RELEASE, which follows the last close(2).
-func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { fs.closeFile(in.Fh) }
-
-func (fs *fileSystem) closeFile(fh uint64) {
-	f, ok := fs.files.remove(fh)
-	if !ok {
-		return
-	}
-	if f.cached {
-		f.inode.pages.release(fs.notify, f.inode.id)
-	}
-	f.close()
-}
-
 // close gives up the file's own use of its content.
 func (f *openFile) close() {
 	f.mu.Lock()
@@ -192,12 +174,28 @@ func (f *openFile) close() {
 	c.leave()
 }
 
-// closeAll closes what the kernel will not release any more.
-func (fs *fileSystem) closeAll() {
-	for _, f := range fs.files.removeAll() {
-		f.close()
+// Open implements OPEN.
+func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
+	ctx, _, i, n, err := fs.begin(&in.InHeader)
+	if err != nil {
+		return statusOf(err)
 	}
-	for _, d := range fs.dirs.removeAll() {
-		d.leave()
+	file, ok := n.(vfs.File)
+	if !ok {
+		return fuse.EINVAL
 	}
+	err = fs.mode.open(ctx, i, file, out)
+	if err != nil {
+		fs.pruner.ended(i, err)
+	}
+	return statusOf(err)
 }
+
+// Read implements READ.
+func (fs *fileSystem) Read(_ <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
+	result, err := fs.mode.read(in, buf)
+	return result, statusOf(err)
+}
+
+// Release implements RELEASE, which follows the last close(2).
+func (fs *fileSystem) Release(_ <-chan struct{}, in *fuse.ReleaseIn) { fs.mode.release(in.Fh) }

@@ -2,8 +2,10 @@ package fusefs
 
 import (
 	"errors"
+	"sync"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -15,54 +17,77 @@ import (
 // mount being read-only.
 type fileSystem struct {
 	fuse.RawFileSystem
-	cfg        Config
-	notify     notifier
-	requests   *requests
-	viewers    *viewers
-	inodes     inodes
-	files      table[*openFile]
-	dirs       table[*openDir]
-	prunings   chan pruning
-	prefetched *prefetched // nil in a mount that is not
+	cfg     Config
+	conn    *device.Conn
+	mode    mode
+	viewers *viewers
+	inodes  inodes
+	dirs    table[*openDir]
+	pruner  pruner
 }
 
-func newFileSystem(cfg Config, dev *device, rs *requests) (*fileSystem, error) {
+func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	v, err := newViewers(cfg)
 	if err != nil {
 		return nil, err
 	}
 	fs := &fileSystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		cfg:           cfg, notify: notifier{dev}, requests: rs, viewers: v,
-		prunings: make(chan pruning, maxPrunings),
+		cfg:           cfg, conn: conn, viewers: v,
+		dirs: newTable[*openDir](cfg.Generation),
 	}
-	if cfg.Prefetched != nil {
-		if cfg.Shared {
-			return nil, errors.New("a mount for all users cannot be prefetched: who opens a file is not asked there")
-		}
-		fs.prefetched = newPrefetched(fs, *cfg.Prefetched)
+	told := notices{conn, cfg.Notifier}
+	fs.pruner.init(fs, told)
+	common := base{&fs.cfg, conn}
+	switch {
+	case cfg.Shared && cfg.Prefetched != nil:
+		return nil, errors.New("a mount for all users cannot be prefetched: who opens a file is not asked there")
+	case cfg.Shared:
+		fs.mode = &shared{newOpened(common)}
+	case cfg.Prefetched != nil:
+		fs.mode = newPrefetched(common, fs, told)
+	case cfg.Notifier != nil:
+		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newDistant, glances: new(glances)}
+	default:
+		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newPages}
 	}
-	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir})
-	fs.files.init()
-	fs.dirs.init()
+	fs.inodes.most = cfg.MaxInodes
+	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir}, cfg.Generation, fs.mode.prepare)
 	return fs, nil
 }
+
+// Run implements device.Handler.
+func (fs *fileSystem) Run(stop <-chan struct{}) {
+	var notifying sync.WaitGroup
+	notifying.Go(func() { fs.pruner.run(stop) })
+	notifying.Go(func() { fs.mode.run(stop) })
+	notifying.Wait()
+}
+
+// Close implements device.Handler: it closes what the kernel will not release any more.
+func (fs *fileSystem) Close() {
+	fs.mode.close()
+	for _, d := range fs.dirs.removeAll() {
+		d.leave()
+	}
+}
+
+// statusOf is the answer to an error of the tree.
+func statusOf(err error) fuse.Status { return fuse.Status(vfs.Errno(err)) }
 
 // String names the file system to go-fuse.
 func (fs *fileSystem) String() string { return "aggrfs" }
 
 // begin finds what every request needs: its context, the requester, the inode and
 // the object as they see it.
-func (fs *fileSystem) begin(h *fuse.InHeader) (ctx *request, v *viewer, i *inode, n vfs.Node, err error) {
-	if ctx = fs.requests.of(h.Unique); ctx == nil {
+func (fs *fileSystem) begin(h *fuse.InHeader) (ctx *device.Request, v *viewer, i *inode, n vfs.Node, err error) {
+	if ctx = fs.conn.Request(h.Unique); ctx == nil {
 		return nil, nil, nil, nil, syscall.EIO
 	}
 	if i = fs.inodes.get(h.NodeId); i == nil {
 		return nil, nil, nil, nil, syscall.ESTALE
 	}
-	if fs.prefetched != nil {
-		fs.prefetched.touch()
-	}
+	fs.mode.used()
 	if v, err = fs.viewers.of(ctx, h); err != nil {
 		return nil, nil, nil, nil, err
 	}
@@ -89,9 +114,11 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 	child, err := dir.Walk(ctx, name)
 	if err != nil {
 		var missing vfs.Missing
-		if errors.As(err, &missing) && missing.Keep > 0 && !fs.cfg.Shared {
-			out.SetEntryTimeout(kernelTime(missing.Keep)) // node id 0: does not exist
-			return fuse.OK
+		if errors.As(err, &missing) {
+			if keep := fs.mode.missing(missing.Keep); keep > 0 {
+				out.SetEntryTimeout(keep) // node id 0: does not exist
+				return fuse.OK
+			}
 		}
 		return statusOf(err)
 	}
@@ -99,35 +126,32 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 	if err != nil {
 		return statusOf(err)
 	}
-	i := fs.enter(parent, name, v, child, a, false, out)
-	if fs.prefetched != nil && i.kind == vfs.TypeFile {
-		// Before the answer gets out, so that what it says is what is there.
-		i.loaded.forget()
-		if _, a, err = fs.prefetched.get(ctx, i, child); err != nil {
-			fs.inodes.forget(i.id, 1)
-			return statusOf(err)
-		}
-		fs.prefetched.attr(&out.Attr, a)
-		out.SetAttrTimeout(forever)
-	}
-	return fuse.OK
+	_, err = fs.enter(ctx, parent, name, v, child, a, false, out)
+	return statusOf(err)
 }
 
 // enter makes the answer that names a node, in a listing or for a LOOKUP.
-func (fs *fileSystem) enter(parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) *inode {
+func (fs *fileSystem) enter(ctx *device.Request, parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) (*inode, error) {
 	i := fs.inodes.enter(parent, name, n, inListing, v.mark)
-	i.put(v, fs.cfg.Shared, n)
-	out.NodeId = i.id
-	keep, keepName := fs.keep(a)
-	out.SetEntryTimeout(keepName)
-	out.SetAttrTimeout(keep)
-	fs.fillAttr(&out.Attr, i, a, keep)
-	if fs.prefetched != nil && i.kind == vfs.TypeDir {
-		i.loaded.mu.Lock()
-		i.loaded.attr, i.loaded.there = a, true
-		i.loaded.mu.Unlock()
+	if i == nil {
+		return nil, syscall.ENFILE
 	}
-	return i
+	i.put(v, fs.cfg.Shared, n)
+	if err := fs.mode.entry(ctx, i, n, a, inListing, out); err != nil {
+		fs.inodes.forget(i.id, 1)
+		return nil, err
+	}
+	out.NodeId = i.id
+	return i, nil
+}
+
+// GetAttr implements GETATTR.
+func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
+	ctx, _, i, n, err := fs.begin(&in.InHeader)
+	if err == nil {
+		err = fs.mode.attr(ctx, i, n, out)
+	}
+	return statusOf(err)
 }
 
 // Readlink implements READLINK.
@@ -158,13 +182,24 @@ func (fs *fileSystem) Access(_ <-chan struct{}, in *fuse.AccessIn) fuse.Status {
 	if err != nil {
 		return statusOf(err)
 	}
-	groups := fs.cfg.Owner.Groups
-	if fs.cfg.Shared && in.Pid != 0 {
-		if groups, err = fs.cfg.Groups(in.Pid); err != nil {
-			return statusOf(err)
-		}
+	a.UID, a.GID = fs.cfg.IDs(a.UID, a.GID)
+	groups, err := fs.groups(in.Pid)
+	if err != nil {
+		return statusOf(err)
 	}
 	return permitted(a, in.Mask, in.Uid, in.Gid, groups)
+}
+
+// groups are the supplementary groups of who makes a request, as the kernel numbers them.
+func (fs *fileSystem) groups(tid uint32) ([]uint32, error) {
+	if fs.cfg.Shared {
+		return fs.viewers.groups(tid)
+	}
+	translated := make([]uint32, len(fs.cfg.Owner.Groups))
+	for n, g := range fs.cfg.Owner.Groups {
+		_, translated[n] = fs.cfg.IDs(0, g)
+	}
+	return translated, nil
 }
 
 // Forget implements FORGET and BATCH_FORGET.

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// readGroups reads the Groups line of /proc/<tid>/status, see proc(5).
-func readGroups(proc string, tid uint32) ([]uint32, error) {
+// ReadGroups reads the Groups line of /proc/<tid>/status, see proc(5).
+func ReadGroups(proc string, tid uint32) ([]uint32, error) {
 	status, err := os.ReadFile(filepath.Join(proc, strconv.FormatUint(uint64(tid), 10), "status"))
 	if err != nil {
 		return nil, err

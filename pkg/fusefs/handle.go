@@ -3,7 +3,19 @@ package fusefs
 import (
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
+
+// maxOpen is how much a mount may have open, files and directories each: the kernel closes
+// what is closed, but whoever shares the device can keep it from being told.
+const maxOpen = 1 << 16
+
+// counterBits are those of a node id or file handle that are counted; above them is the
+// generation of the server that gave it.
+const counterBits = 40
+
+// firstOf is the number before the first that a server of that generation gives.
+func firstOf(generation uint32) uint64 { return uint64(generation) << counterBits }
 
 // A table gives numbers to what is open. Numbers are never used twice.
 type table[T any] struct {
@@ -12,14 +24,20 @@ type table[T any] struct {
 	last uint64
 }
 
-func (t *table[T]) init() { t.open = make(map[uint64]T) }
+func newTable[T any](generation uint32) table[T] {
+	return table[T]{open: make(map[uint64]T), last: firstOf(generation)}
+}
 
-func (t *table[T]) add(v T) uint64 {
+// add is ENFILE when too much is open.
+func (t *table[T]) add(v T) (uint64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.open) >= maxOpen {
+		return 0, syscall.ENFILE
+	}
 	t.last++
 	t.open[t.last] = v
-	return t.last
+	return t.last, nil
 }
 
 func (t *table[T]) get(fh uint64) (T, bool) {

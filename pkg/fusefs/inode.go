@@ -12,7 +12,7 @@ const rootID = 1
 // An inode is what the kernel knows under one node id: an object of the tree at
 // one path. parent, name, object and kind never change.
 type inode struct {
-	id     uint64 // the kernel's node id, never used twice
+	id     uint64 // the kernel's node id, never used twice, see counterBits
 	object uint64 // vfs.Node.ID
 	kind   vfs.Type
 	parent *inode // nil for the root
@@ -22,8 +22,9 @@ type inode struct {
 	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
 
 	views  views
-	pages  pages
-	loaded loaded // in a mount that is Prefetched
+	pages  pager   // of a file, in the ordinary mode
+	look   *look   // of a file, in that with glances
+	loaded *loaded // in a mount that is Prefetched
 }
 
 // path is the names from the root to i.
@@ -32,6 +33,17 @@ func (i *inode) path() []string {
 		return nil
 	}
 	return append(i.parent.path(), i.name)
+}
+
+// ino is the inode number that a listing shows for a directory.
+func (i *inode) ino() uint64 { return max(i.object, rootID) }
+
+// up is the directory above; the root's is itself.
+func (i *inode) up() *inode {
+	if i.parent == nil {
+		return i
+	}
+	return i.parent
 }
 
 type place struct {
@@ -45,21 +57,27 @@ type place struct {
 // with FORGET. Answers and FORGETs cross: an inode that an answer is about to
 // name must not be dropped by a FORGET of earlier answers. So the count is
 // raised under the lock under which FORGET lowers it, before the answer is
-// written; an answer that never arrives lowers it again (Server.takeBack).
+// written; an answer that never arrives lowers it again (package device, takeBack).
 type inodes struct {
 	mu     sync.Mutex
 	byID   map[uint64]*inode
 	byName map[place]*inode // what a name means now
 	last   uint64
 
+	prepare func(*inode) // see mode
+	most    int          // how many there may be; 0: no bound
+
 	listings uint64 // the number of the newest listing, see listed
 }
 
-func (t *inodes) init(root *inode) {
+// init makes root the only one; prepare is called with each that comes.
+func (t *inodes) init(root *inode, generation uint32, prepare func(*inode)) {
 	t.byID = map[uint64]*inode{rootID: root}
 	t.byName = make(map[place]*inode)
-	t.last = rootID
+	t.last = firstOf(generation) + rootID
+	t.prepare = prepare
 	root.lookups = 1
+	prepare(root)
 }
 
 // get is the inode of a node id. The kernel names only those that it has not
@@ -72,18 +90,23 @@ func (t *inodes) get(id uint64) *inode {
 
 // enter counts one more answer that names n, found as name in parent. If the
 // name meant another object so far, the inode of that one lives on without it.
-// inListing is whether the answer is that of a listing, by whom is by.
+// inListing is whether the answer is that of a listing, by whom is by. It is nil where there
+// are too many.
 func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, by uint64) *inode {
 	at, object, kind := place{parent.id, name}, n.ID(), n.Type()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.byName[at]
 	if i == nil || i.object != object || i.kind != kind {
+		if t.most > 0 && len(t.byID) >= t.most {
+			return nil
+		}
 		if i != nil {
 			i.unlistLocked()
 		}
 		t.last++
 		i = &inode{id: t.last, object: object, kind: kind, parent: parent, name: name}
+		t.prepare(i)
 		t.byID[i.id], t.byName[at] = i, i
 	}
 	i.lookups++

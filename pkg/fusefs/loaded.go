@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
-	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // A loaded is what the kernel was told of a file, or will be when it asks.
@@ -16,15 +15,6 @@ type loaded struct {
 	attr    vfs.Attr
 	state   uint64 // of the file, where stated
 	stated  bool
-}
-
-// stateOf is the file's state before it is looked at: what changes meanwhile is found
-// by the next look.
-func stateOf(n vfs.Node) (state uint64, stated bool) {
-	if s, ok := n.(vfs.Stater); ok {
-		return s.State()
-	}
-	return 0, false
 }
 
 // is reports whether the kernel was told of a file in that state.
@@ -46,7 +36,7 @@ func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
 	if err != nil {
 		return err
 	}
-	a, err := attrOf(ctx, file)
+	a, err := entryAttr(ctx, file)
 	if err != nil {
 		return err
 	}
@@ -56,13 +46,6 @@ func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
 	i.loaded.state, i.loaded.stated = state, stated
 	i.loaded.mu.Unlock()
 	return nil
-}
-
-func attrOf(ctx context.Context, n vfs.Node) (vfs.Attr, error) {
-	if p, ok := n.(vfs.Previewer); ok {
-		return p.Preview(), nil
-	}
-	return n.Attr(ctx)
 }
 
 func (l *loaded) forget() {
@@ -86,20 +69,9 @@ func (p *prefetched) get(ctx context.Context, i *inode, n vfs.Node) (content []b
 			break
 		}
 		if err := p.load(ctx, i, file); err != nil {
-			p.fs.dropEnded(i, err)
+			p.fs.pruner.ended(i, err)
 			return nil, a, err
 		}
 	}
 	return nil, a, vfs.Missing{}
-}
-
-// attr fills in the answer about a file.
-func (p *prefetched) attr(out *fuse.Attr, a vfs.Attr) {
-	*out = fuse.Attr{
-		Ino: a.ID, Size: a.Size, Mode: a.Mode, Nlink: a.Nlink,
-		Owner: fuse.Owner{Uid: a.UID, Gid: a.GID},
-	}
-	if !a.Mtime.IsZero() {
-		out.SetTimes(&a.Atime, &a.Mtime, &a.Ctime)
-	}
 }

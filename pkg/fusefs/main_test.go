@@ -17,7 +17,14 @@ import (
 	"go.uber.org/goleak"
 )
 
+// opcodes are more than there are.
+const opcodes = 64
+
 func TestMain(m *testing.M) {
+	if os.Getenv(serveChild) != "" {
+		serveInChild()
+		return
+	}
 	// All directories of all tests are below one, by which their mounts are known.
 	dir, err := os.MkdirTemp("", "fusefs")
 	if err == nil {
@@ -52,7 +59,7 @@ func leftMounts(dir string) error {
 func leftDevices() error {
 	fds, err := os.ReadDir("/proc/self/fd")
 	for _, fd := range fds {
-		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); to == devicePath {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); to == "/dev/fuse" {
 			err = errors.Join(err, fmt.Errorf("descriptor %s, %s", fd.Name(), to))
 		}
 	}

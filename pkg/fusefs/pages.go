@@ -5,11 +5,53 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // maxPaged is the largest file that goes through the page cache, in bytes:
 // beyond it, pushing the pages costs more than the reads it saves.
 const maxPaged = 64 << 10
+
+// A pager decides how the kernel's page cache is used for one file. There are pages, and
+// distant ones.
+type pager interface {
+	// attr is the size to answer for attributes got from the tree, which the kernel will
+	// keep for keep; exact is whether the tree knows the size.
+	attr(n notices, id uint64, a vfs.Attr, keep time.Duration, exact bool) uint64
+	// last is the last known attributes, if a file that uses the pages is open.
+	last() (vfs.Attr, bool)
+	// use decides whether a file just opened with that content goes through the page cache.
+	use(n notices, id uint64, h vfs.Held) use
+	// arrived notes that the answer to OPEN of a file that renews the pages has been heard.
+	arrived(u use)
+	// release ends the use of the pages by one open file that is not direct.
+	release(n notices, id uint64)
+}
+
+// use is how an open file uses the pages.
+type use struct {
+	how  how
+	fill uint64 // which filling of the pages, see distant
+}
+
+type how int
+
+const (
+	direct  how = iota // not at all
+	reused             // they have its content
+	renewed            // the kernel drops them when it hears of the open file, and reads
+)
+
+// flags are what OPEN is answered with.
+func (u use) flags() uint32 {
+	switch u.how {
+	case reused:
+		return fuse.FOPEN_KEEP_CACHE
+	case renewed:
+		return 0
+	}
+	return fuse.FOPEN_DIRECT_IO
+}
 
 // pages is what the kernel's page cache holds of one file, as far as it matters.
 //
@@ -46,12 +88,12 @@ type pages struct {
 	open    int       // open files that use the pages
 }
 
-// attr is the size to answer for attributes got from the tree, which the
-// kernel will keep for keep.
-func (p *pages) attr(notify notifier, id uint64, a vfs.Attr, keep time.Duration) uint64 {
+func newPages() pager { return new(pages) }
+
+func (p *pages) attr(notify notices, id uint64, a vfs.Attr, keep time.Duration, exact bool) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.open == 0 && a.Size != 0 {
+	if p.open == 0 && exact {
 		p.resizeLocked(notify, id, a.Size)
 	}
 	p.told = true
@@ -59,36 +101,34 @@ func (p *pages) attr(notify notifier, id uint64, a vfs.Attr, keep time.Duration)
 	return p.size
 }
 
-// last is the last known attributes, if a file that uses the pages is open.
 func (p *pages) last() (vfs.Attr, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.attrs, p.open > 0
 }
 
-// use decides whether a file just opened with that content goes through the
-// page cache, and makes the pages fit.
-func (p *pages) use(notify notifier, id uint64, h vfs.Held) bool {
+// use makes the pages fit.
+func (p *pages) use(notify notices, id uint64, h vfs.Held) use {
 	content, version := h.Content(), h.Version()
 	if h.Keep() <= 0 {
 		version = 0
 	}
 	size := uint64(len(content))
 	if size > maxPaged {
-		return false
+		return use{}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !time.Now().Before(p.fresh) {
-		return false
+		return use{}
 	}
 	if version == 0 || version != p.version || size != p.size {
 		if p.open > 0 {
-			return false
+			return use{}
 		}
 		if version == 0 && size < p.size {
 			p.resizeLocked(notify, id, size) // so that the next open is right
-			return false
+			return use{}
 		}
 		if size > p.size {
 			p.growLocked(notify, id, size)
@@ -96,25 +136,25 @@ func (p *pages) use(notify notifier, id uint64, h vfs.Held) bool {
 			p.resizeLocked(notify, id, size)
 		}
 		if !p.fillLocked(notify, id, content) {
-			return false
+			return use{}
 		}
 		p.version = version
 	}
 	p.open++
-	return true
+	return use{how: reused}
 }
 
 // resizeLocked makes size what the kernel believes from its next question on,
 // and drops the pages, which were full to the former end. No file is open that
 // uses them.
-func (p *pages) resizeLocked(notify notifier, id uint64, size uint64) {
+func (p *pages) resizeLocked(notify notices, id uint64, size uint64) {
 	if size == p.size {
 		return
 	}
 	p.size, p.version, p.filled = size, 0, false
 	p.most = max(p.most, size)
 	if p.told {
-		notify.invalAll(id)
+		notify.invalAll(id, nil)
 	}
 }
 
@@ -123,7 +163,7 @@ func (p *pages) resizeLocked(notify notifier, id uint64, size uint64) {
 // answers under way as well (fuse_notify_store in fs/fuse/dev.c). But not where the
 // kernel still believes in a size as large, from before it shrank: it would take the
 // answer that says the smaller one when that arrives.
-func (p *pages) growLocked(notify notifier, id uint64, size uint64) {
+func (p *pages) growLocked(notify notices, id uint64, size uint64) {
 	if size <= p.most {
 		p.resizeLocked(notify, id, size)
 		return
@@ -132,18 +172,19 @@ func (p *pages) growLocked(notify notifier, id uint64, size uint64) {
 }
 
 // fillLocked puts content, as long as the file, into the pages.
-func (p *pages) fillLocked(notify notifier, id uint64, content []byte) bool {
+func (p *pages) fillLocked(notify notices, id uint64, content []byte) bool {
 	p.filled = true
 	if len(content) == 0 || notify.store(id, content) {
 		return true
 	}
 	p.version, p.filled = 0, false
-	notify.invalAll(id)
+	notify.invalAll(id, nil)
 	return false
 }
 
-// release ends the use of the pages by one open file.
-func (p *pages) release(notify notifier, id uint64) {
+func (p *pages) arrived(use) {}
+
+func (p *pages) release(notify notices, id uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open--; p.open == 0 && p.version == 0 && p.filled {

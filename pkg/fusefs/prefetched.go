@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -43,11 +44,13 @@ const idleTime = 10 * time.Second
 // maxPrefetched bounds a file of such a tree, in bytes: the cpuinfo of a large cluster.
 const maxPrefetched = 64 << 20
 
-// A prefetched is the state of such a mount.
+// A prefetched is the mode of such a mount.
 type prefetched struct {
+	base
 	Prefetched
 	fs    *fileSystem
-	used  atomic.Int64       // when the last request came, ns since 1970
+	told  notices
+	last  atomic.Int64       // when the last request came, ns since 1970
 	syncs chan chan struct{} // asked for by listings; closed when done
 
 	// Of the goroutine that keeps it right alone:
@@ -55,15 +58,15 @@ type prefetched struct {
 	dropped bool   // all of it has been invalidated
 }
 
-func newPrefetched(fs *fileSystem, cfg Prefetched) *prefetched {
+func newPrefetched(b base, fs *fileSystem, n notices) *prefetched {
+	cfg := *b.cfg.Prefetched
 	if cfg.idle <= 0 {
 		cfg.idle = idleTime
 	}
-	return &prefetched{Prefetched: cfg, fs: fs, syncs: make(chan chan struct{})}
+	return &prefetched{base: b, Prefetched: cfg, fs: fs, told: n, syncs: make(chan chan struct{})}
 }
 
-// touch notes that a request has come.
-func (p *prefetched) touch() { p.used.Store(time.Now().UnixNano()) }
+func (p *prefetched) used() { p.last.Store(time.Now().UnixNano()) }
 
 // run keeps the kernel's knowledge right until stop. It is a goroutine of its own: a
 // notification waits for pages that a READ is to fill.
@@ -75,21 +78,95 @@ func (p *prefetched) run(stop <-chan struct{}) {
 		case <-stop:
 			return
 		case done := <-p.syncs:
-			p.pass(false)
-			close(done)
+			p.pass(false, done)
 		case <-tick.C:
-			if time.Since(time.Unix(0, p.used.Load())) > p.idle {
+			if time.Since(time.Unix(0, p.last.Load())) > p.idle {
 				p.drop()
 				continue
 			}
 			p.sweep()
-			p.pass(true)
+			p.pass(true, make(chan struct{}))
 		}
 	}
 }
 
-// sync has the kernel's knowledge made right before a listing is answered.
-func (p *prefetched) sync(ctx context.Context) {
+func (p *prefetched) prepare(i *inode) { i.loaded = new(loaded) }
+
+func (p *prefetched) missing(keep time.Duration) time.Duration { return kernelTime(keep) }
+
+func (p *prefetched) entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, _ bool, out *fuse.EntryOut) error {
+	if max(a.Keep, a.KeepName) > 0 {
+		out.SetEntryTimeout(forever)
+		out.SetAttrTimeout(forever)
+	}
+	switch i.kind {
+	case vfs.TypeFile:
+		// Before the answer gets out, so that what it says is what is there.
+		i.loaded.forget()
+		var err error
+		if _, a, err = p.get(ctx, i, n); err != nil {
+			return err
+		}
+		out.SetAttrTimeout(forever)
+	case vfs.TypeDir:
+		i.loaded.mu.Lock()
+		i.loaded.attr, i.loaded.there = a, true
+		i.loaded.mu.Unlock()
+	}
+	p.cfg.fillAttr(&out.Attr, a)
+	return nil
+}
+
+func (p *prefetched) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error {
+	var a vfs.Attr
+	var err error
+	if i.kind == vfs.TypeFile {
+		_, a, err = p.get(ctx, i, n)
+		out.SetTimeout(forever)
+	} else if a, err = n.Attr(ctx); max(a.Keep, a.KeepName) > 0 {
+		out.SetTimeout(forever)
+	}
+	if err == nil {
+		p.cfg.fillAttr(&out.Attr, a)
+	}
+	return err
+}
+
+// open is answered so that the kernel does not ask again.
+func (p *prefetched) open(context.Context, *inode, vfs.File, *fuse.OpenOut) error {
+	return syscall.ENOSYS
+}
+
+func (p *prefetched) read(in *fuse.ReadIn, _ []byte) (fuse.ReadResult, error) {
+	ctx, _, i, n, err := p.fs.begin(&in.InHeader)
+	if err != nil {
+		return nil, err
+	}
+	content, _, err := p.get(ctx, i, n)
+	if err != nil {
+		return nil, err
+	}
+	from := min(in.Offset, uint64(len(content)))
+	to := min(from+uint64(in.Size), uint64(len(content)))
+	return fuse.ReadResultData(content[from:to]), nil
+}
+
+func (p *prefetched) release(uint64)     {}
+func (p *prefetched) inUse(func(*inode)) {}
+func (p *prefetched) close()             {}
+
+// expands: the content of a file has to be loaded, and what is known already is kept right
+// anyway.
+func (p *prefetched) expands(parent *inode, e fuse.DirEntry) bool {
+	return e.Mode != uint32(vfs.TypeFile) && !p.fs.inodes.knows(parent, e)
+}
+
+// listing has the kernel's knowledge made right before a listing of the root is answered,
+// where there is time for it.
+func (p *prefetched) listing(ctx context.Context, dir *inode) {
+	if dir.parent != nil {
+		return
+	}
 	done := make(chan struct{})
 	select {
 	case p.syncs <- done:
@@ -104,7 +181,7 @@ func (p *prefetched) sync(ctx context.Context) {
 
 // sweep lists the root, which has the tree bring what is new.
 func (p *prefetched) sweep() {
-	ctx, cancel := context.WithTimeout(context.Background(), p.fs.cfg.Deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Deadline)
 	defer cancel()
 	root, ok := p.fs.viewers.sole.root.(vfs.Dir)
 	if !ok {
@@ -119,8 +196,12 @@ func (p *prefetched) sweep() {
 }
 
 // pass reads again what the kernel knows and invalidates what is different now. always
-// is for files whose content is not of the tree's holdings.
-func (p *prefetched) pass(always bool) {
+// is for files whose content is not of the tree's holdings. done is closed when the kernel
+// has heard of all of it.
+func (p *prefetched) pass(always bool, done chan struct{}) {
+	heard := &count{done: done}
+	heard.add()
+	defer heard.less(nil)
 	generation := p.Generation()
 	p.dropped = false
 	if generation == p.seen && !always {
@@ -128,7 +209,7 @@ func (p *prefetched) pass(always bool) {
 	}
 	changed := generation != p.seen
 	p.seen = generation
-	ctx, cancel := context.WithTimeout(context.Background(), p.fs.cfg.Deadline)
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.Deadline)
 	defer cancel()
 	for _, i := range p.fs.inodes.known() {
 		if ctx.Err() != nil {
@@ -136,15 +217,15 @@ func (p *prefetched) pass(always bool) {
 		}
 		inRoot := i.parent != nil && i.parent.parent == nil
 		if inRoot == always || changed && !inRoot {
-			p.refresh(ctx, i)
+			p.refresh(ctx, i, heard)
 		}
 	}
 }
 
 // refresh looks at one file or directory again, and invalidates it if it is different.
-func (p *prefetched) refresh(ctx context.Context, i *inode) {
+func (p *prefetched) refresh(ctx context.Context, i *inode, heard *count) {
 	if i.kind == vfs.TypeDir {
-		p.refreshDir(ctx, i)
+		p.refreshDir(ctx, i, heard)
 		return
 	}
 	i.loaded.mu.Lock()
@@ -164,31 +245,52 @@ func (p *prefetched) refresh(ctx context.Context, i *inode) {
 	}
 	if err != nil {
 		i.loaded.forget()
-		p.fs.notify.invalAll(i.id)
-		p.fs.dropEnded(i, err)
+		p.invalidate(i, heard)
+		p.fs.pruner.ended(i, err)
 		return
 	}
 	i.loaded.mu.Lock()
 	same := bytes.Equal(before, i.loaded.content) && i.loaded.attr.UID == attr.UID && i.loaded.attr.GID == attr.GID && i.loaded.attr.Mode == attr.Mode
 	i.loaded.mu.Unlock()
 	if !same {
-		p.fs.notify.invalAll(i.id)
+		p.invalidate(i, heard)
 	}
 }
 
 // refreshDir invalidates a directory whose owner or mode is another now.
-func (p *prefetched) refreshDir(ctx context.Context, i *inode) {
+func (p *prefetched) refreshDir(ctx context.Context, i *inode, heard *count) {
 	n, err := i.node(ctx, p.fs.viewers.sole, false)
 	if err != nil {
 		return // a listing leaves it out
 	}
-	a, err := attrOf(ctx, n)
+	a, err := entryAttr(ctx, n)
 	i.loaded.mu.Lock()
 	before, told := i.loaded.attr, i.loaded.there
 	i.loaded.attr, i.loaded.there = a, err == nil
 	i.loaded.mu.Unlock()
 	if told && (err != nil || a.UID != before.UID || a.GID != before.GID || a.Mode != before.Mode) {
-		p.fs.notify.invalAll(i.id)
+		p.invalidate(i, heard)
+	}
+}
+
+// invalidate drops what the kernel knows of a file or directory.
+func (p *prefetched) invalidate(i *inode, heard *count) {
+	heard.add()
+	p.told.invalAll(i.id, heard.less)
+}
+
+// A count closes done when all that was added has been taken off.
+type count struct {
+	n    atomic.Int64
+	done chan struct{}
+}
+
+func (c *count) add() { c.n.Add(1) }
+
+// less is what a notification calls when it has been written, or will not be.
+func (c *count) less(error) {
+	if c.n.Add(-1) == 0 {
+		close(c.done)
 	}
 }
 
@@ -200,7 +302,7 @@ func (p *prefetched) drop() {
 	p.dropped = true
 	for _, i := range p.fs.inodes.known() {
 		i.loaded.forget()
-		p.fs.notify.invalAll(i.id)
+		p.told.invalAll(i.id, nil)
 	}
 }
 
@@ -224,7 +326,3 @@ func (t *inodes) knows(parent *inode, e fuse.DirEntry) bool {
 	i := t.byName[place{parent.id, e.Name}]
 	return i != nil && i.object == e.Ino && i.kind == vfs.Type(e.Mode)
 }
-
-// Flush implements FLUSH, which close(2) makes: there is nothing to tell, and ENOSYS
-// makes the kernel stop asking. (Where files are opened, FOPEN_NOFLUSH does.)
-func (fs *fileSystem) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }

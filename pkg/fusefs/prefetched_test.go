@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"errors"
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"os"
 	"slices"
 	"strings"
@@ -60,12 +61,12 @@ func TestPrefetched(t *testing.T) {
 		expect(t, dir+"/"+path, path+" one\n")
 	}
 	asked := func() (all [opcodes]uint64) {
-		for op := range s.received {
-			all[op] = s.received[op].Load()
+		for op := range uint32(opcodes) {
+			all[op] = s.conn.Received(op)
 		}
 		return all
 	}
-	before, opens := asked(), s.received[opOpen].Load()
+	before, opens := asked(), s.conn.Received(device.OpOpen)
 	for range 10 {
 		for _, path := range files {
 			expect(t, dir+"/"+path, path+" one\n")

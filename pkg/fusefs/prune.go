@@ -25,78 +25,87 @@ const (
 	patience = 2 * time.Millisecond
 )
 
+// A pruner drops names from the kernel's caches.
+type pruner struct {
+	fs      *fileSystem
+	notices notices
+	waiting chan pruning
+}
+
+func (p *pruner) init(fs *fileSystem, n notices) {
+	p.fs, p.notices, p.waiting = fs, n, make(chan pruning, maxPrunings)
+}
+
 // prune asks for the names to be dropped that a listing has left out.
-func (fs *fileSystem) prune(p pruning) {
-	if !fs.inodes.anyEnded(p.dir, p.number, p.by) {
+func (p *pruner) prune(what pruning) {
+	if !p.fs.inodes.anyEnded(what.dir, what.number, what.by) {
 		return
 	}
 	select {
-	case fs.prunings <- p:
+	case p.waiting <- what:
 	default:
 	}
 }
 
-// dropEnded asks for the name of the directory to be dropped in which a file was
+// ended asks for the name of the directory to be dropped in which a file was
 // that the tree says is gone: it has been looked up a moment ago, so the directory
 // is likely gone, a process's.
-func (fs *fileSystem) dropEnded(i *inode, err error) {
+func (p *pruner) ended(i *inode, err error) {
 	switch vfs.Errno(err) {
 	case syscall.ENOENT, syscall.ESRCH:
 		select {
-		case fs.prunings <- pruning{ended: i}:
+		case p.waiting <- pruning{ended: i}:
 		default:
 		}
 	}
 }
 
-// pruner drops names until stop. It is a goroutine of its own, which the server
+// run drops names until stop. It is a goroutine of its own, which the server
 // waits for: to drop a name, the kernel locks the directory, and waits with
 // that until the LOOKUPs and READDIRs that it has asked there are answered. For
 // as long as it waits, others wait behind it; so a directory with a question
 // that takes long is left for its next listing.
-func (fs *fileSystem) pruner(stop <-chan struct{}) {
+func (p *pruner) run(stop <-chan struct{}) {
 	for {
 		select {
 		case <-stop:
 			return
-		case p := <-fs.prunings:
-			fs.pruneOne(p, stop)
+		case what := <-p.waiting:
+			p.one(what, stop)
 		}
 	}
 }
 
-func (fs *fileSystem) pruneOne(p pruning, stop <-chan struct{}) {
-	if p.ended != nil {
-		dir := p.ended.parent
-		if dir != nil && dir.parent != nil && !fs.requests.slow(dir.parent.id, patience) {
-			fs.notify.invalEntry(dir.parent.id, dir.name)
+func (p *pruner) one(what pruning, stop <-chan struct{}) {
+	if what.ended != nil {
+		dir := what.ended.parent
+		if dir != nil && dir.parent != nil && !p.fs.conn.Slow(dir.parent.id, patience) {
+			p.notices.invalEntry(dir.parent.id, dir.name)
 		}
 		return
 	}
-	for !fs.requests.slow(p.dir.id, patience) {
+	for !p.fs.conn.Slow(what.dir.id, patience) {
 		select {
 		case <-stop:
 			return
 		default:
 		}
-		i := fs.inodes.takeEnded(p.dir, p.number, p.by)
+		i := p.fs.inodes.takeEnded(what.dir, what.number, what.by)
 		if i == nil {
 			return
 		}
-		for _, f := range fs.files.all() {
-			fs.dropBelow(i, f.inode)
+		p.fs.mode.inUse(func(open *inode) { p.dropBelow(i, open) })
+		for _, d := range p.fs.dirs.all() {
+			p.dropBelow(i, d.inode)
 		}
-		for _, d := range fs.dirs.all() {
-			fs.dropBelow(i, d.inode)
-		}
-		fs.notify.invalEntry(p.dir.id, i.name)
+		p.notices.invalEntry(what.dir.id, i.name)
 	}
 }
 
 // dropBelow drops the names from that of an open file up to that of i, if it is
 // below i: the kernel itself would let a name that is in use stay where i no
 // longer is, and keep it from then on.
-func (fs *fileSystem) dropBelow(i, open *inode) {
+func (p *pruner) dropBelow(i, open *inode) {
 	above := open
 	for above != nil && above != i {
 		above = above.parent
@@ -105,8 +114,8 @@ func (fs *fileSystem) dropBelow(i, open *inode) {
 		return
 	}
 	for ; open != i; open = open.parent {
-		if !fs.requests.slow(open.parent.id, patience) {
-			fs.notify.invalEntry(open.parent.id, open.name)
+		if !p.fs.conn.Slow(open.parent.id, patience) {
+			p.notices.invalEntry(open.parent.id, open.name)
 		}
 	}
 }

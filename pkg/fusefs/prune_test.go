@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"fmt"
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,7 +49,14 @@ func readAll(t *testing.T, dir string) (names int) {
 // TestPrune: thousands of entries come and go between listings, and the
 // server's inodes stay those of the entries that are there.
 func TestPrune(t *testing.T) {
-	for what, cfg := range map[string]Config{"of one user": {}, "shared": {Shared: true}} {
+	for what, c := range map[string]struct {
+		cfg   Config
+		mount mounter
+	}{
+		"of one user": {Config{}, inProcess}, "shared": {Config{Shared: true}, inProcess},
+		"handed over": {Config{}, handedTo(&writer{write: true, done: true})},
+	} {
+		cfg := c.cfg
 		t.Run(what, func(t *testing.T) {
 			const (
 				stay   = 50
@@ -60,9 +68,9 @@ func TestPrune(t *testing.T) {
 			for i := range stay {
 				putProc(tree, fmt.Sprint(i+1))
 			}
-			dir, s := mounted(t, tree, cfg)
+			dir, s := c.mount(t, tree, cfg)
 			most := 0
-			for round := range rounds {
+			churn := func(round int) {
 				for i := range each {
 					putProc(tree, fmt.Sprint(1000+round*each+i))
 				}
@@ -82,15 +90,28 @@ func TestPrune(t *testing.T) {
 					return false
 				})
 			}
+			for round := range rounds {
+				churn(round)
+			}
 			if limit := 1 + (stay+each)*inodes; most > limit {
 				t.Errorf("%d inodes at most, not %d", most, limit)
 			}
-			// What stayed was not touched: it is known still.
-			before := s.received[opLookup].Load()
-			readAll(t, dir)
-			if n := s.received[opLookup].Load() - before; !cfg.Shared && n > stay/5 { // but for a slow moment
-				t.Errorf("%d names that did not change were looked up again", n)
+			if cfg.Shared {
+				return
 			}
+			// What stayed was not touched: it is known still, but where the machine has dropped
+			// its caches meanwhile, or was slow.
+			round := rounds
+			wait.For(t, "what stayed is known", func() error {
+				churn(round)
+				round++
+				before := s.conn.Received(device.OpLookup)
+				readAll(t, dir)
+				if n := s.conn.Received(device.OpLookup) - before; n > stay/5 {
+					return fmt.Errorf("%d names that did not change were looked up again", n)
+				}
+				return nil
+			})
 		})
 	}
 }
@@ -120,7 +141,7 @@ func TestPruneReturn(t *testing.T) {
 			time.Sleep(3 * time.Millisecond) // the name is dropped before the file is closed
 		}
 		f.Close()
-		wait.Until(t, "2 is forgotten", func() bool { return s.fs.inodes.size() == 4 })
+		wait.Until(t, "2 is forgotten", func() bool { return s.fs.inodes.size() <= 4 })
 		if _, err := os.Stat(dir + "/2"); !os.IsNotExist(err) {
 			t.Errorf("what is gone: %v", err)
 		}
@@ -140,31 +161,36 @@ func TestPruneUnlisted(t *testing.T) {
 	}
 	dir, s := mounted(t, tree, Config{})
 	hidden := s.fs.inodes.enter(s.fs.inodes.get(rootID), "hidden", synthRoot{&synth{}}, false, 0)
-	os.ReadDir(dir)
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	_, offsets := getdents(t, fd, 4096)
-	unix.Seek(fd, offsets[len(offsets)-1]+1000, 0) // a gap
-	for {
-		if names, _ := getdents(t, fd, 32<<10); len(names) == 0 {
-			break
+	// The names are known afterwards, but where the machine has dropped its caches meanwhile.
+	wait.For(t, "a listing with a gap drops nothing", func() error {
+		os.ReadDir(dir)
+		unix.Seek(fd, 0, 0)
+		_, offsets := getdents(t, fd, 4096)
+		unix.Seek(fd, offsets[len(offsets)-1]+1000, 0) // a gap
+		for {
+			if names, _ := getdents(t, fd, 32<<10); len(names) == 0 {
+				break
+			}
 		}
-	}
+		before := s.conn.Received(device.OpLookup)
+		for i := range 2000 {
+			if _, err := os.Lstat(fmt.Sprint(dir, "/", 10_000+i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := s.conn.Received(device.OpLookup) - before; n > 100 { // those of a slow moment
+			return fmt.Errorf("%d names were dropped", n)
+		}
+		return nil
+	})
 	root := s.fs.inodes.get(rootID)
 	if s.fs.inodes.anyEnded(root, s.fs.inodes.listings+1, 0) != true || s.fs.inodes.get(hidden.id) == nil {
 		t.Error("nothing is listed, or what never was is dropped")
-	}
-	before := s.received[opLookup].Load()
-	for i := range 2000 {
-		if _, err := os.Lstat(fmt.Sprint(dir, "/", 10_000+i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := s.received[opLookup].Load() - before; n > 100 { // those of a slow moment
-		t.Errorf("%d names were dropped by a listing with a gap", n)
 	}
 	os.ReadDir(dir)
 	if hidden.listed.number != 0 || s.fs.inodes.get(hidden.id) != hidden {

@@ -49,7 +49,7 @@ func overProc(t testing.TB, mnt, native, command string) string {
 }
 
 // mountSynth mounts a synthetic /proc.
-func mountSynth(t testing.TB, procs int, keep time.Duration) (mnt, native string, s *Server) {
+func mountSynth(t testing.TB, procs int, keep time.Duration, mount func(string, Config) (*Server, error)) (mnt, native string, s *Server) {
 	t.Helper()
 	dir := t.TempDir()
 	mnt, native = filepath.Join(dir, "mnt"), filepath.Join(dir, "native")
@@ -59,7 +59,7 @@ func mountSynth(t testing.TB, procs int, keep time.Duration) (mnt, native string
 		}
 	}
 	root := synthRoot{&synth{procs: procs, keep: keep, native: native}}
-	s, err := Mount(mnt, Config{Attach: func(context.Context, vfs.Identity) (vfs.Node, error) { return root, nil }})
+	s, err := mount(mnt, Config{Attach: func(context.Context, vfs.Identity) (vfs.Node, error) { return root, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func mountSynth(t testing.TB, procs int, keep time.Duration) (mnt, native string
 // TestPS: every process exactly once, in the unmodified ps and top.
 func TestPS(t *testing.T) {
 	const procs = 300
-	mnt, native, _ := mountSynth(t, procs, time.Minute)
+	mnt, native, _ := mountSynth(t, procs, time.Minute, Mount)
 	for _, command := range []string{"ps -ef", "ps -ef", "ps aux", "top -b -n1 -w 512", "ps -eo pid,lstart,args"} {
 		seen := map[int]int{}
 		for line := range strings.Lines(overProc(t, mnt, native, command)) {
@@ -100,15 +100,20 @@ func TestPS(t *testing.T) {
 // of what it costs, cold (nothing is in the kernel) and warm.
 func BenchmarkPS(b *testing.B) {
 	const procs = 5000
+	handed := func(dir string, cfg Config) (*Server, error) {
+		cfg.Notifier = &writer{some: make(chan struct{}, 1)}
+		return Mount(dir, cfg)
+	}
 	for _, c := range []struct {
-		name string
-		runs int // before the one that counts
-	}{{"cold", 0}, {"warm", 2}} {
+		name  string
+		runs  int // before the one that counts
+		mount func(string, Config) (*Server, error)
+	}{{"cold", 0, Mount}, {"warm", 2, Mount}, {"handed-cold", 0, handed}, {"handed-warm", 2, handed}} {
 		b.Run(c.name, func(b *testing.B) {
 			var took time.Duration
 			var asked uint64
 			for range b.N {
-				mnt, native, s := mountSynth(b, procs, time.Minute)
+				mnt, native, s := mountSynth(b, procs, time.Minute, c.mount)
 				for range c.runs {
 					overProc(b, mnt, native, "ps -ef > /dev/null")
 				}
@@ -126,8 +131,8 @@ func BenchmarkPS(b *testing.B) {
 }
 
 func total(s *Server) (n uint64) {
-	for op := range s.received {
-		n += s.received[op].Load()
+	for op := range uint32(opcodes) {
+		n += s.conn.Received(op)
 	}
 	return n
 }

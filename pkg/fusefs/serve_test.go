@@ -165,16 +165,3 @@ func TestCPUs(t *testing.T) {
 	}
 	t.Error("no thread stays on that CPU")
 }
-
-// At its end a server starts no reader: who waits for them would not know of it.
-func TestNoReaderAtTheEnd(t *testing.T) {
-	_, s := mounted(t, vfstest.NewTree(), Config{})
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	before := s.post.readers.Load()
-	s.call()
-	if n := s.post.readers.Load(); n != before {
-		t.Errorf("%d readers, there were %d", n, before)
-	}
-}

@@ -70,7 +70,7 @@ func TestDeadline(t *testing.T) {
 			if n := s.Stuck(); (n > 0) != c.stuck {
 				t.Errorf("%d calls are stuck", n)
 			}
-			wait.Until(t, "stuck calls over", func() bool { return s.Stuck() == 0 && s.requests.running() == 0 })
+			wait.Until(t, "stuck calls over", func() bool { return s.Stuck() == 0 && s.conn.Running() == 0 })
 			if got, err := os.ReadFile(dir + "/fine"); string(got) != "fine" {
 				t.Errorf("afterwards: %q, %v", got, err)
 			}
@@ -95,7 +95,7 @@ func TestInterrupt(t *testing.T) {
 		if took := time.Since(start); err == nil || took > 5*time.Second {
 			t.Errorf("%v: cat ended with %v after %v", sig, err, took)
 		}
-		wait.Until(t, "no request left", func() bool { return s.requests.running() == 0 })
+		wait.Until(t, "no request left", func() bool { return s.conn.Running() == 0 })
 	}
 }
 
@@ -154,5 +154,5 @@ func TestCloseDeaf(t *testing.T) {
 		t.Error("a read that never came succeeded")
 	}
 	close(end)
-	wait.Until(t, "call over and its file closed", func() bool { return tree.Handles() == 0 && s.requests.running() == 0 })
+	wait.Until(t, "call over and its file closed", func() bool { return tree.Handles() == 0 && s.conn.Running() == 0 })
 }

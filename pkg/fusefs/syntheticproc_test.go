@@ -129,6 +129,9 @@ func (f synthFile) Open(context.Context) (vfs.Handle, error) {
 	return vfs.NewBytes(f.data, keep), nil
 }
 
+// State implements vfs.Stater: nothing ever changes.
+func (f synthFile) State() (uint64, bool) { return 1, f.held }
+
 func (l synthLink) ID() uint64     { return l.id }
 func (l synthLink) Type() vfs.Type { return vfs.TypeLink }
 func (l synthLink) Attr(context.Context) (vfs.Attr, error) {

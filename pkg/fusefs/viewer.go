@@ -65,15 +65,13 @@ func (v *viewers) of(ctx context.Context, h *fuse.InHeader) (*viewer, error) {
 		return v.sole, nil
 	}
 	who := vfs.Identity{UID: h.Uid, GID: h.Gid}
-	if h.Pid != 0 { // 0: a process that this one cannot see; it has no further groups here
-		groups, err := v.cfg.Groups(h.Pid)
-		if err != nil {
-			return nil, fmt.Errorf("groups of thread %d: %w", h.Pid, err)
-		}
-		slices.Sort(groups)
-		groups = slices.DeleteFunc(slices.Compact(groups), func(g uint32) bool { return g == h.Gid })
-		who.Groups = slices.Clip(groups)
+	groups, err := v.groups(h.Pid)
+	if err != nil {
+		return nil, err
 	}
+	slices.Sort(groups)
+	groups = slices.DeleteFunc(slices.Compact(groups), func(g uint32) bool { return g == h.Gid })
+	who.Groups = slices.Clip(groups)
 	key, now := who.Key(), time.Now()
 	if found, ok := v.held.Get(key); ok && now.Before(found.until) {
 		return found, nil
@@ -87,6 +85,19 @@ func (v *viewers) of(ctx context.Context, h *fuse.InHeader) (*viewer, error) {
 	fresh := &viewer{root: root, until: now.Add(attachTime), mark: hash.Sum64()}
 	v.held.Add(key, fresh)
 	return fresh, nil
+}
+
+// groups are the supplementary groups of a thread. Thread 0 is one that this process cannot
+// see; it has no further groups here, and neither has any where threads are not known.
+func (v *viewers) groups(tid uint32) ([]uint32, error) {
+	if tid == 0 || v.cfg.NoThreads {
+		return nil, nil
+	}
+	groups, err := v.cfg.Groups(tid)
+	if err != nil {
+		return nil, fmt.Errorf("groups of thread %d: %w", tid, err)
+	}
+	return groups, nil
 }
 
 // views are the nodes of one inode, as each viewer sees it.

@@ -1,4 +1,4 @@
-package fusefs
+package device
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A request is one question of the kernel that waits for its answer, and the
+// A Request is one question of the kernel that waits for its answer, and the
 // context under which the tree is asked. It is a context of its own kind
 // because there is one for every request and most end at once: no timer, no
 // goroutine, and no channel unless somebody waits for it. Contexts derived from
@@ -15,12 +15,12 @@ import (
 //
 // Exactly one answer is written: by the reader that carries the request out,
 // or by the watch when that takes too long; whoever settles it first.
-type request struct {
+type Request struct {
 	unique   uint64
 	dir      uint64 // node id of the directory that the kernel keeps locked until the answer; 0: none
 	begun    time.Time
 	deadline time.Time
-	caller   context.Context // holds the vfs.Caller, nothing else
+	values   context.Context // has the values, nothing else
 
 	settled atomic.Bool // the answer is being written, or has been
 
@@ -33,10 +33,10 @@ type request struct {
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // settle reports whether it is the caller who has to answer.
-func (r *request) settle() bool { return !r.settled.Swap(true) }
+func (r *Request) settle() bool { return !r.settled.Swap(true) }
 
 // end ends the context for that reason; only the first counts.
-func (r *request) end(reason error) {
+func (r *Request) end(reason error) {
 	r.mu.Lock()
 	if r.err != nil {
 		r.mu.Unlock()
@@ -55,10 +55,10 @@ func (r *request) end(reason error) {
 }
 
 // Deadline implements context.Context.
-func (r *request) Deadline() (time.Time, bool) { return r.deadline, true }
+func (r *Request) Deadline() (time.Time, bool) { return r.deadline, true }
 
 // Done implements context.Context.
-func (r *request) Done() <-chan struct{} {
+func (r *Request) Done() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.done == nil {
@@ -72,18 +72,18 @@ func (r *request) Done() <-chan struct{} {
 }
 
 // Err implements context.Context.
-func (r *request) Err() error {
+func (r *Request) Err() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
 // Value implements context.Context.
-func (r *request) Value(key any) any { return r.caller.Value(key) }
+func (r *Request) Value(key any) any { return r.values.Value(key) }
 
 // AfterFunc is what package context looks for in a foreign context before it
 // starts a goroutine to watch it; see context.AfterFunc.
-func (r *request) AfterFunc(f func()) (stop func() bool) {
+func (r *Request) AfterFunc(f func()) (stop func() bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.err != nil {

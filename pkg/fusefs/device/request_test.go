@@ -1,4 +1,4 @@
-package fusefs
+package device
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 func TestRequestContext(t *testing.T) {
 	var rs requests
 	rs.init(time.Hour)
-	r := rs.begin(7, 0, vfs.Caller{TID: 42})
+	r := rs.begin(7, 0, vfs.WithCaller(context.Background(), vfs.Caller{TID: 42}))
 	if c, ok := vfs.CallerOf(r); !ok || c.TID != 42 {
 		t.Errorf("caller %+v", c)
 	}
@@ -48,29 +48,5 @@ func TestRequestContext(t *testing.T) {
 		done()
 	} else {
 		done()
-	}
-}
-
-// TestTakeBack gives back what an answer brought that came too late.
-func TestTakeBack(t *testing.T) {
-	var table inodes
-	root := &inode{id: rootID}
-	table.init(root)
-	n := synthRoot{&synth{}}
-	i := table.enter(root, "a", n, false, 0)
-	if again := table.enter(root, "a", n, false, 0); again != i || i.lookups != 2 {
-		t.Errorf("the same name is another inode")
-	}
-	table.forget(i.id, 1)
-	if table.get(i.id) != i {
-		t.Error("forgotten too early")
-	}
-	table.forget(i.id, 5)
-	table.forget(rootID, 5)
-	if table.get(i.id) != nil || table.get(rootID) != root || table.size() != 1 {
-		t.Error("not forgotten, or the root is")
-	}
-	if fresh := table.enter(root, "a", n, false, 0); fresh.id == i.id {
-		t.Error("a node id was used twice")
 	}
 }

@@ -1,4 +1,4 @@
-package fusefs
+package device
 
 import (
 	"errors"
@@ -9,36 +9,54 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
-// A device is /dev/fuse and a way to call its readers back.
+// A descriptor is an open /dev/fuse and a way to call its readers back.
 //
 // read(2) on the device cannot be ended from another thread, so readers wait
 // in epoll_wait(2) for the device or the stop event, whichever comes first, and
 // the device itself does not block. All wait on one epoll instance: a request
 // then wakes one of them, and the one that waited least, whose caches are warm.
 //
-// Who closes: close is called by Server.end alone, when no reader is left
-// but those in calls that do not end. Those come back to write and find closed
+// Whoever has a duplicate of the descriptor can make it block all the same, or take the
+// request that woke a reader. That reader then is inside read(2) until the next request.
+//
+// Who closes: close is called when no reader is left but those in calls that do not end,
+// and those inside read(2). The former come back to write and find closed
 // set: the lock keeps the descriptor from being closed, and its number from
-// being reused, under a write.
-type device struct {
-	file  *os.File
+// being reused, under a write. With one of the latter the descriptor stays open until it
+// has come back, and has refused what it read.
+type descriptor struct {
+	file  *os.File // nil if it is not ours to close
 	fd    int
 	epoll int
 	event int  // eventfd(2), readable once the device is to be left
 	lone  bool // readers and the requester share one CPU: a reader that polls keeps the requester from it
 
 	stopped atomic.Bool
+	inside  atomic.Int32 // readers in read(2)
 	mu      sync.RWMutex // guards closed, held by writers for the time of a write
 	closed  bool
 }
 
 var errStopped = errors.New("the device is to be left")
 
-func newDevice(file *os.File, cpus *unix.CPUSet) (*device, error) {
-	d := &device{file: file, fd: int(file.Fd()), epoll: -1, event: -1}
+// newDescriptor prepares a device to be read. It owns file from here on, also when it fails.
+func newDescriptor(file *os.File, cpus *unix.CPUSet) (*descriptor, error) {
+	d, err := watchDescriptor(int(file.Fd()), cpus)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	d.file = file
+	return d, nil
+}
+
+// watchDescriptor is newDescriptor for a device that stays its owner's.
+func watchDescriptor(fd int, cpus *unix.CPUSet) (*descriptor, error) {
+	d := &descriptor{fd: fd, epoll: -1, event: -1}
 	d.lone = runtime.NumCPU() == 1 || cpus != nil && cpus.Count() == 1
 	err := unix.SetNonblock(d.fd, true)
 	if err == nil {
@@ -71,11 +89,13 @@ type sleeper struct {
 
 // read waits for a request and reads it. It fails with errStopped after stop,
 // and with ENODEV when the mount is gone.
-func (d *device) read(buf []byte, last *sleeper) (int, error) {
+func (d *descriptor) read(buf []byte, last *sleeper) (int, error) {
 	var since time.Time // when there was nothing to read first
 	last.waited = false
 	for !d.stopped.Load() {
+		d.inside.Add(1)
 		n, err := unix.Read(d.fd, buf)
+		d.inside.Add(-1)
 		switch err {
 		case nil:
 			if !since.IsZero() && !last.short {
@@ -102,7 +122,7 @@ func (d *device) read(buf []byte, last *sleeper) (int, error) {
 	return 0, errStopped
 }
 
-func (d *device) wait() error {
+func (d *descriptor) wait() error {
 	var events [1]unix.EpollEvent
 	if _, err := unix.EpollWait(d.epoll, events[:], -1); err != nil && err != unix.EINTR {
 		return err
@@ -111,12 +131,12 @@ func (d *device) wait() error {
 }
 
 // watch makes wait return when fd can be read.
-func (d *device) watch(fd int) error {
+func (d *descriptor) watch(fd int) error {
 	return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)})
 }
 
 // write gives the kernel one answer or notification.
-func (d *device) write(parts ...[]byte) error {
+func (d *descriptor) write(parts ...[]byte) error {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if d.closed {
@@ -135,7 +155,7 @@ func (d *device) write(parts ...[]byte) error {
 }
 
 // stop makes every read end.
-func (d *device) stop() {
+func (d *descriptor) stop() {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	if !d.stopped.Swap(true) && !d.closed {
@@ -145,7 +165,7 @@ func (d *device) stop() {
 }
 
 // close lets go of the device; the kernel then fails what is still asked of it.
-func (d *device) close() {
+func (d *descriptor) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stopped.Store(true)
@@ -158,5 +178,77 @@ func (d *device) close() {
 			unix.Close(fd)
 		}
 	}
-	d.file.Close()
+	if d.file != nil {
+		d.file.Close()
+	}
+}
+
+// closeAfter closes the device when nobody is inside read(2) any more: those who still are
+// hold it open anyway, and refuse what they come back with. left is whether all have ended
+// who could go there once more.
+func (d *descriptor) closeAfter(left bool, groups ...*sync.WaitGroup) {
+	if left && d.inside.Load() == 0 {
+		d.close()
+		return
+	}
+	go func() {
+		for _, g := range groups {
+			g.Wait()
+		}
+		d.close()
+	}()
+}
+
+// mountPoll is how often a device that is not mounted yet is asked whether it
+// is, in milliseconds: nothing tells of it.
+const mountPoll = 2
+
+// awaitMount waits until the device is mounted. Until then a read is EPERM;
+// from then on one with no room for a request is EINVAL.
+func (d *descriptor) awaitMount() error {
+	for !d.stopped.Load() {
+		_, err := unix.Read(d.fd, make([]byte, 1))
+		switch err {
+		case unix.EINVAL:
+			return d.watch(d.fd) // not before: epoll would not hear from it
+		case unix.EPERM, unix.EINTR:
+		default:
+			return err
+		}
+		stop := []unix.PollFd{{Fd: int32(d.event), Events: unix.POLLIN}}
+		if _, err := unix.Poll(stop, mountPoll); err != nil && err != unix.EINTR {
+			return err
+		}
+	}
+	return errStopped
+}
+
+// refuse fails the requests that nobody has read: another process may keep the
+// device open, and their callers would wait for as long as it does.
+func (d *descriptor) refuse(errno unix.Errno) {
+	_ = unix.SetNonblock(d.fd, true) // as newDescriptor did; somebody may have changed it
+	buf := make([]byte, requestSize)
+	for {
+		d.inside.Add(1)
+		n, err := unix.Read(d.fd, buf)
+		d.inside.Add(-1)
+		if err == unix.EINTR || err == unix.ENOENT {
+			continue
+		}
+		if err != nil || n < headerSize {
+			return
+		}
+		d.refuseOne(buf[:n], errno)
+	}
+}
+
+// refuseOne answers a request with an error, if it is one that is answered.
+func (d *descriptor) refuseOne(in []byte, errno unix.Errno) {
+	switch opcode(in) {
+	case 0, OpForget, OpBatchForget, OpInterrupt:
+		return
+	}
+	var out [16]byte
+	failure(out[:], (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in))).Unique, errno)
+	_ = d.write(out[:])
 }

@@ -1,11 +1,9 @@
-package fusefs
+package device
 
 import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // requests are those that the kernel waits for. Its lock is held for the
@@ -13,22 +11,22 @@ import (
 type requests struct {
 	limit time.Duration // from a request's start to its deadline
 	mu    sync.Mutex
-	busy  map[uint64]*request // by the kernel's number
+	busy  map[uint64]*Request // by the kernel's number
 	late  int                 // of busy, those answered by the watch
 }
 
 func (rs *requests) init(limit time.Duration) {
-	rs.limit, rs.busy = limit, make(map[uint64]*request)
+	rs.limit, rs.busy = limit, make(map[uint64]*Request)
 }
 
-func (rs *requests) begin(unique, dir uint64, c vfs.Caller) *request {
+func (rs *requests) begin(unique, dir uint64, values context.Context) *Request {
 	now := time.Now()
-	r := &request{
+	r := &Request{
 		unique:   unique,
 		dir:      dir,
 		begun:    now,
 		deadline: now.Add(rs.limit),
-		caller:   vfs.WithCaller(context.Background(), c),
+		values:   values,
 	}
 	rs.mu.Lock()
 	rs.busy[unique] = r
@@ -38,7 +36,7 @@ func (rs *requests) begin(unique, dir uint64, c vfs.Caller) *request {
 
 // finish ends a request whose call into the tree is over, and its context with
 // it, so that nothing derived from it stays behind.
-func (rs *requests) finish(r *request, late bool) {
+func (rs *requests) finish(r *Request, late bool) {
 	rs.mu.Lock()
 	if rs.busy[r.unique] == r { // the kernel may use a number again that the watch has answered
 		delete(rs.busy, r.unique)
@@ -51,7 +49,7 @@ func (rs *requests) finish(r *request, late bool) {
 }
 
 // settleLate is r.settle for the watch: it also counts r until finish.
-func (rs *requests) settleLate(r *request) bool {
+func (rs *requests) settleLate(r *Request) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if !r.settle() {
@@ -62,7 +60,7 @@ func (rs *requests) settleLate(r *request) bool {
 }
 
 // of is the request of that number; nil if it is over.
-func (rs *requests) of(unique uint64) *request {
+func (rs *requests) of(unique uint64) *Request {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return rs.busy[unique]
@@ -74,10 +72,10 @@ func (rs *requests) cancelAll(reason error) {
 	}
 }
 
-func (rs *requests) all() []*request {
+func (rs *requests) all() []*Request {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	all := make([]*request, 0, len(rs.busy))
+	all := make([]*Request, 0, len(rs.busy))
 	for _, r := range rs.busy {
 		all = append(all, r)
 	}

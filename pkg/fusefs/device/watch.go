@@ -1,4 +1,4 @@
-package fusefs
+package device
 
 import (
 	"context"
@@ -26,40 +26,40 @@ const (
 	grace = 5
 )
 
-func (s *Server) watch(stop <-chan struct{}) {
-	gap := max(s.cfg.Deadline/ticks, shortestGap)
+func (c *Conn) watch(stop <-chan struct{}) {
+	gap := max(c.cfg.Deadline/ticks, shortestGap)
 	t := time.NewTimer(relief)
 	defer t.Stop()
 	var seen uint64
 	var due time.Time
 	for quiet := 0; ; {
-		taken := s.post.taken.Load()
+		taken := c.post.taken.Load()
 		if quiet++; taken != seen {
 			seen, quiet = taken, 0
-		} else if s.post.waiting.Load() == 0 && quiet > 0 {
-			s.call()
+		} else if c.post.waiting.Load() == 0 && quiet > 0 {
+			c.call()
 		}
 		now := time.Now()
 		if !now.Before(due) {
-			s.look(now)
+			c.look(now)
 			due = now.Add(gap)
 		}
 		if quiet < restAfter {
 			t.Reset(relief)
 		} else {
-			s.post.resting.Store(true)
-			if s.post.taken.Load() != seen { // by one who did not see us rest
-				s.post.resting.Store(false)
+			c.post.resting.Store(true)
+			if c.post.taken.Load() != seen { // by one who did not see us rest
+				c.post.resting.Store(false)
 				continue
 			}
 			t.Stop()
-			if s.requests.running() > 0 {
+			if c.requests.running() > 0 {
 				t.Reset(gap)
 			}
 		}
 		select {
 		case <-t.C:
-		case <-s.post.nudge:
+		case <-c.post.nudge:
 		case <-stop:
 			return
 		}
@@ -68,43 +68,43 @@ func (s *Server) watch(stop <-chan struct{}) {
 
 // call brings another reader to the post, unless the server is at its end, where the
 // readers are waited for.
-func (s *Server) call() {
-	s.calling.Lock()
-	defer s.calling.Unlock()
-	if s.closing {
+func (c *Conn) call() {
+	c.calling.Lock()
+	defer c.calling.Unlock()
+	if c.closing {
 		return
 	}
-	s.post.arrive()
-	s.readers.Go(s.reader)
+	c.post.arrive()
+	c.readers.Go(c.reader)
 }
 
 // look ends what is over its deadline and answers for what is over its grace.
-func (s *Server) look(now time.Time) {
-	for _, r := range s.requests.all() {
+func (c *Conn) look(now time.Time) {
+	for _, r := range c.requests.all() {
 		if now.Before(r.deadline) {
 			continue
 		}
 		r.end(context.DeadlineExceeded)
-		if now.After(r.deadline.Add(max(s.cfg.Deadline/grace, shortestGap))) {
-			s.abandon(r, unix.ETIMEDOUT)
+		if now.After(r.deadline.Add(max(c.cfg.Deadline/grace, shortestGap))) {
+			c.abandon(r, unix.ETIMEDOUT)
 		}
 	}
 }
 
 // abandon answers in the stead of a call into the tree that does not end.
-func (s *Server) abandon(r *request, errno unix.Errno) {
-	if !s.requests.settleLate(r) {
+func (c *Conn) abandon(r *Request, errno unix.Errno) {
+	if !c.requests.settleLate(r) {
 		return
 	}
-	s.cfg.Log.Warn("a call into the tree goes on after its deadline; it was answered for", "deadline", s.cfg.Deadline)
+	c.cfg.Log.Warn("a call into the tree goes on after its deadline; it was answered for", "deadline", c.cfg.Deadline)
 	var out [16]byte
 	failure(out[:], r.unique, errno)
-	_ = s.dev.write(out[:]) // an unmount may have come first
+	_ = c.dev.write(out[:]) // an unmount may have come first
 }
 
 // abandonAll answers whatever is still waited for when the server ends.
-func (s *Server) abandonAll() {
-	for _, r := range s.requests.all() {
-		s.abandon(r, unix.EIO)
+func (c *Conn) abandonAll() {
+	for _, r := range c.requests.all() {
+		c.abandon(r, unix.EIO)
 	}
 }

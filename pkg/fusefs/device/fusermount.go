@@ -1,4 +1,4 @@
-package fusefs
+package device
 
 import (
 	"bytes"
@@ -26,8 +26,8 @@ const (
 )
 
 // byFusermount mounts dir for the calling user and returns the mounted device.
-func byFusermount(dir string, cfg Config) (*os.File, error) {
-	if cfg.Shared {
+func byFusermount(dir string, o Options) (*os.File, error) {
+	if o.Shared {
 		return nil, errors.New("only root may mount for all users")
 	}
 	dir, err := filepath.Abs(dir) // fusermount3 has a working directory of its own choice
@@ -40,7 +40,7 @@ func byFusermount(dir string, cfg Config) (*os.File, error) {
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "fusermount"), os.NewFile(uintptr(fds[1]), "fusermount")
 	defer ours.Close()
-	options := "fsname=" + cfg.FSName + ",subtype=aggrfs,ro,nosuid,nodev,noexec"
+	options := "fsname=" + o.Source + ",subtype=aggrfs,ro,nosuid,nodev,noexec"
 	err = runFusermount([]*os.File{theirs}, "-o", options, "--", dir)
 	theirs.Close()
 	if err != nil {

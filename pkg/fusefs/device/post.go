@@ -1,4 +1,4 @@
-package fusefs
+package device
 
 import (
 	"sync/atomic"
@@ -72,7 +72,7 @@ func (c *crowd) grows(in []byte, waited bool) bool {
 	}
 	h := (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
 	switch h.Opcode {
-	case opRelease, opReleasedir, opForget, opBatchForget, opInterrupt:
+	case OpRelease, OpReleasedir, OpForget, OpBatchForget, OpInterrupt:
 		return false // nobody waits for these
 	}
 	if waited || h.Pid == c.tid {

@@ -1,0 +1,65 @@
+package device
+
+import (
+	"errors"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// A StandIn answers EIO to all requests of a mount whose server has gone, so that nobody
+// waits until there is another.
+type StandIn struct {
+	dev  *descriptor
+	gone chan struct{} // closed when there is nothing more to read
+	work sync.WaitGroup
+	bye  sync.Once
+}
+
+// StandBy starts a stand-in on a mounted device, which it makes non-blocking, and leaves
+// open.
+func StandBy(dev *os.File) (*StandIn, error) {
+	d, err := watchDescriptor(int(dev.Fd()), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.watch(d.fd); err != nil {
+		d.close()
+		return nil, os.NewSyscallError("watch the FUSE device", err)
+	}
+	s := &StandIn{dev: d, gone: make(chan struct{})}
+	s.work.Go(s.run)
+	return s, nil
+}
+
+func (s *StandIn) run() {
+	defer close(s.gone)
+	buf := make([]byte, requestSize)
+	var last sleeper
+	for {
+		n, err := s.dev.read(buf, &last)
+		if err != nil {
+			return
+		}
+		s.dev.refuseOne(buf[:n], unix.EIO)
+	}
+}
+
+// Done is closed when the mount is gone, or Close has been called.
+func (s *StandIn) Done() <-chan struct{} { return s.gone }
+
+// Close ends it. No request is read from then on but by a reader that read(2) does not let
+// go, since somebody has made the device block; that one is an error, and refuses what it
+// gets. What was read has been answered.
+func (s *StandIn) Close() error {
+	var err error
+	s.bye.Do(func() {
+		s.dev.stop()
+		if !within(endGrace, &s.work) {
+			err = errors.New("a read of the FUSE device does not end")
+		}
+		s.dev.closeAfter(err == nil, &s.work)
+	})
+	return err
+}

@@ -1,0 +1,207 @@
+package fusefs
+
+import (
+	"context"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// A mode is what a mount lets the kernel keep: what it is told of files and directories and
+// for how long, how files are opened and read, and what happens at a listing. There is the
+// ordinary one, the one of mounts that are Shared, and the one of those that are Prefetched.
+type mode interface {
+	// used notes that a request has come.
+	used()
+	// prepare gives a new inode what the mode has to know of it.
+	prepare(i *inode)
+	// entry completes the answer that names i: the attributes, and how long they and the
+	// name are good. inListing is whether it is that of a listing, not of a LOOKUP.
+	entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) error
+	// missing is how long the kernel may keep that a name does not exist, which the tree
+	// allows for keep.
+	missing(keep time.Duration) time.Duration
+	// attr answers GETATTR.
+	attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error
+	// open answers OPEN.
+	open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error
+	// read answers READ.
+	read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error)
+	// release is called for RELEASE.
+	release(fh uint64)
+	// inUse calls f with the inodes of open files.
+	inUse(f func(*inode))
+	// expands reports whether an entry of a listing is to be told with its attributes.
+	expands(parent *inode, e fuse.DirEntry) bool
+	// listing is called before a directory is listed from its start.
+	listing(ctx context.Context, dir *inode)
+	// run works beside the requests until stop.
+	run(stop <-chan struct{})
+	// close closes what the kernel will not release any more.
+	close()
+}
+
+// entryAttr is what has to be known of a node to enter its name somewhere.
+func entryAttr(ctx context.Context, n vfs.Node) (vfs.Attr, error) {
+	if p, ok := n.(vfs.Previewer); ok {
+		return p.Preview(), nil
+	}
+	return n.Attr(ctx)
+}
+
+// jiffy is the longest that a kernel's clock tick is. It counts its times in
+// ticks and rounds them up.
+const jiffy = 10 * time.Millisecond
+
+// kernelTime is what the kernel is told so that it keeps something for d and
+// no longer.
+func kernelTime(d time.Duration) time.Duration { return max(d-jiffy, 0) }
+
+// fillAttr translates attributes.
+func (c *Config) fillAttr(out *fuse.Attr, a vfs.Attr) {
+	uid, gid := c.IDs(a.UID, a.GID)
+	*out = fuse.Attr{
+		Ino: a.ID, Size: a.Size, Mode: a.Mode, Nlink: a.Nlink,
+		Owner: fuse.Owner{Uid: uid, Gid: gid},
+	}
+	if !a.Mtime.IsZero() {
+		out.SetTimes(&a.Atime, &a.Mtime, &a.Ctime)
+	}
+}
+
+// base is what all modes do alike, which most do not change.
+type base struct {
+	cfg  *Config
+	conn *device.Conn
+}
+
+func (*base) used()                              {}
+func (*base) prepare(*inode)                     {}
+func (*base) expands(*inode, fuse.DirEntry) bool { return true }
+func (*base) listing(context.Context, *inode)    {}
+func (*base) run(<-chan struct{})                {}
+
+// shared is the mode of a mount for all users: the kernel keeps nothing, since its caches
+// know no users.
+type shared struct {
+	opened
+}
+
+func (m *shared) entry(_ context.Context, _ *inode, _ vfs.Node, a vfs.Attr, _ bool, out *fuse.EntryOut) error {
+	m.cfg.fillAttr(&out.Attr, a)
+	return nil
+}
+
+func (m *shared) missing(time.Duration) time.Duration { return 0 }
+
+func (m *shared) attr(ctx context.Context, _ *inode, n vfs.Node, out *fuse.AttrOut) error {
+	a, err := n.Attr(ctx)
+	if err == nil {
+		m.cfg.fillAttr(&out.Attr, a)
+	}
+	return err
+}
+
+func (m *shared) open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error {
+	h, err := file.Open(ctx)
+	if err != nil {
+		return err
+	}
+	return m.add(&openFile{inode: i, file: file, now: newContent(h)}, use{}.flags(), out)
+}
+
+// ordinary is the mode of a mount for one identity: the kernel keeps what the tree allows.
+type ordinary struct {
+	opened
+	notices  notices
+	newPages func() pager
+	glances  *glances // nil where sizes need not be known before files are opened
+}
+
+func (m *ordinary) prepare(i *inode) {
+	if i.kind == vfs.TypeFile {
+		i.pages = m.newPages()
+		if m.glances != nil {
+			i.look = new(look)
+		}
+	}
+}
+
+func (m *ordinary) missing(keep time.Duration) time.Duration { return kernelTime(keep) }
+
+func (m *ordinary) entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, _ bool, out *fuse.EntryOut) error {
+	keep := kernelTime(a.Keep)
+	out.SetEntryTimeout(kernelTime(max(a.Keep, a.KeepName)))
+	out.SetAttrTimeout(keep)
+	m.fill(ctx, i, n, a, keep, &out.Attr)
+	return nil
+}
+
+// fill translates attributes. The size of a file is what the page cache needs it to be.
+func (m *ordinary) fill(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, keep time.Duration, out *fuse.Attr) {
+	m.cfg.fillAttr(out, a)
+	if i.pages == nil {
+		return
+	}
+	exact := a.Size != 0
+	if size, ok := m.glances.size(ctx, i, n); ok {
+		a.Size, exact = size, true
+	}
+	out.Size = i.pages.attr(m.notices, i.id, a, keep, exact)
+}
+
+func (m *ordinary) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error {
+	a, err := n.Attr(ctx)
+	if err != nil {
+		// A file that is open can be read to its end though the object is gone;
+		// the kernel asks for attributes on the way.
+		if i.pages == nil {
+			return err
+		}
+		last, ok := i.pages.last()
+		if !ok {
+			return err
+		}
+		a, a.Keep = last, 0
+	}
+	keep := kernelTime(a.Keep)
+	out.SetTimeout(keep)
+	m.fill(ctx, i, n, a, keep, &out.Attr)
+	return nil
+}
+
+func (m *ordinary) open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error {
+	h, err := m.glances.open(ctx, i, file)
+	if err != nil {
+		return err
+	}
+	f := &openFile{inode: i, file: file, now: newContent(h)}
+	if held, ok := h.(vfs.Held); ok {
+		if _, rpc := h.(vfs.Writer); !rpc {
+			f.use = i.pages.use(m.notices, i.id, held)
+		}
+	}
+	err = m.add(f, f.use.flags(), out)
+	if err != nil && f.use.how != direct {
+		i.pages.release(m.notices, i.id)
+	}
+	return err
+}
+
+func (m *ordinary) release(fh uint64) {
+	f, ok := m.files.remove(fh)
+	if !ok {
+		return
+	}
+	if f.use.how != direct {
+		f.inode.pages.release(m.notices, f.inode.id)
+	}
+	f.close()
+}
+
+func (m *ordinary) close() {
+	m.opened.close()
+	m.glances.close()
+}
