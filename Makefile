@@ -5,7 +5,7 @@
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
 # make bench    one line a figure: NAME ours=... against=... ratio=...
-# make bench-scale  the same for thousands of simulated nodes, and for ps
+# make bench-scale  the same for NODES simulated nodes with PROCS processes each, for aggrfs ps on them, and for ps and top
 # make sim      a cluster of NODES simulated nodes with PROCS processes each, to play with
 # make fuzz     every fuzz target for FUZZTIME
 # make soak     ten million requests to one server, and its memory
@@ -93,8 +93,7 @@ bench: prepare-bench build
 
 bench-scale: prepare-bench build
 	$(call phase,figures of scale)
-	@CGO_ENABLED=0 go run ./test/scale
-	@go run ./test/bench ps
+	@scale=0; CGO_ENABLED=0 go run ./test/scale -nodes $(NODES) -procs $(PROCS) || scale=$$?; go run ./test/bench ps; exit $$scale
 
 sim: build
 	$(call phase,$(NODES) simulated nodes)
@@ -156,7 +155,7 @@ install: build
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/configs configs/*.yaml configs/*.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/packaging packaging/README.md
-	for unit in aggrfs.service procsrv.service; do \
+	for unit in aggrfs.service aggrfs-mount.service procsrv.service; do \
 		sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' packaging/$$unit | \
 			install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
 	install -D -m 0644 packaging/aggrfs.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/aggrfs.conf

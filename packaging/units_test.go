@@ -12,7 +12,10 @@ import (
 	"github.com/aggrfs/aggrfs/internal/privs"
 )
 
+// units are those of the daemons.
 var units = []string{"aggrfs.service", "procsrv.service"}
+
+const mountUnit = "aggrfs-mount.service"
 
 // A unit is a unit file: its directives by section.
 type unit map[string]map[string][]string
@@ -57,16 +60,17 @@ func (u unit) get(t *testing.T, section, key string) string {
 }
 
 // TestDirectives finds no directive twice, but for a second SystemCallFilter
-// that takes from the first, which is how systemd has it written.
+// that takes from the first, and a third that adds to it again, which is how systemd has it
+// written.
 func TestDirectives(t *testing.T) {
-	for _, name := range units {
+	for _, name := range append([]string{mountUnit}, units...) {
 		u := readUnit(t, name)
 		if len(u) != 3 || u["Unit"] == nil || u["Service"] == nil || u["Install"] == nil {
 			t.Errorf("%s: sections %v", name, u)
 		}
 		for section, directives := range u {
 			for key, values := range directives {
-				subtracts := key == "SystemCallFilter" && len(values) == 2 && values[0] == "@system-service" && values[1][0] == '~'
+				subtracts := key == "SystemCallFilter" && len(values) > 1 && values[0] == "@system-service" && values[1][0] == '~'
 				if len(values) > 1 && !subtracts {
 					t.Errorf("%s: [%s] %s is set %d times", name, section, key, len(values))
 				}
@@ -97,6 +101,37 @@ func TestCommands(t *testing.T) {
 		}
 		installed(t, strings.TrimPrefix(u.get(t, "Unit", "Documentation"), "file://"))
 	}
+}
+
+// TestMountUnit: it mounts from the server of the other unit, and keeps on when that restarts.
+func TestMountUnit(t *testing.T) {
+	u := readUnit(t, mountUnit)
+	command := strings.Fields(u.get(t, "Service", "ExecStart"))
+	if out, err := exec.Command(filepath.Join(dest, command[0]), append(command[1:], "--help")...).CombinedOutput(); err != nil {
+		t.Errorf("%q: %v\n%s", command, err, out)
+	}
+	text, err := os.ReadFile("aggrfs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("aggrfs.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cfg.Listen) != 1 || !slices.Contains(command, cfg.Listen[0]) {
+		t.Errorf("%q does not name the server at %q", command, cfg.Listen)
+	}
+	for _, key := range []string{"Requires", "BindsTo", "PartOf"} {
+		if value := u.get(t, "Unit", key); value != "" {
+			t.Errorf("%s=%s ends it with the server", key, value)
+		}
+	}
+	for _, key := range []string{"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateMounts", "ReadOnlyPaths", "ProtectProc", "ProtectKernelTunables", "ProtectControlGroups"} {
+		if value := u.get(t, "Service", key); value != "" {
+			t.Errorf("%s=%s gives it a mount namespace in which nobody sees the mount", key, value)
+		}
+	}
+	installed(t, strings.TrimPrefix(u.get(t, "Unit", "Documentation"), "file://"))
 }
 
 // TestConfiguration is that of aggrfs.service: it fits the unit's directories.

@@ -11,7 +11,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-func policy(t *testing.T, rules string) *cachepolicy.Policy {
+func policy(t testing.TB, rules string) *cachepolicy.Policy {
 	t.Helper()
 	p, err := cachepolicy.Parse("policy", []byte("version: 1\nrules:\n"+rules))
 	if err != nil {

@@ -57,7 +57,11 @@ func New(cfg Config) (*Cluster, error) {
 		Policy: c.store.Policy, Store: c.store, Numbers: cfg.GPIDs, Host: host, CgroupNode: cfg.CgroupNode,
 	})
 	for i, n := range append([]NodeConfig{cfg.Head}, cfg.Nodes...) {
-		c.nodes = append(c.nodes, proctable.New(ctx, shared, cfg.upstream(n, indexes[i], vfs.Root), proctable.Traits{MaxProcs: cfg.MaxProcs}))
+		var made *proctable.Node
+		made = proctable.New(ctx, shared, cfg.upstream(n, indexes[i], vfs.Root), proctable.Traits{
+			MaxProcs: cfg.MaxProcs, Swept: func() { c.tree.Swept(made) },
+		})
+		c.nodes = append(c.nodes, made)
 	}
 	views := view.New(view.Config{Nodes: c.nodes, Numbers: cfg.GPIDs, Access: cfg.Access, Users: cfg.Names})
 	treeConfig := cfg.tree(host)
@@ -116,10 +120,11 @@ func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (v
 	return c.tree.Attach(ctx, who, aname)
 }
 
-// AttachMount is Attach for a mount on this machine, see tree.Tree.AttachMount.
-func (c *Cluster) AttachMount(ctx context.Context, who vfs.Identity, aname, native string) (vfs.Node, error) {
-	return c.tree.AttachMount(ctx, who, aname, native)
-}
+// A Mount is a cluster's tree for one mount on this machine.
+type Mount = tree.Mount
+
+// NewMount is the tree for a mount on this machine, see tree.Tree.NewMount.
+func (c *Cluster) NewMount(native string) *Mount { return c.tree.NewMount(native) }
 
 // Generation changes whenever a sweep has brought something.
 func (c *Cluster) Generation() uint64 { return c.tree.Generation() }
@@ -135,6 +140,7 @@ func (c *Cluster) Warn(what string, warnings []string) { c.tree.Tables().Warn(wh
 // SetPolicy puts another cache policy in force, for what is cached already, too.
 func (c *Cluster) SetPolicy(p *cachepolicy.Policy) {
 	c.store.SetPolicy(p)
+	c.tree.EndListings()
 	for _, n := range c.nodes {
 		n.PolicyChanged()
 	}
@@ -148,6 +154,7 @@ func (c *Cluster) Close() error {
 		n.Wait()
 	}
 	c.work.Wait()
+	c.tree.EndListings()
 	c.store.Close()
 	return c.gpids.Close()
 }
@@ -176,29 +183,7 @@ func (c *Cluster) Missed() map[gpid.NodeName]uint64 {
 	return all
 }
 
-// A Mirror is the tree of a cluster that another process of this machine serves.
-type Mirror = tree.Mirror
-
-// NewMirror starts to connect to the daemon, cfg.Head, and returns at once.
-// path is the root within the daemon's tree, "" or "/sets/n[1-3]"; who is the
-// identity that the mirror is for. Close ends it.
-func NewMirror(cfg Config, who vfs.Identity, path string) (*Mirror, error) {
-	if len(cfg.Nodes) > 0 {
-		return nil, fmt.Errorf("aggregate: a mirror has one upstream")
-	}
-	if err := cfg.check(); err != nil {
-		return nil, err
-	}
-	host, err := thisHost(cfg.Proc)
-	if err != nil {
-		return nil, err
-	}
-	head := cfg.Head
-	head.Tree = path
-	return tree.NewMirror(cfg.tree(host), cfg.Policy, cfg.upstream(head, 0, who)), nil
-}
-
-// Prefetched is a root, of a cluster or a mirror, that has nothing but what a sweep
+// Prefetched is a root of a cluster that has nothing but what a sweep
 // brings: of each process the files that are named.
 func Prefetched(root vfs.Dir, files []string) vfs.Dir { return tree.Prefetched(root, files) }
 
@@ -219,7 +204,7 @@ const (
 // thisHost is the machine that the merged tree's readers are on.
 func thisHost(proc string) (proctable.Host, error) {
 	boot, err := bootTime()
-	id, _ := os.ReadFile(proc + "/sys/kernel/random/boot_id") // names the boot for those who mirror the tree; without it they take each connection for one
+	id, _ := os.ReadFile(proc + "/sys/kernel/random/boot_id")
 	return proctable.Host{BootID: strings.TrimSpace(string(id)), Boot: boot, Hz: userHz, PageSize: int64(os.Getpagesize())}, err
 }
 

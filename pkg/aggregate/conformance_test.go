@@ -1,7 +1,6 @@
 package aggregate
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
-	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
@@ -59,57 +57,38 @@ func TestConformance(t *testing.T) {
 
 func gpid0(pid int) string { return fmt.Sprint(gpid.Stride + pid) }
 
-// newMirror is root's mirror of what a connection leads to.
-func newMirror(t *testing.T, p *cachepolicy.Policy, up Upstream) *Mirror {
-	t.Helper()
-	m, err := NewMirror(Config{
-		Head:   NodeConfig{Name: "server", Dial: func(context.Context) (Upstream, error) { return up, nil }},
-		Policy: p, Native: "/aside",
-	}, vfs.Root, "")
+// A mount of a cluster shows what the cluster does, and its own native procfs.
+func TestMountedRoot(t *testing.T) {
+	c := newTestCluster(t, Config{}, "n1")
+	pid := sleeper(t, 0)
+	g := gpid0(pid)
+	m := c.NewMount("/aside")
+	defer m.Close()
+	n, err := m.Attach(t.Context(), vfs.Root, "/sets/n1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { m.Close() })
-	if err := m.Check(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// A mirror of a cluster conforms too, and shows the same processes.
-func TestMirror(t *testing.T) {
-	c := newTestCluster(t, Config{}, "n1")
-	m := newMirror(t, c.store.Policy(), &clusterUpstream{c})
-	pid := sleeper(t, 0)
-	g := gpid0(pid)
-	root := rootOf(t, m, vfs.Root, "")
-	if all := names(t, root); !listed(all, g) || !listed(all, strconv.Itoa(pid)) || !listed(all, "filesystems") {
+	root, here := n.(vfs.Dir), rootOf(t, c, vfs.Root, "")
+	if all := names(t, root); !listed(all, g) || listed(all, strconv.Itoa(pid)) || !listed(all, "filesystems") {
 		t.Errorf("listed is %v", all)
 	}
-	here := rootOf(t, c, vfs.Root, "")
 	for _, file := range []string{"stat", "status", "cmdline", "environ", "maps"} {
 		if a, b := read(t, root, g, file), read(t, here, g, file); a != b {
 			t.Errorf("%s:\n%q\nthe cluster has\n%q", file, a, b)
 		}
 	}
-	if text := read(t, root, "cluster", "nodes"); !strings.Contains(text, "n1") {
-		t.Errorf("cluster/nodes: %q", text)
+	for path, want := range map[string]string{"self": "/aside/self", "sys/vm": "/aside/sys/vm", "users/root/self": "/aside/self"} {
+		link, _, err := vfs.WalkPath(t.Context(), root, strings.Split(path, "/")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, err := link.(vfs.Link).Readlink(t.Context()); err != nil || text != want {
+			t.Errorf("%s -> %q, %v", path, text, err)
+		}
 	}
-	link, err := root.Walk(t.Context(), "self")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text, err := link.(vfs.Link).Readlink(t.Context()); err != nil || text != "/aside/self" {
-		t.Errorf("self -> %q, %v", text, err)
-	}
-	if _, err := m.Attach(t.Context(), vfs.Identity{UID: 7}, ""); vfs.Errno(err) != syscall.EACCES {
-		t.Errorf("somebody else's attach: %v", err)
+	for _, aname := range []string{"snapshot", "snapshot/sets/n1"} {
+		if _, err := m.Attach(t.Context(), vfs.Root, aname); vfs.Errno(err) != syscall.ENOENT {
+			t.Errorf("a mount of %s: %v", aname, err)
+		}
 	}
 }
-
-// clusterUpstream is a cluster as the upstream of a mirror.
-type clusterUpstream struct{ *Cluster }
-
-func (*clusterUpstream) Done() <-chan struct{} { return nil }
-func (*clusterUpstream) Err() error            { return nil }
-func (*clusterUpstream) Close() error          { return nil }

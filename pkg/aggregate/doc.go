@@ -7,6 +7,7 @@
 //	gpid       numbers processes
 //	upstream   keeps one node connected and makes exchanges with it
 //	proctable  has the processes of each node: tables, sweeps, visibility, read-ahead
+//	listing    remembers what the readers of mounts were listed
 //	view       says what exists for whom
 //	remote     what nodes have, as vfs nodes
 //	synthetic  what no node has

@@ -28,6 +28,7 @@ type fakeLeaf struct {
 	mu       sync.Mutex
 	facts    snapshot.Facts
 	procs    []fakeProc        // by pid
+	lives    map[string]int    // of pids that were used again, how often
 	files    map[string]string // of its /proc, by path from the root, besides the processes'
 	refuses  map[string]error  // by path, what comes instead of the file to others than root
 	last     *snapshot.Table   // that it answered
@@ -69,6 +70,17 @@ func (l *fakeLeaf) add(pid int, uid uint32, ppid, pgrp, session int) *fakeProc {
 	l.procs = append(l.procs, p)
 	slices.SortFunc(l.procs, func(a, b fakeProc) int { return a.pid - b.pid })
 	return &p
+}
+
+// end ends a process. What has its pid next is another one.
+func (l *fakeLeaf) end(pid int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.procs = slices.DeleteFunc(l.procs, func(p fakeProc) bool { return p.pid == pid })
+	if l.lives == nil {
+		l.lives = map[string]int{}
+	}
+	l.lives[strconv.Itoa(pid)]++
 }
 
 // change changes what the leaf says from now on.
@@ -220,6 +232,9 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 func (l *fakeLeaf) id(path string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(l.facts.BootID + "/" + path))
+	if pid, _, _ := strings.Cut(path, "/"); l.lives[pid] > 0 {
+		fmt.Fprint(h, "/", l.lives[pid])
+	}
 	return h.Sum64() | 1
 }
 
@@ -358,6 +373,12 @@ func (d fakeDir) List(context.Context) (vfs.DirHandle, error) {
 		_, names, _, err := d.u.l.find(d.path, d.who)
 		var all []vfs.DirEntry
 		for i, name := range names {
+			if _, process := gpid.Parse(name); process && d.path == "" { // there may be thousands
+				d.u.l.change(func() {
+					all = append(all, vfs.DirEntry{Name: name, ID: d.u.l.id(name), Type: vfs.TypeDir, Next: uint64(i) + 1})
+				})
+				continue
+			}
 			n, _, err := d.walk([]string{name})
 			if err != nil {
 				return nil, err
@@ -378,7 +399,7 @@ func (f fakeFile) Open(ctx context.Context) (vfs.Handle, error) {
 
 // fakeCluster is a cluster of fake leaves, n1, n2 and so on, beside a head that is one,
 // too.
-func fakeCluster(t *testing.T, cfg Config, leaves ...*fakeLeaf) *Cluster {
+func fakeCluster(t testing.TB, cfg Config, leaves ...*fakeLeaf) *Cluster {
 	t.Helper()
 	cfg.Head = NodeConfig{Name: "head", Dial: leaves[0].dial}
 	for i, l := range leaves[1:] {

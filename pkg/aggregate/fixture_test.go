@@ -12,7 +12,6 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
-	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -42,7 +41,7 @@ func dialLeaf(context.Context) (Upstream, error) {
 }
 
 // newTestCluster is this machine as the head node and again as each of names.
-func newTestCluster(t *testing.T, cfg Config, names ...gpid.NodeName) *Cluster {
+func newTestCluster(t testing.TB, cfg Config, names ...gpid.NodeName) *Cluster {
 	t.Helper()
 	cfg.Head = NodeConfig{Name: "head", Address: "here", Dial: dialLeaf}
 	for _, name := range names {
@@ -52,7 +51,7 @@ func newTestCluster(t *testing.T, cfg Config, names ...gpid.NodeName) *Cluster {
 }
 
 // startCluster is the cluster when all its nodes have been reached or have failed.
-func startCluster(t *testing.T, cfg Config) *Cluster {
+func startCluster(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
 	c := beginCluster(t, cfg)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -62,7 +61,7 @@ func startCluster(t *testing.T, cfg Config) *Cluster {
 }
 
 // beginCluster is the cluster that has just begun to connect.
-func beginCluster(t *testing.T, cfg Config) *Cluster {
+func beginCluster(t testing.TB, cfg Config) *Cluster {
 	t.Helper()
 	if cfg.Policy == nil {
 		cfg.Policy = cachepolicy.Sweep(time.Second)
@@ -86,7 +85,7 @@ func beginCluster(t *testing.T, cfg Config) *Cluster {
 	return c
 }
 
-func rootOf(t *testing.T, tree vfs.Tree, who vfs.Identity, aname string) vfs.Dir {
+func rootOf(t testing.TB, tree vfs.Tree, who vfs.Identity, aname string) vfs.Dir {
 	t.Helper()
 	n, err := tree.Attach(t.Context(), who, aname)
 	if err != nil {
@@ -95,7 +94,7 @@ func rootOf(t *testing.T, tree vfs.Tree, who vfs.Identity, aname string) vfs.Dir
 	return n.(vfs.Dir)
 }
 
-func names(t *testing.T, dir vfs.Dir) []string {
+func names(t testing.TB, dir vfs.Dir) []string {
 	t.Helper()
 	h, err := dir.List(t.Context())
 	if err != nil {
@@ -128,21 +127,7 @@ func (c *Cluster) node(name gpid.NodeName) *proctable.Node {
 	return nil
 }
 
-// openRPC opens the rpc file of a tree of snapshots in this process.
-func openRPC(t *testing.T, dir vfs.Dir) (snapshot.RPC, error) {
-	t.Helper()
-	file, err := dir.Walk(t.Context(), snapshot.SweepFile)
-	if err != nil {
-		return nil, err
-	}
-	h, err := file.(vfs.File).Open(t.Context())
-	if err != nil {
-		return nil, err
-	}
-	return h.(snapshot.RPC), nil
-}
-
-func read(t *testing.T, dir vfs.Dir, path ...string) string {
+func read(t testing.TB, dir vfs.Dir, path ...string) string {
 	t.Helper()
 	b, err := vfs.ReadFile(t.Context(), dir, 1<<24, path...)
 	if err != nil {

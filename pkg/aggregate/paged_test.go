@@ -12,7 +12,6 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
-	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -99,24 +98,6 @@ func TestPagedCluster(t *testing.T) {
 			t.Errorf("%s is %v", bad, n)
 		}
 	}
-	// What mirrors get.
-	dir := rootOf(t, c, vfs.Root, "snapshot")
-	h, err := openRPC(t, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: []string{"stat"}}, nil, snapshot.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.Close()
-	n, _ := strconv.Atoi(gpids["n2"])
-	if i, ok := table.Find(int32(n)); !ok {
-		t.Errorf("%d is not in a snapshot of %d", n, table.Len())
-	} else if stat, errno := table.File(i, 0); errno != 0 || !strings.HasPrefix(string(stat), gpids["n2"]+" (sleep) ") {
-		t.Errorf("stat in a snapshot: %q, %v", stat, errno)
-	}
-
 	if status := read(t, root, "cluster", "status"); !strings.Contains(status, "paged") {
 		t.Errorf("cluster/status: %s", status)
 	}

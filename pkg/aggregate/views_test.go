@@ -12,14 +12,12 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/nodeset"
-	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -150,42 +148,6 @@ func TestDeniedFiles(t *testing.T) {
 	if slices.Contains(names(t, root), "vmstat") || slices.Contains(names(t, walkDir(t, root, "nodes", "n1")), "vmstat") {
 		t.Error("vmstat is listed")
 	}
-	if got := fetchAll(t, c, uid(1), ""); got.files[strconv.Itoa(gpid.Stride+pid)]["cmdline"] != "ENOENT" {
-		t.Errorf("the snapshot has cmdline: %q", got.files[strconv.Itoa(gpid.Stride+pid)]["cmdline"])
-	}
-}
-
-// fetched is a snapshot of a cluster, by name of process and file.
-type fetched struct{ files map[string]map[string]string }
-
-func fetchAll(t *testing.T, c *Cluster, who vfs.Identity, path string) fetched {
-	t.Helper()
-	h, err := openRPC(t, rootOf(t, c, who, upstream.SnapshotTree+path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	table, err := snapshot.Fetch(t.Context(), h, snapshot.Request{Files: c.store.Policy().Prefetch()}, nil, snapshot.Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := fetched{map[string]map[string]string{}}
-	for i := range table.Len() {
-		files := map[string]string{}
-		for k, name := range table.Files() {
-			content, errno := table.File(i, k)
-			switch errno {
-			case 0:
-				files[name] = string(content)
-			case syscall.ENOENT:
-				files[name] = "ENOENT"
-			default:
-				files[name] = errno.Error()
-			}
-		}
-		out.files[strconv.Itoa(int(table.PID(i)))] = files
-	}
-	return out
 }
 
 // When an allocation ends its nodes are gone at the next request, from what is
@@ -287,9 +249,6 @@ func TestTimeNamespace(t *testing.T) {
 	}
 	if a, b := btime(plain), btime(ahead); a-b != 1000 {
 		t.Errorf("booted at %d, and at %d for a clock that is 1000 s ahead", a, b)
-	}
-	if files := fetchAll(t, c, vfs.Root, "/timens/1000").files[pid]; files["stat"] != read(t, ahead, pid, "stat") {
-		t.Errorf("the snapshot has %q", files["stat"])
 	}
 }
 

@@ -58,6 +58,9 @@ func (e Explanation) Effect() (lines []string) {
 	}
 	if r.Prefetch {
 		say("brought by a sweep, for all processes of a node at once")
+		if e.Policy.Listing > 0 {
+			say("shown once as of the listing to who has listed the processes through a mount, for %s", FormatSpan(e.Policy.Listing))
+		}
 	} else {
 		say("fetched when it is opened, once for all who read it meanwhile")
 	}

@@ -35,11 +35,15 @@ const (
 	// maxShare is what part of max_bytes max_entry may be: a fourth of a shard, so
 	// that one file does not drive out all others there.
 	maxShare = 4 * shards
+
+	// maxListing is the longest that a listing may be a promise: its rows are held for so long.
+	maxListing = 10 * time.Minute
 )
 
 type (
 	version int
 	size    uint64
+	listing time.Duration // at most maxListing
 )
 
 // file is the policy file. What its tags say is the text of the JSON Schema.
@@ -47,6 +51,7 @@ type file struct {
 	Version  version `key:"version" need:"yes" doc:"The version of the format: 1."`
 	MaxBytes size    `key:"max_bytes" doc:"How much may be cached in all, including what the cache itself takes; at least 1MiB. 512MiB without the key."`
 	MaxEntry size    `key:"max_entry" doc:"The largest file that is cached, at most 1/64 of max_bytes. 1MiB, or that if it is less, without the key."`
+	Listing  listing `key:"listing" doc:"For how long a listing of processes through a mount is a promise: whoever has listed them gets the files that a sweep brings once as of that listing. 0s is not at all, 10m the most. 60s without the key."`
 	Rules    []*Rule `key:"rules" need:"yes" doc:"The rules: the first whose pattern names a file is the file's. A file that none names is never cached."`
 }
 
@@ -100,6 +105,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 	p := newPolicy(rules)
 	p.Name = name
 	p.MaxBytes, p.MaxEntry, p.warnings = uint64(r.file.MaxBytes), uint64(r.file.MaxEntry), r.warnings
+	p.Listing = time.Duration(r.file.Listing)
 	return p, nil
 }
 
@@ -120,6 +126,7 @@ type entryOf struct {
 }
 
 func (r *reader) read(root strict.Value) {
+	r.file.Listing = listing(DefaultListing)
 	given, _ := readFields(root, &r.file, "the policy")
 	r.sizes(given)
 	rules, there := given["rules"]
@@ -221,7 +228,11 @@ func readValue(v strict.Value, into any) (ok bool) {
 	case *bool:
 		*into, ok = v.Bool()
 	case *time.Duration:
-		*into, ok = readSpan(v)
+		*into, ok = readSpan(v, maxSpan)
+	case *listing:
+		var d time.Duration
+		d, ok = readSpan(v, maxListing)
+		*into = listing(d)
 	case *Cache:
 		*into, ok = readCache(v)
 	case *Pattern:
@@ -250,10 +261,10 @@ func readValue(v strict.Value, into any) (ok bool) {
 // cached longer.
 const maxSpan = 30 * 24 * time.Hour
 
-func readSpan(v strict.Value) (time.Duration, bool) {
+func readSpan(v strict.Value, most time.Duration) (time.Duration, bool) {
 	d, ok := v.Duration()
-	if ok && d > maxSpan {
-		v.Fail("more than %s", FormatSpan(maxSpan))
+	if ok && d > most {
+		v.Fail("more than %s", FormatSpan(most))
 		ok = false
 	}
 	return d, ok
@@ -278,7 +289,7 @@ func readCache(v strict.Value) (Cache, bool) {
 		v.Fail("%q is neither never, nor lifetime, nor a time span such as 2s%s", text, suggestion)
 		return Never, false
 	}
-	d, ok := readSpan(v)
+	d, ok := readSpan(v, maxSpan)
 	if ok && d == 0 {
 		v.Fail("to cache it for no time at all is \"never\"")
 		ok = false
@@ -368,7 +379,7 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"type": "string"}
 	case reflect.TypeFor[bool]():
 		return schema{"type": "boolean"}
-	case reflect.TypeFor[time.Duration]():
+	case reflect.TypeFor[time.Duration](), reflect.TypeFor[listing]():
 		return schema{"anyOf": []schema{{"type": "string", "pattern": "^(0|" + spanForm + ")$"}, {"const": 0}}}
 	case reflect.TypeFor[Cache]():
 		return schema{"type": "string", "anyOf": []schema{{"enum": []string{"never", "lifetime"}}, {"pattern": "^" + spanForm + "$"}}}

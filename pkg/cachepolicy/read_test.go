@@ -3,6 +3,7 @@ package cachepolicy
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestErrors has mistakes, one a line, and what is said of each: the place, and
@@ -16,6 +17,11 @@ func TestErrors(t *testing.T) {
 		{"version: 1\nmax_bytes: 1MB\nrules: []", `p:2:13: "MB" is no unit of a size; these are KiB, MiB, GiB and TiB; did you mean "MiB"?`},
 		{"version: 1\nmax_bytes: 16MiB\nmax_entry: 2MiB\nrules: []", "p:3:12: more than 1/64 of max_bytes: at most 256KiB here"},
 		{"version: 1\nmax_bytes: 64KiB\nrules: []", "p:2:12: max_bytes is at least 1MiB"},
+		{"version: 1\nlisting: 11m\nrules: []", "p:2:10: more than 10m"},
+		{"version: 1\nlisting: 60\nrules: []", `p:2:10: the time span "60" has no unit; write 60s`},
+		{"version: 1\nlisting: never\nrules: []", `p:2:10: "never" is no time span such as`},
+		{"version: 1\nlisting: -1s\nrules: []", `p:2:10: the time span "-1s" is negative`},
+		{"version: 1\nlistings: 1s\nrules: []", `p:2:1: unknown key "listings"; did you mean "listing"?`},
 		{`{match: a, cahce: 1s}`, "p:3:5: cache is missing in the rule\n" + `p:3:16: unknown key "cahce"; did you mean "cache"?`},
 		{`{match: a, cache: nevr}`, `p:3:23: "nevr" is neither never, nor lifetime, nor a time span such as 2s; did you mean "never"?`},
 		{`{match: a, cache: 1}`, `p:3:23: the time span "1" has no unit; write 1s`},
@@ -78,6 +84,28 @@ p.yaml:4:12: "1S" is no time span such as 500ms, 2s or 1m30s
              ^`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+// A policy that does not say has listings that are a promise for a minute.
+func TestListing(t *testing.T) {
+	for text, want := range map[string]time.Duration{"": time.Minute, "listing: 0s\n": 0, "listing: 0\n": 0, "listing: 10m\n": 10 * time.Minute, "listing: 1500ms\n": 1500 * time.Millisecond} {
+		p, err := Parse("p", []byte("version: 1\n"+text+"rules:\n  - {match: <pid>/stat, cache: 1s, prefetch: true}\n"))
+		if err != nil || p.Listing != want {
+			t.Errorf("%q: %v, %v", text, p, err)
+			continue
+		}
+		e, err := p.Explain("", "<pid>/stat")
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Contains(strings.Join(e.Effect(), "\n"), "as of the listing")
+		if told != (want > 0) || told && !strings.Contains(strings.Join(e.Effect(), "\n"), "for "+FormatSpan(want)) {
+			t.Errorf("with %q stat is %q", text, e.Effect())
+		}
+	}
+	if p := Sweep(time.Second); p.Listing != time.Minute {
+		t.Errorf("a policy of a sweep has %v", p.Listing)
 	}
 }
 

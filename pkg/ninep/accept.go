@@ -72,6 +72,10 @@ func (s *Server) receive(ctx context.Context, nc net.Conn, peer Peer, place *arr
 		s.refuse(nc, peer, payer, place, err, over)
 		return
 	}
+	if unixConn, ok := nc.(*net.UnixConn); ok && s.cfg.Alternate != nil {
+		go s.sort(ctx, unixConn, peer, place, payer, by, over)
+		return
+	}
 	s.converse(ctx, nc, peer, place, payer, by, over)
 }
 

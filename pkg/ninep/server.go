@@ -44,6 +44,8 @@ type ServerConfig struct {
 	// (9P2000): the path of a directory of the same tree by the link's name, as in
 	// "self": "1". A link whose path leads nowhere is a file like other links.
 	Self map[string]string
+	// Alternate is spoken on unix sockets besides 9P; nil is nothing.
+	Alternate *Alternate
 	// RequestTimeout is the deadline of each request: its context ends then, and
 	// the client is answered ETIMEDOUT soon after whatever the tree does.
 	// Default 30 s.

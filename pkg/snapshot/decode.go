@@ -54,6 +54,7 @@ func Decode(base *Table, answer []byte, l Limits) (*Table, error) {
 		return nil, &ErrFormat{"answer", headerFixed, fmt.Sprintf("body of %d bytes, header says %d", len(body), h.body)}
 	}
 	d := &decoder{reader: reader{what: "answer", b: body}, limits: l}
+	defer func() { d.b = nil }() // the table is a part of d, and may have been copied together
 	if h.held == 0 {
 		return d.whole(h.generation)
 	}

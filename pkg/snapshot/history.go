@@ -145,3 +145,31 @@ func (t *Table) add(pid int32, r ref, gen uint32) {
 	t.pids, t.refs, t.gens = append(t.pids, pid), append(t.refs, r), append(t.gens, gen)
 	t.live += recordLen(t.record(len(t.refs)-1), len(t.files))
 }
+
+// Only is some processes of t, by rising index, in memory of their own: they can be looked up,
+// and are as they were in t, but no difference can be made of them.
+func (t *Table) Only(rows []int) *Table {
+	o := &Table{
+		pids: make([]int32, 0, len(rows)), refs: make([]ref, 0, len(rows)), gens: make([]uint32, 0, len(rows)),
+		files: t.files, forms: t.forms, names: t.names, facts: t.facts,
+		history: history{generation: t.generation, epoch: t.epoch, oldest: t.generation},
+	}
+	for _, i := range rows {
+		o.live += recordLen(t.record(i), len(t.files))
+	}
+	one := make([]byte, 0, o.live)
+	for _, i := range rows {
+		o.pids, o.refs, o.gens = append(o.pids, t.pids[i]), append(o.refs, makeRef(0, len(one))), append(o.gens, t.gens[i])
+		r := t.record(i)
+		one = append(one, r[:recordLen(r, len(t.files))]...)
+	}
+	o.segments = [][]byte{one}
+	return o
+}
+
+// Shares reports whether the records that t and o have in common are mostly in the same memory:
+// neither has been copied together since they were one table.
+func (t *Table) Shares(o *Table) bool {
+	return len(t.segments) > 0 && len(o.segments) > 0 && len(t.segments[0]) > 0 && len(o.segments[0]) > 0 &&
+		&t.segments[0][0] == &o.segments[0][0]
+}

@@ -55,7 +55,8 @@ func (id Identity) Equal(o Identity) bool {
 
 // Caller is the thread of this machine on whose behalf one request is made,
 // where the front knows it (FUSE does, 9P does not). It decides only what
-// "self" is; rights come from the Identity.
+// "self" is, and whose listing it was that a mount promises to keep to; rights come from the
+// Identity.
 type Caller struct {
 	TID uint32 // thread id in the pid namespace of this process; 0 is unknown
 }

@@ -68,6 +68,7 @@ type site struct {
 	config   string
 	server   string // the front end's address
 	log      *log
+	killed   bool // the test kills it
 }
 
 // newSite starts the nodes of o and aggrfs serve. Extra is added to its configuration.
@@ -126,7 +127,9 @@ func (s *site) serve() {
 	}
 	s.t.Cleanup(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
+		// One that hangs says where.
+		defer time.AfterFunc(wait.Patience, func() { cmd.Process.Signal(syscall.SIGQUIT) }).Stop()
+		if err := cmd.Wait(); err != nil && !(s.killed && strings.Contains(err.Error(), "killed")) {
 			s.t.Errorf("aggrfs serve: %v\n%s", err, s.log)
 		}
 		if strings.Contains(s.log.String(), "DATA RACE") {

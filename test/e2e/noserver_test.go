@@ -66,7 +66,7 @@ func (s *site) isDefault() {
 // pid is the process of the site's front end.
 func (s *site) pid() int {
 	s.t.Helper()
-	out := must(s.t, exec.Command("pgrep", "-f", filepath.Join(bin, "aggrfs")+" serve --config "+s.config))
+	out := must(s.t, exec.Command("pgrep", "-f", "aggrfs serve --config "+s.config))
 	pid := 0
 	for _, c := range strings.TrimSpace(out) {
 		pid = pid*10 + int(c-'0')

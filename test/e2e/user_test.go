@@ -24,9 +24,16 @@ func reachable(t *testing.T, path string) {
 	}
 }
 
-// asUser runs aggrfs as a user, on a machine whose /dev/fuse is for everybody, as
-// distributions have it: in a mount namespace with a device of its own.
+// asUser runs aggrfs as a user, see asUserArgs.
 func (s *site) asUser(who vfs.Identity, args ...string) (string, error) {
+	s.t.Helper()
+	argv := s.asUserArgs(who, args...)
+	return output(exec.Command(argv[0], argv[1:]...))
+}
+
+// asUserArgs is the command for aggrfs as a user, on a machine whose /dev/fuse is for everybody,
+// as distributions have it: in a mount namespace with a device of its own.
+func (s *site) asUserArgs(who vfs.Identity, args ...string) []string {
 	s.t.Helper()
 	reachable(s.t, strings.TrimPrefix(s.server, "unix:"))
 	reachable(s.t, filepath.Join(bin, "aggrfs"))
@@ -39,9 +46,8 @@ func (s *site) asUser(who vfs.Identity, args ...string) (string, error) {
 			s.t.Fatal(err)
 		}
 	}
-	argv := append([]string{"--mount", "--propagation", "private", "sh", "-c", `mount --bind "$0" /dev/fuse && exec "$@"`, device}, as(who)...)
-	argv = append(append(argv, filepath.Join(bin, "aggrfs")), args...)
-	return output(exec.Command("unshare", argv...))
+	argv := append([]string{"unshare", "--mount", "--propagation", "private", "sh", "-c", `mount --bind "$0" /dev/fuse && exec "$@"`, device}, as(who)...)
+	return append(append(argv, filepath.Join(bin, "aggrfs")), args...)
 }
 
 // An ordinary user asks the server, and runs programs on what they may see, with

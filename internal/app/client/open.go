@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -14,9 +15,9 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/config"
+	"github.com/aggrfs/aggrfs/internal/handover"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -28,7 +29,7 @@ type Tree struct {
 	Origin Origin
 	Who    vfs.Identity // whom it is for
 	Path   string       // of the root that was asked for, as the whole cluster has it
-	// Generation changes when what the tree holds has; nil where OpenTable opened it.
+	// Generation changes when what the tree holds has; nil where it is a server's.
 	Generation func() uint64
 	// Patience is how long a request may take; zero is not known.
 	Patience time.Duration
@@ -36,22 +37,10 @@ type Tree struct {
 	Remarks bool
 	// Remote: its server is on another machine, and so its users are not those of this one.
 	Remote bool
-	// At opens the same source for the same user at another path, and closes this tree; As opens
-	// it for somebody else, which only root can. Both are nil where OpenTable opened the tree
-	// from a server.
-	At func(ctx context.Context, path string) (*Tree, error)
-	As func(ctx context.Context, who vfs.Identity) (*Tree, error)
 
 	aname   string            // of the root that was asked for, as Tree has it
-	singly  bool              // a server has more processes than it can tell at once
+	as      bool              // Who is not the user of this process
 	meaning func(error) error // says what an error of its server means; nil is that there is none
-}
-
-// TellSingly warns a user, who is about to wait for all processes, if each is read by itself.
-func (t *Tree) TellSingly(e *Env) {
-	if t.singly {
-		e.Tell("the server has more processes than fit into one answer, so each is read by itself, which is slow: choose fewer nodes (--nodes), or use aggrfs ps")
-	}
 }
 
 // Explain says what an error of the tree means.
@@ -66,8 +55,18 @@ func (t *Tree) Explain(err error) error {
 func (t *Tree) Wait() time.Duration { return max(OpenTimeout, t.Patience) }
 
 // Root attaches to the root that was asked for.
-func (t *Tree) Root(ctx context.Context) (vfs.Dir, error) {
-	n, err := t.Attach(ctx, t.Who, t.aname)
+func (t *Tree) Root(ctx context.Context) (vfs.Dir, error) { return t.RootAs(ctx, t.Who) }
+
+// At is the same tree at another path; closing either closes both.
+func (t *Tree) At(path string) *Tree {
+	other := *t
+	other.Path, other.aname = path, path
+	return &other
+}
+
+// RootAs is Root for somebody else, which only root can ask for.
+func (t *Tree) RootAs(ctx context.Context, who vfs.Identity) (vfs.Dir, error) {
+	n, err := t.Attach(ctx, who, t.aname)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +104,10 @@ func (s *Source) Open(ctx context.Context, native string) (*Tree, error) {
 	}
 	switch from {
 	case OfServer:
-		return s.Mirror(ctx, proc, native)
+		if _, err := s.unixAddress(); err != nil {
+			return nil, err
+		}
+		return s.Connect(ctx)
 	case OfNodes:
 		cfg, err := config.LoadOwn(s.Config)
 		if err != nil {
@@ -118,8 +120,7 @@ func (s *Source) Open(ctx context.Context, native string) (*Tree, error) {
 	return s.embed(ctx, OfThisHost, cfg, native)
 }
 
-// OpenTable is Open for a command that shows a table. Of a running server that takes a
-// connection, and no mirror.
+// OpenTable is Open for a command that shows a table, which a server elsewhere gives as well.
 func (s *Source) OpenTable(ctx context.Context) (*Tree, error) {
 	from, err := s.from()
 	if err != nil {
@@ -161,7 +162,7 @@ func (s *Source) Connect(ctx context.Context) (*Tree, error) {
 	if err != nil {
 		return nil, s.serverError(addr, err)
 	}
-	t := &Tree{Tree: client, Closer: client, Who: who, Remote: s.IsRemote(), meaning: func(err error) error { return s.serverError(addr, err) }}
+	t := &Tree{Tree: client, Closer: client, Who: who, Remote: s.IsRemote(), as: s.As != "", meaning: func(err error) error { return s.serverError(addr, err) }}
 	if err := s.settle(ctx, t); err != nil {
 		client.Close()
 		return nil, s.serverError(addr, err)
@@ -192,56 +193,35 @@ func (s *Source) settle(ctx context.Context, t *Tree) error {
 	return err
 }
 
-// Mirror opens a running server for who mounts it.
-func (s *Source) Mirror(ctx context.Context, proc, native string) (*Tree, error) {
-	// What is wrong is said by a connection, which is made and asked once.
-	first, err := s.Connect(ctx)
-	if err != nil {
-		return nil, err
+// Offer is the tree's root as a mount of it is offered to its server, see Dial.
+func (t *Tree) Offer(native string) handover.Offer {
+	o := handover.Offer{Path: t.Path, Native: native}
+	if t.as {
+		o.As = &handover.Identity{UID: t.Who.UID, GID: t.Who.GID, Groups: t.Who.Groups}
 	}
-	who, path := first.Who, first.Path
-	first.Close()
-	addr, err := s.Address()
-	if err != nil {
-		return nil, err
-	}
-	return s.mirrorFor(ctx, who, addr, aggregate.Config{Proc: proc, Native: native}, path)
+	return o
 }
 
-// mirrorFor opens a running server for who: this process's user, or, for root,
-// anyone.
-func (s *Source) mirrorFor(ctx context.Context, who vfs.Identity, addr ninep.Addr, base aggregate.Config, path string) (*Tree, error) {
-	ctx, cancel := context.WithTimeout(ctx, OpenTimeout)
-	defer cancel()
-	cfg := config.Default()
-	m, err := aggregate.NewMirror(aggregate.Config{
-		Head:     aggregate.NodeConfig{Name: "server", Address: addr.String(), Dial: cluster.Dialer(nil, addr, "", ninep.ClientConfig{Log: s.Log, Own: s.As == "" && renumbered(s.UIDMap, os.Geteuid())})},
-		Policy:   cachepolicy.Sweep(time.Second),
-		Timeouts: aggregate.Timeouts(cfg.Timeouts),
-		Proc:     base.Proc, Native: base.Native, Version: s.Version, Log: s.Log,
-	}, who, path)
+// unixAddress is the address of a server that can be given a mount.
+func (s *Source) unixAddress() (ninep.Addr, error) {
+	addr, err := s.Address()
+	if err == nil && addr.Network != "unix" {
+		err = exit.Usagef("--server %s: exec and mount take a server's unix: address only, over which they give it the mount; run this on the server's machine", addr)
+	}
+	return addr, err
+}
+
+// Dial connects to the socket of the server, over which a descriptor can be sent.
+func (s *Source) Dial(ctx context.Context) (*net.UnixConn, error) {
+	addr, err := s.unixAddress()
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Check(ctx); err != nil {
-		m.Close()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", addr.Address)
+	if err != nil {
 		return nil, s.serverError(addr, err)
 	}
-	t := &Tree{
-		Tree: m, Closer: m, Origin: OfServer, Who: who, Path: path, Generation: m.Generation, Patience: m.Patience(), singly: !m.Whole(),
-		meaning: func(err error) error { return s.serverError(addr, err) },
-		As: func(ctx context.Context, who vfs.Identity) (*Tree, error) {
-			return s.mirrorFor(ctx, who, addr, base, path)
-		},
-	}
-	t.At = func(ctx context.Context, path string) (*Tree, error) {
-		other, err := s.mirrorFor(ctx, who, addr, base, path)
-		if err == nil {
-			t.Close()
-		}
-		return other, err
-	}
-	return t, nil
+	return conn.(*net.UnixConn), nil
 }
 
 // embed connects to the nodes of cfg from this process.
@@ -270,16 +250,6 @@ func (s *Source) embed(ctx context.Context, from Origin, cfg *config.Config, nat
 	if err != nil {
 		c.Close()
 		return nil, err
-	}
-	t.As = func(_ context.Context, who vfs.Identity) (*Tree, error) {
-		other := *t
-		other.Who, other.Closer = who, io.NopCloser(nil)
-		return &other, nil
-	}
-	t.At = func(_ context.Context, path string) (*Tree, error) {
-		other := *t
-		other.Path, other.aname = path, path
-		return &other, nil
 	}
 	return t, nil
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/app/exit"
+	"github.com/aggrfs/aggrfs/internal/handover"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -58,6 +59,20 @@ func (e *Env) meaning(addr ninep.Addr, err error) error {
 		return fmt.Errorf("the server at %s refuses you (%w)", addr, errno)
 	}
 	return fmt.Errorf("server at %s: %w", addr, err)
+}
+
+// MountError says what an error of the server at that address means that was offered a mount.
+func (e *Env) MountError(addr ninep.Addr, err error) error {
+	var refusal *handover.Refusal
+	switch {
+	case err == nil || errors.As(err, new(exit.Error)):
+		return err
+	case errors.As(err, &refusal):
+		return exit.NotKnown(fmt.Errorf("the server at %s does not serve the mount: %w", addr, refusal))
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return exit.NotKnown(fmt.Errorf("the server at %s hung up when it was offered a mount (%w): it has just ended, or is older than this program: %s", addr, err, e.remedy(addr, "restart")))
+	}
+	return e.serverError(addr, err)
 }
 
 // isSilence reports whether err is that nothing came in time. A unix socket that takes no

@@ -15,9 +15,11 @@ import (
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/app/listen"
+	"github.com/aggrfs/aggrfs/internal/app/mountserver"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/munge"
 	"github.com/aggrfs/aggrfs/internal/userdb"
+	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 )
 
@@ -100,9 +102,12 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 	if cfg.Munge {
 		trust.Munge = munge.Decoder{}.Decode
 	}
+	mounts := mountserver.New(mountserver.Config{
+		Cluster: tree, Identify: trust.Identify, Payer: o.Users.Payer, Patience: aggregate.Timeouts(cfg.Timeouts).Patience(), Proc: cfg.Proc, Log: o.Log,
+	})
 	server := ninep.NewServer(ninep.ServerConfig{
 		Tree: tree, Identify: trust.Identify, Log: o.Log, Auth: cfg.Munge,
-		Trusted: trust.Trusted, Payer: o.Users.Payer,
+		Trusted: trust.Trusted, Payer: o.Users.Payer, Alternate: mounts.Alternate(),
 		Limits: ninep.Limits{Descriptors: needsOf(cfg).forConnections(listen.DescriptorLimit())},
 		Owners: func(uid, _ uint32) (user, group string) { return o.Users.UserName(uid), "" },
 		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},

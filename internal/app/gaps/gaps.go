@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -214,33 +213,17 @@ type Look struct {
 	gaps   Gaps
 	nodes  nodeset.Set
 	missed map[string]uint64 // answers so far that lacked a node or showed old values of it, as cluster/nodes has it
-	gone   uint64            // answers so far that the server did not give at all
 }
 
-// missedCounter is a tree that counts what its answers lacked.
-type missedCounter interface {
-	Missed() map[gpid.NodeName]uint64
-}
-
-// LookOf is a look at a tree whose cluster/nodes was just read.
-func LookOf(t *client.Tree, nodes []report.Node) Look {
-	l := Look{gaps: OfNodes(nodes), nodes: nodeset.Of(client.Names(nodes)...), missed: make(map[string]uint64), gone: goneCount(t)}
+// LookOf is a look at cluster/nodes.
+func LookOf(nodes []report.Node) Look {
+	l := Look{gaps: OfNodes(nodes), nodes: nodeset.Of(client.Names(nodes)...), missed: make(map[string]uint64)}
 	for i := range nodes {
 		if n := nodes[i].Missed; n != nil {
 			l.missed[nodes[i].Name] = *n
 		}
 	}
 	return l
-}
-
-// goneCount is how many answers the server of a tree did not give.
-func goneCount(t *client.Tree) (sum uint64) {
-	if c, ok := t.Tree.(missedCounter); ok && t.Origin == client.OfServer {
-		for n := range maps.Values(c.Missed()) {
-			sum += n
-		}
-	}
-	return sum
 }
 
 // since is what a tree lacked between two looks and was not told at the first: nodes
@@ -259,21 +242,21 @@ func (l *Look) since(before Look) (missing, left nodeset.Set, gone bool) {
 			lacked = append(lacked, name)
 		}
 	}
-	return nodeset.Of(lacked...), before.nodes.Minus(l.nodes), gone || l.gone > before.gone
+	return nodeset.Of(lacked...), before.nodes.Minus(l.nodes), gone
 }
 
 // TellSince says on standard error what the tree has lacked since before, while command
-// ran, and reports whether that is nothing.
-func TellSince(ctx context.Context, e *client.Env, t *client.Tree, before Look, command string) (whole bool) {
+// ran, and reports whether that is nothing. gone is how often its server went away meanwhile.
+func TellSince(ctx context.Context, e *client.Env, t *client.Tree, before Look, gone uint64, command string) (whole bool) {
 	nodes, err := t.Nodes(ctx)
 	if err != nil {
 		e.Tell("while %s ran the tree went away, and its processes with it: %v", command, err)
 		return false
 	}
-	after := LookOf(t, nodes)
-	missing, left, gone := after.since(before)
+	after := LookOf(nodes)
+	missing, left, another := after.since(before)
 	var what []string
-	if gone {
+	if another || gone > 0 {
 		what = append(what, "the server did not answer for a time, so that no process was shown")
 	}
 	if missing.Len() > 0 {

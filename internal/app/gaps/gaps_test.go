@@ -11,7 +11,6 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
-	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"github.com/aggrfs/aggrfs/test/fakefront"
 )
@@ -136,46 +135,27 @@ func TestHiding(t *testing.T) {
 	}
 }
 
-// counting is a tree of a server that counts the answers it did not give.
-type counting struct {
-	vfs.Tree
-	gone uint64
-}
-
-func (c *counting) Missed() map[gpid.NodeName]uint64 {
-	return map[gpid.NodeName]uint64{"server": c.gone}
-}
-
 // What a tree lacked between two looks is told once: not what was told at the first.
 func TestSince(t *testing.T) {
-	server := &counting{}
-	Look := func(rows string) Look {
-		nodes := nodesOf(t, nodesHead+rows)
-		return LookOf(&client.Tree{Tree: server, Origin: client.OfServer}, nodes)
-	}
+	look := func(rows string) Look { return LookOf(nodesOf(t, nodesHead+rows)) }
 	const well = "n1 1 up - 5 2 -\nn2 2 up - 5 0 -\n"
 	for _, tc := range []struct {
 		name, before, after string
-		gone                uint64
 		missing, left       string
-		wasGone             bool
+		another             bool // server
 	}{
-		{"nothing", well, well, 0, "", "", false},
-		{"missing at the end", well, "n1 1 up - 5 2 -\nn2 2 silent - - 1 -\n", 0, "n2", "", false},
-		{"missing meanwhile", well, "n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", 0, "n1", "", false},
-		{"missing before", "n1 1 silent - - 2 -\nn2 2 up - 5 0 -\n", "n1 1 silent - - 7 -\nn2 2 up - 5 0 -\n", 0, "", "", false},
-		{"the server gone", well, well, 4, "", "", true},
-		{"the server started again", well, "n1 1 up - 5 0 -\nn2 2 up - 5 0 -\n", 0, "", "", true},
-		{"an allocation that ended", well, "n2 2 up - 5 0 -\n", 0, "", "n1", false},
-		{"all of it", well, "", 0, "", "n[1-2]", false},
+		{"nothing", well, well, "", "", false},
+		{"missing at the end", well, "n1 1 up - 5 2 -\nn2 2 silent - - 1 -\n", "n2", "", false},
+		{"missing meanwhile", well, "n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", "n1", "", false},
+		{"missing before", "n1 1 silent - - 2 -\nn2 2 up - 5 0 -\n", "n1 1 silent - - 7 -\nn2 2 up - 5 0 -\n", "", "", false},
+		{"the server started again", well, "n1 1 up - 5 0 -\nn2 2 up - 5 0 -\n", "", "", true},
+		{"an allocation that ended", well, "n2 2 up - 5 0 -\n", "", "n1", false},
+		{"all of it", well, "", "", "n[1-2]", false},
 	} {
-		server.gone = 0
-		before := Look(tc.before)
-		server.gone = tc.gone
-		after := Look(tc.after)
-		missing, left, gone := after.since(before)
-		if missing.String() != tc.missing || left.String() != tc.left || gone != tc.wasGone {
-			t.Errorf("%s: %v, %v, %v", tc.name, missing, left, gone)
+		after := look(tc.after)
+		missing, left, another := after.since(look(tc.before))
+		if missing.String() != tc.missing || left.String() != tc.left || another != tc.another {
+			t.Errorf("%s: %v, %v, %v", tc.name, missing, left, another)
 		}
 	}
 }
@@ -183,11 +163,16 @@ func TestSince(t *testing.T) {
 // What exec says after its command is all that has been added since before it.
 func TestTellSince(t *testing.T) {
 	const before = "n1 1 up - 5 2 -\nn2 2 up - 5 0 short of descriptors\n"
-	for _, tc := range []struct{ after, want string }{
-		{before, ""},
-		{"n1 1 up - 5 2 2 processes could not be read\nn2 2 up - 5 0 short of memory\n", "while sh ran not all processes of n1 were shown (see aggrfs nodes)\n"},
-		{"n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", "while sh ran the processes of n1 were missing or old for a time (see aggrfs nodes)\n"},
-		{"n1 1 up 1.5s 5 2 -\n", "while sh ran n1 did not answer in time, so that old rows were shown, and n2 left your view (see aggrfs whoami)\n"},
+	for _, tc := range []struct {
+		after string
+		gone  uint64 // how often the server has gone
+		want  string
+	}{
+		{before, 0, ""},
+		{before, 2, "while sh ran the server did not answer for a time, so that no process was shown\n"},
+		{"n1 1 up - 5 2 2 processes could not be read\nn2 2 up - 5 0 short of memory\n", 0, "while sh ran not all processes of n1 were shown (see aggrfs nodes)\n"},
+		{"n1 1 up - 5 3 -\nn2 2 up - 5 0 -\n", 0, "while sh ran the processes of n1 were missing or old for a time (see aggrfs nodes)\n"},
+		{"n1 1 up 1.5s 5 2 -\n", 0, "while sh ran n1 did not answer in time, so that old rows were shown, and n2 left your view (see aggrfs whoami)\n"},
 	} {
 		socket := filepath.Join(t.TempDir(), "s")
 		front := fakefront.Serve(t, socket, map[string]string{"nodes": nodesHead + before})
@@ -202,9 +187,9 @@ func TestTellSince(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		first := LookOf(tree, nodes)
+		first := LookOf(nodes)
 		front.Change("cluster/nodes", vfstest.File{Data: []byte(nodesHead + tc.after)})
-		if whole := TellSince(t.Context(), env, tree, first, "sh"); whole != (tc.want == "") || strings.TrimPrefix(told.String(), "aggrfs: ") != tc.want {
+		if whole := TellSince(t.Context(), env, tree, first, tc.gone, "sh"); whole != (tc.want == "") || strings.TrimPrefix(told.String(), "aggrfs: ") != tc.want {
 			t.Errorf("%v, %q, want %q", whole, told.String(), tc.want)
 		}
 	}

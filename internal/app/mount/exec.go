@@ -38,9 +38,8 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
-	tree.TellSingly(src.Env)
 	tree, offset := withOldestBoot(ctx, src.Log, tree, nodes)
-	before := gaps.LookOf(tree, nodes)
+	before := gaps.LookOf(nodes)
 	dev, err := fusefs.OpenDevice()
 	if err != nil {
 		return nsexec.CodeFailed, err
@@ -51,10 +50,10 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 		return nsexec.CodeFailed, err
 	}
 	cfg.CPUs = cpus
-	var server *fusefs.Server
+	var answers answerer
 	defer func() {
-		if server != nil {
-			server.Close()
+		if answers != nil {
+			answers.Close()
 		}
 	}()
 	code, err := nsexec.Run(ctx, nsexec.Spec{
@@ -66,7 +65,7 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 			return nsexec.Mount{Source: "aggrfs", FSType: fstype, Flags: flags, Data: data}
 		},
 		Serve: func() error {
-			server, err = fusefs.Serve(dev, cfg)
+			answers, err = answer(ctx, src, tree, dev, cfg, aside)
 			return err
 		},
 		Aside: aside, BootOffset: offset, Log: src.Log,
@@ -74,7 +73,14 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 	if err != nil {
 		return code, err // the command has not run
 	}
-	whole := gaps.TellSince(ctx, src.Env, tree, before, filepath.Base(argv[0])) && lacking.None()
+	after := tree
+	if tree.Origin == client.OfServer { // which ends connections that are not used
+		if fresh, err := src.Connect(ctx); err == nil {
+			defer fresh.Close()
+			after = fresh
+		}
+	}
+	whole := gaps.TellSince(ctx, src.Env, after, before, answers.Gone(), filepath.Base(argv[0])) && lacking.None()
 	if src.Strict && !whole {
 		return exit.Lacking, nil
 	}
@@ -90,8 +96,7 @@ const sameBoot = 2 * time.Second
 
 // withOldestBoot returns the tree for a command that has a machine which booted as early
 // as the oldest node, and how far its clock is ahead of this process': 0, and
-// the same tree, where this machine is the oldest. Another tree takes the place of t,
-// which it closes. nodes is cluster/nodes.
+// the same tree, where this machine is the oldest. nodes is cluster/nodes.
 //
 // A start time is a number of ticks since the reader's boot, and cannot be
 // negative: see time_namespaces(7).
@@ -108,8 +113,8 @@ func withOldestBoot(ctx context.Context, log *slog.Logger, t *client.Tree, nodes
 	if ahead == 0 {
 		return t, 0
 	}
-	again, err := t.At(ctx, fmt.Sprintf("/timens/%d", ahead/time.Second)+t.Path)
-	if err != nil {
+	again := t.At(fmt.Sprintf("/timens/%d", ahead/time.Second) + t.Path)
+	if _, err := again.Root(ctx); err != nil {
 		log.Warn("start times before this machine's boot are wrong", "err", err)
 		return t, 0
 	}

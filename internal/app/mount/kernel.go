@@ -98,7 +98,7 @@ const kernelMsize = 64 << 10
 // a way that no signal ends, says what it lacks, and returns the path of the root that
 // was asked for.
 func checkServer(ctx context.Context, s *client.Source) (string, error) {
-	tree, err := s.Mirror(ctx, "/proc", "/proc")
+	tree, err := s.Connect(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%w (--type 9p mounts from a running server; a mount by FUSE needs none)", err)
 	}

@@ -61,31 +61,28 @@ func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) erro
 	if err := tellLacks(ctx, src, tree); err != nil {
 		return err
 	}
-	tree.TellSingly(src.Env)
 	cfg, err := fuseConfig(src.Env, tree, o.Prefetched)
 	if err != nil {
 		return err
 	}
 	if o.Shared {
-		all := newSharedTree(tree.As)
-		defer all.Close()
-		cfg.Shared, cfg.Attach = true, all.root
+		cfg.Shared, cfg.Attach = true, func(ctx context.Context, who vfs.Identity) (vfs.Node, error) { return tree.RootAs(ctx, who) }
 	}
-	server, err := fusefs.Mount(dir, cfg)
+	answers, err := mountAnswered(ctx, src, tree, dir, cfg)
 	if err != nil {
 		return err
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		server.Wait()
+		answers.Wait()
 	}()
 	src.Log.Info("mounted", "dir", dir)
 	select {
 	case <-ctx.Done():
 	case <-ended:
 	}
-	err = server.Close()
+	err = answers.Close()
 	<-ended
 	return err
 }
@@ -122,7 +119,7 @@ func fuseConfig(env *client.Env, t *client.Tree, prefetched bool) (fusefs.Config
 		Deadline: max(fusefs.DefaultDeadline, t.Patience+time.Second),
 	}
 	if prefetched {
-		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.Generation}
+		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.Generation} // which a server does for itself
 		cfg.Attach = func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) {
 			root, err := t.Root(ctx)
 			if err != nil {

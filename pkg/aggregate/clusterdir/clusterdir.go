@@ -30,7 +30,7 @@ import (
 //	status    how the front end itself is, for them
 //	explain/NODE!PATH  which rule is for a file, and what is cached of it, for them; can be
 //	          walked, is not listed
-//	hints     what who mirrors the tree must know; can be walked, is not listed
+//	hints     what commands that ask for tables must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
 func newDir(v viewTables, id uint64) vfs.Node {
 	file := func(name string, text func(context.Context) []byte) vfs.Node {
@@ -220,11 +220,11 @@ func (v viewTables) whose(scope *access.Scope) string {
 	return strings.Join(users, ", ")
 }
 
-// HintsFile is the file for those who mirror the tree.
+// HintsFile is the file for commands that ask for tables.
 const HintsFile = "hints"
 
 // hintsTable is cluster/hints.
 func (v viewTables) hintsTable() []byte {
 	t := v.t.Timeouts
-	return report.EncodeHints(report.Hints{Connect: t.Connect, Read: t.Read, Sweep: t.Sweep, BootID: v.Host.BootID, Remarks: true})
+	return report.EncodeHints(report.Hints{Connect: t.Connect, Read: t.Read, Sweep: t.Sweep, Remarks: true})
 }

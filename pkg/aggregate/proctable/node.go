@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
@@ -32,22 +31,16 @@ type Config struct {
 	CgroupNode bool
 }
 
-// Traits are how the tables of one kind of upstream are taken.
+// Traits are what one node has of its own.
 type Traits struct {
-	// MaxProcs is how many processes the node may have; 0 is no limit.
+	// MaxProcs is how many processes it may have; 0 is no limit.
 	MaxProcs int
-	// Lease is for how many times the time that it took to get a table is good at least;
-	// default 2.
-	Lease int
-	// TooMuch reports whether a snapshot failed so that the node is not asked for another
-	// for a while; default that it was too long.
-	TooMuch func(error) bool
-	// Swept is called in the background after each snapshot that came.
+	// Swept is called after each snapshot that came; nil is nobody. It answers soon.
 	Swept func()
-	// Alone says that there is no other node: a listing waits for this one however long
-	// its snapshot takes, since it has nothing else to show.
-	Alone bool
 }
+
+// lease is for how many times the time that it took to get a table is good at least.
+const lease = 2
 
 // Shared is what the nodes of a front end share.
 type Shared struct {
@@ -87,7 +80,7 @@ type Node struct {
 
 	mu       sync.Mutex
 	fetch    *fetch    // guarded by mu; the sweep under way, if any
-	refused  time.Time // guarded by mu; when a snapshot was last too much, see Traits.TooMuch
+	refused  time.Time // guarded by mu; when a snapshot was last too much, since it was too long
 	sweepErr error     // guarded by mu; what was wrong with the last snapshot; nil if nothing
 	lacks    error     // guarded by mu; what is missing from the last one that came; nil if nothing
 }
@@ -95,12 +88,6 @@ type Node struct {
 // New makes a node of whose processes nothing is known yet. cfg.Changed is the node's own.
 func New(ctx context.Context, s *Shared, cfg upstream.Config, traits Traits) *Node {
 	n := &Node{Shared: s, traits: traits, first: make(chan struct{}), cgroups: newCgroups()}
-	if n.traits.Lease == 0 {
-		n.traits.Lease = 2
-	}
-	if n.traits.TooMuch == nil {
-		n.traits.TooMuch = func(err error) bool { return errors.Is(err, syscall.EFBIG) }
-	}
 	n.readAhead.n = n
 	n.clocks = clocks{n, newLRU[string, *Clock](maxBoots)}
 	cfg.Changed = n.changed
@@ -166,7 +153,7 @@ func (n *Node) takeSnapshot(maxAge time.Duration) (*Table, error) {
 	moment := asked.Add(-min(facts.Age, maxAge))
 	return &Table{
 		Table: t, session: by, requested: asked, moment: moment, took: took,
-		expires: moment.Add(max(keep, time.Duration(n.traits.Lease)*took)),
+		expires: moment.Add(max(keep, lease*took)),
 	}, nil
 }
 

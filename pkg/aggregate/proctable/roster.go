@@ -54,7 +54,7 @@ func (r Roster) Len() int {
 // answer before ctx ends, or is known not to, has the rows of its last table or none, see
 // stalled.
 func (n *Node) Roster(ctx context.Context, who vfs.Identity) Roster {
-	if !n.traits.Alone && n.overdue() {
+	if n.overdue() {
 		return n.stalled(n.Overdue(), who)
 	}
 	began := n.Now()
@@ -62,7 +62,7 @@ func (n *Node) Roster(ctx context.Context, who vfs.Identity) Roster {
 	if t.Left(began) == 0 {
 		var err error
 		// It may be one that was under way already.
-		if t, err = n.Fresh(ctx); err != nil || n.traits.Alone || !t.requested.Before(began) {
+		if t, err = n.Fresh(ctx); err != nil || !t.requested.Before(began) {
 			return n.shown(ctx, t, err, who)
 		}
 	}

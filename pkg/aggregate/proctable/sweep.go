@@ -50,8 +50,8 @@ func (n *Node) await(ctx context.Context, f *fetch) (*Table, error) {
 	}
 }
 
-// sparePause is how long a node is not asked for another snapshot of which one was too much
-// (see Traits.TooMuch): each takes it, and its requesters, seconds.
+// sparePause is how long a node is not asked for another snapshot of which one was too long:
+// each takes it, and its requesters, seconds.
 const sparePause = 20 * time.Second
 
 // Sweep joins the snapshot under way, or starts one, for which the node may answer with what
@@ -91,7 +91,7 @@ func (n *Node) run(f *fetch, maxAge time.Duration) {
 	n.mu.Lock()
 	n.noteLocked(up, f.t, f.err)
 	n.fetch = nil
-	if f.err != nil && n.traits.TooMuch(f.err) {
+	if f.err != nil && errors.Is(f.err, syscall.EFBIG) {
 		n.refused = n.Now()
 	}
 	if f.err == nil && f.t.session.Live() { // not of a leaf that has gone meanwhile
@@ -179,11 +179,6 @@ func (n *Node) overdue() bool {
 
 func (n *Node) overdueLocked() bool {
 	return n.fetch != nil && n.Now().Sub(n.fetch.requested) >= n.ListWait()
-}
-
-// TooLong reports whether an error is that of a snapshot which was too long, or took too long.
-func TooLong(err error) bool {
-	return errors.Is(err, syscall.EFBIG) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Each calls f for all nodes at once, each with the time that a listing waits for it,

@@ -61,6 +61,14 @@ func (t *Table) Lookup(pid gpid.PID) (Row, bool) {
 	return Row{t, i}, ok
 }
 
+// Only is some rows of the table, by rising index, in memory of their own.
+func (t *Table) Only(rows []int) *Table {
+	return &Table{
+		Table: t.Table.Only(rows), Clock: t.Clock, Names: t.Names,
+		session: t.session, requested: t.requested, moment: t.moment, took: t.took, expires: t.expires,
+	}
+}
+
 // A Row is one process in a table. The zero Row is none.
 type Row struct {
 	Table *Table
@@ -78,6 +86,12 @@ func (r Row) PID() gpid.PID { return gpid.PID(r.Table.PID(r.I)) }
 
 // ID is the leaf's number for the process directory, which differs from process to process.
 func (r Row) ID() uint64 { return r.Table.ID(r.I) }
+
+// Same reports whether two rows of one node are the same record, and so of the same process.
+func (r Row) Same(o Row) bool {
+	changed := r.Table.ChangedIn(r.I)
+	return r == o || changed != 0 && changed == o.Table.ChangedIn(o.I) && r.ID() == o.ID()
+}
 
 // ErrAsk is the error of a file that a table does not have for somebody: the node must be
 // asked. In a snapshot that a front end makes for another it stands in place of the content.

@@ -155,8 +155,13 @@ func (r *object) rewrites(path []string) bool {
 // A namer is a table by which it is known whom a viewer may know of.
 type namer struct {
 	r      *object
-	t      *proctable.Table // nil is that it knows nobody
-	missed bool             // something was asked for that lives and is not in t
+	t      lookup // nil is that it knows nobody
+	missed bool   // something was asked for that lives and is not in t
+}
+
+// A lookup is a table, or what is left of one.
+type lookup interface {
+	Lookup(gpid.PID) (proctable.Row, bool)
 }
 
 // shows is procfile.Map.Shows.
@@ -196,6 +201,11 @@ func (w *namer) rewrite(path []string, raw []byte) ([]byte, error) {
 // RowContent is a file of a row as r's viewer may have it, rewritten; ErrAsk is that the table
 // does not say. r is the process directory or below it.
 func (r *object) RowContent(row proctable.Row, v proctable.Visibility, name string) ([]byte, error) {
+	return r.rowContent(row, row.Table, v, name)
+}
+
+// rowContent is RowContent of a row among those of t.
+func (r *object) rowContent(row proctable.Row, t lookup, v proctable.Visibility, name string) ([]byte, error) {
 	if r.v.Denies(r.path[0], name) {
 		return nil, syscall.ENOENT
 	}
@@ -203,7 +213,7 @@ func (r *object) RowContent(row proctable.Row, v proctable.Visibility, name stri
 	if err != nil {
 		return nil, err
 	}
-	return (&namer{r: r, t: row.Table}).rewrite([]string{name}, raw)
+	return (&namer{r: r, t: t}).rewrite([]string{name}, raw)
 }
 
 // rewriteRead rewrites a file that was read on demand, after the node was asked at that
@@ -211,15 +221,19 @@ func (r *object) RowContent(row proctable.Row, v proctable.Visibility, name stri
 // asked for: a process sees its children as soon as they are there.
 func (r *object) rewriteRead(ctx context.Context, asked time.Time, path []string, raw []byte) ([]byte, error) {
 	w := namer{r: r}
+	var t *proctable.Table
 	if r.v.Limited() && r.rewrites(path) {
-		w.t, _ = r.n.Fresh(ctx) // without one nobody is named
+		if t, _ = r.n.Fresh(ctx); t != nil { // without one nobody is named
+			w.t = t
+		}
 	}
 	out, err := w.rewrite(path, raw)
-	if !w.missed || w.t != nil && !w.t.Moment().Before(asked) {
+	if !w.missed || t != nil && !t.Moment().Before(asked) {
 		return out, err
 	}
-	if w.t, _ = r.n.Newer(ctx, asked); w.t == nil {
+	if t, _ = r.n.Newer(ctx, asked); t == nil {
 		return out, err
 	}
+	w.t = t
 	return w.rewrite(path, raw)
 }

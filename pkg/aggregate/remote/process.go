@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -50,15 +51,40 @@ func (r *object) row() (row proctable.Row, keep time.Duration, v proctable.Visib
 	return row, keep, v
 }
 
-// Attr implements vfs.Node: from the table while it is fresh.
-func (d *ProcessDir) Attr(ctx context.Context) (vfs.Attr, error) {
-	d.n.Renew(d.proc.PID)
-	if row, keep, _ := d.row(); row.OK() {
-		a := row.Attr(keep)
-		a.ID = d.id
-		return a, nil
+// listed is the entry of r's process in the listing of who makes the request; formNow says in
+// which form they may have its files. ESTALE is that they were listed another process at that
+// pid: who comes by a path then walks it anew.
+func (r *object) listed(ctx context.Context) (e listing.Entry, err error) {
+	if r.proc == nil || r.proc.Listed == nil {
+		return e, nil
 	}
-	return d.dir.Attr(ctx)
+	e = r.proc.Listed.Find(ctx, r.n, r.proc.PID)
+	if !e.OK() || e.ID() == r.proc.Leaf {
+		return e, nil
+	}
+	if formNow(r.n, r.v, r.path, e.Row) != proctable.None {
+		err = syscall.ESTALE
+	}
+	return listing.Entry{}, err
+}
+
+// Attr implements vfs.Node: from the table while it is fresh, or as it was listed.
+func (d *ProcessDir) Attr(ctx context.Context) (a vfs.Attr, err error) {
+	d.n.Renew(d.proc.PID)
+	row, keep, _ := d.row()
+	e, err := d.listed(ctx)
+	switch {
+	case err != nil:
+		return a, err
+	case e.OK() && !(row.OK() && sameDir(row, e.Row)) && formNow(d.n, d.v, d.path, e.Row) != proctable.None:
+		a = e.Attr(0)
+	case row.OK():
+		a = row.Attr(keep)
+	default:
+		return d.dir.Attr(ctx)
+	}
+	a.ID = d.id
+	return a, nil
 }
 
 // Preview implements vfs.Previewer: a process directory's attributes are at hand
@@ -79,6 +105,10 @@ func (d *ProcessDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return nil, syscall.ENOENT
 	}
 	d.n.Renew(d.proc.PID)
+	e, err := d.listed(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if row, keep, _ := d.row(); row.OK() {
 		if row.Table.FileIndex(name) >= 0 {
 			return &tableFile{file{d.below(name, name, vfs.Attr{Mode: uint32(vfs.TypeFile) | 0o444, Nlink: 1})}}, nil
@@ -86,6 +116,10 @@ func (d *ProcessDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		// A name that no process of the node has need not be asked for.
 		if names := d.n.ProcessNames(); names != nil && names.Process[name] == 0 {
 			return nil, vfs.Missing{Keep: keep}
+		}
+	} else if e.OK() && formNow(d.n, d.v, d.path, e.Row) != proctable.None {
+		if n, err := d.walkListed(e, name); n != nil || err != nil {
+			return n, err
 		}
 	}
 	return d.dir.Walk(ctx, name)
@@ -180,8 +214,20 @@ func (f *tableFile) content() (content []byte, a vfs.Attr, ok bool, err error) {
 // Attr implements vfs.Node.
 func (f *tableFile) Attr(ctx context.Context) (vfs.Attr, error) {
 	f.n.Renew(f.proc.PID)
+	e, err := f.listed(ctx)
+	if err != nil {
+		return vfs.Attr{}, err
+	}
 	if _, a, ok, _ := f.content(); ok {
 		return a, nil
+	}
+	if e.OK() {
+		form := formNow(f.n, f.v, f.path, e.Row)
+		if c, err := f.rowContent(e.Row, e.Among(), form, f.path[1]); err == nil {
+			a := e.FileAttr(0o444, 0)
+			a.ID, a.Size = f.id, uint64(len(c))
+			return a, nil
+		}
 	}
 	return f.file.Attr(ctx)
 }
@@ -196,10 +242,10 @@ func (f *tableFile) Preview() vfs.Attr {
 }
 
 // State implements vfs.Stater: what a difference between two sweeps does not name is
-// what it was.
+// what it was. One that a reader may be given as it was listed to them has none.
 func (f *tableFile) State() (state uint64, ok bool) {
 	row, _, v := f.row()
-	if !row.OK() || row.Table.ChangedIn(row.I) == 0 {
+	if !row.OK() || row.Table.ChangedIn(row.I) == 0 || f.proc.Listed.Differs(f.n, row, f.path[1]) {
 		return 0, false
 	}
 	state = objectid.Mix(objectid.Mix(objectid.Offset, row.Table.ChangedIn(row.I)), uint64(v))
@@ -216,6 +262,15 @@ func (f *tableFile) State() (state uint64, ok bool) {
 // Open implements vfs.File.
 func (f *tableFile) Open(ctx context.Context) (vfs.Handle, error) {
 	f.n.Renew(f.proc.PID)
+	e, err := f.listed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if e.OK() {
+		if h, err, ok := f.openListed(e); ok {
+			return h, err
+		}
+	}
 	c, a, ok, err := f.content()
 	switch {
 	case !ok:

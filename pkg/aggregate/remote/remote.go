@@ -72,12 +72,13 @@ func (r *object) Preview() vfs.Attr {
 }
 
 // exists reports whether what is at that path of the node exists for r's viewer,
-// now: ENOENT if it does not.
-func (r *object) exists(path []string) error {
+// now: ENOENT if it does not. ESTALE is as in listed.
+func (r *object) exists(ctx context.Context, path []string) error {
 	if !r.v.Admits(r.n, r.proc.Owner, path) {
 		return syscall.ENOENT
 	}
-	return nil
+	_, err := r.listed(ctx)
+	return err
 }
 
 // check compares the numbers seen on the way to the object, or to something
@@ -95,7 +96,7 @@ func (r *object) check(ids []uint64) error {
 // walk walks to names below r and returns what is there.
 func (r *object) walk(ctx context.Context, names ...string) (found vfs.Node, ids []uint64, err error) {
 	path := slices.Concat(r.path, names)
-	if err := r.exists(path); err != nil {
+	if err := r.exists(ctx, path); err != nil {
 		return nil, nil, err
 	}
 	err = r.n.Call(ctx, r.v.Identity(), func(ctx context.Context, root vfs.Dir) error {
@@ -258,7 +259,7 @@ func (d *dir) mergedNames(all []vfs.DirEntry) []vfs.DirEntry {
 
 // Open implements vfs.File.
 func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
-	if err := f.exists(f.path); err != nil {
+	if err := f.exists(ctx, f.path); err != nil {
 		return nil, err
 	}
 	var h vfs.Handle
@@ -301,7 +302,7 @@ func (f *file) exchange(ctx context.Context, use func(context.Context, vfs.Handl
 
 // Readlink implements vfs.Link.
 func (l *link) Readlink(ctx context.Context) (string, error) {
-	if err := l.exists(l.path); err != nil {
+	if err := l.exists(ctx, l.path); err != nil {
 		return "", err
 	}
 	key, ok := l.cacheKey(l.n.Clock())

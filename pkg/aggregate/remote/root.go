@@ -33,14 +33,14 @@ func (r *Root) Viewer() view.Viewer { return r.v }
 func (r *Root) Entries(ctx context.Context) ([]vfs.DirEntry, error) { return r.list(ctx) }
 
 // Attr implements vfs.Node. The directory is there even while the node is not.
-func (r *Root) Attr(context.Context) (vfs.Attr, error) { return r.fixed, r.exists(nil) }
+func (r *Root) Attr(ctx context.Context) (vfs.Attr, error) { return r.fixed, r.exists(ctx, nil) }
 
 // Preview implements vfs.Previewer.
 func (r *Root) Preview() vfs.Attr { return r.fixed }
 
 // Walk implements vfs.Dir.
 func (r *Root) Walk(ctx context.Context, name string) (vfs.Node, error) {
-	if err := r.exists([]string{name}); err != nil {
+	if err := r.exists(ctx, []string{name}); err != nil {
 		return nil, err
 	}
 	pid, ok := gpid.Parse(name)

@@ -8,13 +8,12 @@ import (
 	"github.com/aggrfs/aggrfs/internal/plaintext"
 )
 
-// Hints are what a front end tells those who mirror its tree or ask it: a line a hint, its
+// Hints are what a front end tells commands: a line a hint, its
 // name and its value.
 type Hints struct {
 	// Connect, Read and Sweep are the times that an exchange of it with a node may take.
 	Connect, Read, Sweep time.Duration
-	BootID               string // of the machine that it is on
-	Remarks              bool   // its tables of processes say what they lack, see Remark
+	Remarks              bool // its tables of processes say what they lack, see Remark
 }
 
 // EncodeHints writes cluster/hints.
@@ -24,7 +23,7 @@ func EncodeHints(h Hints) []byte {
 		remarks = "yes"
 	}
 	return plaintext.Table([][]string{
-		{"connect", h.Connect.String()}, {"read", h.Read.String()}, {"sweep", h.Sweep.String()}, {"boot_id", h.BootID}, {"remarks", remarks},
+		{"connect", h.Connect.String()}, {"read", h.Read.String()}, {"sweep", h.Sweep.String()}, {"remarks", remarks},
 	})
 }
 
@@ -48,8 +47,6 @@ func ParseHints(text []byte) (h Hints) {
 			h.Read = span
 		case "sweep":
 			h.Sweep = span
-		case "boot_id":
-			h.BootID = value
 		case "remarks":
 			h.Remarks = value == "yes"
 		}

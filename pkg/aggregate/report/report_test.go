@@ -40,8 +40,8 @@ func TestText(t *testing.T) {
 			"user         bob (1002)\ngroups       1002,27\ncertificate  -\nrule         yours\nplace        -\nnodes        2: n[1-2]\nprocesses    7\ndenied       -\nuntil        2026\n"},
 		{"status", string(EncodeStatus([]Part{{Name: "nodes", State: OK, Detail: "3 up"}, {Name: "policy", State: "refused", Since: began, Detail: "line 3"}})), "" +
 			"PART    STATE    SINCE                 DETAIL\nnodes   ok       -                     3 up\npolicy  refused  2026-11-25T08:00:00Z  line 3\n"},
-		{"hints", string(EncodeHints(Hints{Connect: time.Second, Read: 2 * time.Second, Sweep: 1500 * time.Millisecond, BootID: "b-1", Remarks: true})),
-			"connect  1s\nread     2s\nsweep    1.5s\nboot_id  b-1\nremarks  yes\n"},
+		{"hints", string(EncodeHints(Hints{Connect: time.Second, Read: 2 * time.Second, Sweep: 1500 * time.Millisecond, Remarks: true})),
+			"connect  1s\nread     2s\nsweep    1.5s\nremarks  yes\n"},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("%s is\n%s\nand not\n%s", tc.name, tc.got, tc.want)
@@ -70,7 +70,7 @@ func TestOtherVersions(t *testing.T) {
 	if h := ParseHints([]byte("read 1h\nsweep -1s\nfuture 1\nx\nremarks maybe\n")); h != (Hints{Read: MaxPatience}) {
 		t.Errorf("odd hints are %+v", h)
 	}
-	hints := Hints{Connect: time.Second, Read: 2 * time.Second, Sweep: 1500 * time.Millisecond, BootID: "b-1", Remarks: true}
+	hints := Hints{Connect: time.Second, Read: 2 * time.Second, Sweep: 1500 * time.Millisecond, Remarks: true}
 	if h := ParseHints(EncodeHints(hints)); h != hints {
 		t.Errorf("%+v", h)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// Prefetched is a root, of a cluster or a mirror, that has nothing but what a sweep
+// Prefetched is a root of a cluster that has nothing but what a sweep
 // brings: of each process the files that are named, and besides the processes the
 // root's files and links, and sys. Every other name does not exist.
 func Prefetched(root vfs.Dir, files []string) vfs.Dir {
@@ -126,6 +126,3 @@ func (t *Tree) Generation() (sum uint64) {
 	}
 	return sum
 }
-
-// Generation changes whenever a sweep has brought something.
-func (m *Mirror) Generation() uint64 { return m.n.Sweeps() }

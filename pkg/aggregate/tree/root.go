@@ -3,10 +3,12 @@ package tree
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
@@ -77,8 +79,13 @@ func (v viewTree) named(name string) vfs.Node {
 	return newSumFile(v, name, id)
 }
 
-// process is the directory of the process with that native pid on a node.
+// process is the directory of the process with that native pid on a node, or of the one that
+// the reader was listed there.
 func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vfs.Node, error) {
+	v := r.v
+	if d := remote.ListedDir(ctx, v.listed, v.View, v.Host, v.ID, n, pid); d != nil {
+		return d, nil
+	}
 	p, a, err := view.Resolve(ctx, r.v.View, n, pid)
 	if err != nil {
 		return nil, err
@@ -86,7 +93,12 @@ func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vf
 	if p.Map, err = n.MapFor(ctx, r.v.Host); err != nil {
 		return nil, err
 	}
-	return remote.NewProcessDir(r.v.View, r.v.ID, p, a), nil
+	p.Listed = v.listed
+	d := remote.NewProcessDir(v.View, v.ID, p, a)
+	if v.listed.Contested(n, pid, p.Leaf) {
+		return d.Fleeting(), nil
+	}
+	return d, nil
 }
 
 // walkGPID finds a process of the view. The reader's own process can be walked in
@@ -134,11 +146,35 @@ func (r *root) walkQualified(ctx context.Context, name gpid.NodeName, pid string
 
 // List implements vfs.Dir. It sweeps the nodes of the view.
 func (r *root) List(context.Context) (vfs.DirHandle, error) {
-	return vfs.NewListing(r.entries), nil
+	l := &rootList{}
+	l.Listing = vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
+		return r.entries(ctx, l.anew.Swap(false))
+	})
+	return l, nil
 }
 
-func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
+// A rootList is a root being read.
+type rootList struct {
+	*vfs.Listing
+	anew atomic.Bool // it is read from its start
+}
+
+// ReadDir implements vfs.DirHandle.
+func (l *rootList) ReadDir(ctx context.Context, offset uint64, dst []vfs.DirEntry, most int) ([]vfs.DirEntry, error) {
+	if offset == 0 {
+		l.anew.Store(true)
+	}
+	return l.Listing.ReadDir(ctx, offset, dst, most)
+}
+
+// entries are the root's now. Where it is read anew, and not entries that were let go of
+// brought again, they are the listing of the reader from now on.
+func (r *root) entries(ctx context.Context, anew bool) ([]vfs.DirEntry, error) {
 	v := r.v
+	var listed *listing.Listing
+	if anew {
+		listed = v.listed.Begin()
+	}
 	nodes, rosters := v.listing(ctx)
 	total := 64
 	for _, r := range rosters {
@@ -146,9 +182,13 @@ func (r *root) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 	}
 	all := make([]vfs.DirEntry, 0, total)
 	for r := range v.rows(nodes, rosters) {
+		listed.Add(r.n, r.Row)
 		all = append(all, vfs.DirEntry{
 			Name: r.gpid.String(), ID: objectid.Process(v.ID, r.n.Index, r.ID()), Type: vfs.TypeDir, Next: uint64(r.gpid) + 1,
 		})
+	}
+	if anew {
+		v.listed.Keep(ctx, listed)
 	}
 	if !v.t.Numbers.Rising() {
 		synthetic.Sort(all)
@@ -172,6 +212,12 @@ func (n *native) otherNames(parent uint64, denies func(...string) bool) []vfs.Di
 		all = append(all, synthetic.Entry(parent, name, vfs.TypeLink))
 	}
 	return synthetic.Sort(all)
+}
+
+// narrowed is the same tree as a view within that one has it.
+func (v viewTree) narrowed(to *view.View) viewTree {
+	v.View, v.listed = to, v.listed.At(to.Path)
+	return v
 }
 
 // standing is a link into the reader's native procfs for a view: what is nearest

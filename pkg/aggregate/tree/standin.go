@@ -10,14 +10,6 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// alone is a link into the reader's native procfs where all clients know links.
-func alone(l *synthetic.Link, err error) (vfs.Node, error) {
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
 type standingLink struct {
 	*synthetic.Link
 	v viewTree

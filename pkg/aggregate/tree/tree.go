@@ -14,6 +14,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
@@ -43,6 +44,7 @@ type Tree struct {
 	Config
 	base       synthetic.Base
 	native     *native
+	listings   *listing.Listings
 	tables     *clusterdir.Tables
 	sumReaders sumReaders
 	btime      atomic.Pointer[btime]
@@ -59,6 +61,7 @@ func New(cfg Config) *Tree {
 			Views: cfg.Views, Store: cfg.Store, Numbers: cfg.Numbers, Users: cfg.Users, Access: cfg.Access,
 			Timeouts: cfg.Timeouts, Base: s, Now: cfg.Now,
 		}),
+		listings: listing.New(listing.Config{Proc: cfg.Proc, Time: func() time.Duration { return cfg.Store.Policy().Listing }}),
 		counters: make(map[*proctable.Node]map[string]*procfile.Counters),
 	}
 	var layouts procfile.Layouts
@@ -80,19 +83,21 @@ func (t *Tree) Tables() *clusterdir.Tables { return t.tables }
 func (t *Tree) Tidy() {
 	t.sumReaders.tidy(t.Now())
 	t.tables.Tidy()
+	t.listings.Tidy()
 }
+
+// Swept takes note that a node has another table.
+func (t *Tree) Swept(n *proctable.Node) { t.listings.Swept(n) }
+
+// EndListings ends what was promised to who listed processes.
+func (t *Tree) EndListings() { t.listings.Drop() }
 
 // A viewTree is the tree as one view has it.
 type viewTree struct {
 	*view.View
 	t      *Tree
-	native *native // the reader's
-}
-
-// narrowed is the same tree as a view within that one has it.
-func (v viewTree) narrowed(to *view.View) viewTree {
-	v.View = to
-	return v
+	native *native       // the reader's
+	listed *listing.Root // whose readers are promised what they were listed; nil is that none is
 }
 
 // timensName comes before the path of a root, with a number of seconds: the
@@ -109,19 +114,16 @@ const maxTimens = 1 << 30 * time.Second
 // precede, see timensName; with "snapshot" before all that, the snapshots of
 // that root. upstream.NodeTree is the tree of one node, for a front end above.
 func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
-	return t.attach(ctx, who, aname, t.native)
+	return t.attach(ctx, who, aname, t.native, nil)
 }
 
-// AttachMount is Attach for a mount by FUSE on this machine, whose readers have the native
-// procfs at a path of the mount's own.
-func (t *Tree) AttachMount(ctx context.Context, who vfs.Identity, aname, native string) (vfs.Node, error) {
-	if strings.HasPrefix(aname, upstream.SnapshotTree) {
-		return nil, fmt.Errorf("mount %q: %w", aname, syscall.ENOENT)
-	}
-	return t.attach(ctx, who, aname, newNative(t.base, t.Proc, native, t.Now))
+// NewMount is the tree for a mount whose readers have their native procfs at that path. Close
+// ends it.
+func (t *Tree) NewMount(native string) *Mount {
+	return &Mount{t, newNative(t.base, t.Proc, native, t.Now), t.listings.NewMount()}
 }
 
-func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, native *native) (vfs.Node, error) {
+func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, native *native, mount *listing.Mount) (vfs.Node, error) {
 	path, snapshots := strings.CutPrefix(aname, upstream.SnapshotTree)
 	if path == "/" {
 		path = ""
@@ -136,14 +138,14 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	}
 	whole := t.Views.Of(who, h)
 	if name, ok := strings.CutPrefix(path, upstream.NodeTree("")); ok && h == t.Host {
-		return viewTree{whole, t, native}.attachNode(gpid.NodeName(name), snapshots)
+		return viewTree{View: whole, t: t, native: native}.attachNode(gpid.NodeName(name), snapshots)
+	}
+	if snapshots {
+		return nil, fmt.Errorf("attach %q: %w", aname, syscall.ENOENT)
 	}
 	v, err := whole.At(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("attach %q: %w", aname, err)
 	}
-	if snapshots {
-		return newSnapshotDir(viewTree{v, t, native}), nil
-	}
-	return &root{viewTree{v, t, native}}, nil
+	return &root{viewTree{v, t, native, mount.Root(who, v.Path)}}, nil
 }

@@ -41,9 +41,9 @@ func (t Timeouts) WithDefaults() Timeouts {
 func (t *Timeouts) SweepWait() time.Duration { return t.Sweep - t.Sweep/16 }
 
 // Patience is how long to wait for a front end that itself waits that long for a node.
-func (t *Timeouts) Patience() time.Duration { return t.Read + t.Sweep + time.Second }
+func (t Timeouts) Patience() time.Duration { return t.Read + t.Sweep + time.Second }
 
-// Config is what a Node is made of. All fields but Tree, Changed and Called are required.
+// Config is what a Node is made of. All fields but Tree and Changed are required.
 type Config struct {
 	Name     gpid.NodeName
 	Index    int
@@ -56,9 +56,6 @@ type Config struct {
 	Now      func() time.Time
 	// Changed is called at each change of state. It must not call the node.
 	Changed func(State)
-	// Called is called at the end of each exchange with its error. ofOther is that the
-	// answer was EHOSTDOWN, which a front end says of a node of its own.
-	Called func(ofOther bool, err error)
 }
 
 // A Node is one machine of a cluster: the session with it, and its health.
@@ -66,7 +63,6 @@ type Node struct {
 	Config
 	Log    *slog.Logger // bounded by time, as a node may cause any line at will
 	states *slog.Logger // the same, for changes of its state
-	limits atomic.Pointer[Timeouts]
 
 	tried   chan struct{} // closed when the node has been reached, or has failed, once
 	suspect chan struct{} // holds a token when somebody wants the node probed
@@ -94,15 +90,11 @@ func New(ctx context.Context, cfg Config) *Node {
 		ctx:     ctx,
 		health:  Health{State: Connecting, Since: cfg.Now()},
 	}
-	n.SetTimeouts(cfg.Timeouts)
 	return n
 }
 
 // Limits are the timeouts in force.
-func (n *Node) Limits() *Timeouts { return n.limits.Load() }
-
-// SetTimeouts puts other timeouts in force.
-func (n *Node) SetTimeouts(t Timeouts) { n.limits.Store(&t) }
+func (n *Node) Limits() *Timeouts { return &n.Timeouts }
 
 // Context ends when the node is closed.
 func (n *Node) Context() context.Context { return n.ctx }
@@ -194,11 +186,7 @@ func (n *Node) exchange(ctx context.Context, who vfs.Identity, tree string, f fu
 	case ctx.Err() == context.DeadlineExceeded:
 		n.Probe()
 	}
-	told := n.unanswered(ctx, s, err)
-	if n.Called != nil {
-		n.Called(root != nil && vfs.Errno(err) == syscall.EHOSTDOWN, told)
-	}
-	return told
+	return n.unanswered(ctx, s, err)
 }
 
 // Continue runs f, which goes on with what an exchange by session s has opened, under the

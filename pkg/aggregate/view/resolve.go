@@ -7,6 +7,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -16,10 +17,13 @@ import (
 type Process struct {
 	Node *proctable.Node
 	PID  gpid.PID
-	Leaf uint64
 	UID  uint32 // whose it was when it was found
+	Leaf uint64
 	// Map rewrites its files; nil in trees that show the node as it is.
 	Map *procfile.Map
+	// Listed is the root whose readers may have been listed it; nil is that none is promised
+	// what was listed.
+	Listed *listing.Root
 }
 
 // Of is the process of a row.

@@ -1,0 +1,84 @@
+package mount
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/aggrfs/aggrfs/internal/app/client"
+	"github.com/aggrfs/aggrfs/pkg/fusefs"
+)
+
+// An answerer answers the kernel for a mount: this process by itself, or a running server.
+type answerer interface {
+	Wait()        // until the mount is gone
+	Gone() uint64 // how often nobody answered for a time, since the server had ended
+	Close() error
+}
+
+// An ownAnswerer is this process.
+type ownAnswerer struct{ *fusefs.Server }
+
+// Gone implements answerer.
+func (ownAnswerer) Gone() uint64 { return 0 }
+
+// answer has a mounted device answered for. native is the native procfs as the mount's readers
+// see it.
+func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.File, cfg fusefs.Config, native string) (answerer, error) {
+	if t.Origin != client.OfServer {
+		s, err := fusefs.Serve(dev, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return ownAnswerer{s}, nil
+	}
+	offer := t.Offer(native)
+	offer.AllUsers, offer.Prefetched = cfg.Shared, cfg.Prefetched != nil
+	if cfg.CPUs != nil {
+		for cpu := range len(cfg.CPUs) * 64 {
+			if cfg.CPUs.IsSet(cpu) {
+				offer.CPUs = append(offer.CPUs, cpu)
+			}
+		}
+	}
+	h, err := hand(ctx, src, dev, offer)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// mountAnswered mounts a tree on a directory and has it answered for. Closing it takes the
+// mount away.
+func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir string, cfg fusefs.Config) (answerer, error) {
+	if t.Origin != client.OfServer {
+		s, err := fusefs.Mount(dir, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return ownAnswerer{s}, nil
+	}
+	dev, unmount, err := fusefs.MountDevice(dir, cfg)
+	if err != nil {
+		return nil, err
+	}
+	a, err := answer(ctx, src, t, dev, cfg, "/proc")
+	if err != nil {
+		dev.Close() // first, so that nobody waits in the mount
+		return nil, errors.Join(err, unmount())
+	}
+	return &mounted{a, dev, unmount}, nil
+}
+
+// A mounted is a mount with the device of its own.
+type mounted struct {
+	answerer
+	dev     *os.File
+	unmount func() error
+}
+
+// Close implements answerer.
+func (m *mounted) Close() error {
+	err := m.unmount()
+	return errors.Join(err, m.answerer.Close(), m.dev.Close())
+}

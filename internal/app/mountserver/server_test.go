@@ -1,0 +1,150 @@
+package mountserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/internal/handover"
+	"github.com/aggrfs/aggrfs/pkg/ninep"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// peer is a user's process on this machine.
+func peer(uid uint32, pid int) ninep.Peer {
+	return ninep.Peer{Network: "unix", HasCred: true, UID: uid, GID: uid, PID: int32(pid)}
+}
+
+// What only root may ask for, and what makes no sense, is refused before the device is looked
+// at.
+func TestRefused(t *testing.T) {
+	s := New(Config{Identify: ninep.ByCredentials, PerUser: 1})
+	for _, tc := range []struct {
+		name  string
+		peer  ninep.Peer
+		offer handover.Offer
+		want  syscall.Errno
+	}{
+		{"a user for all", peer(1001, 1), handover.Offer{Native: "/proc", AllUsers: true}, syscall.EPERM},
+		{"a user as root", peer(1001, 1), handover.Offer{Native: "/proc", As: &handover.Identity{}}, syscall.EPERM},
+		{"who is not known, for all", ninep.Peer{Network: "unix"}, handover.Offer{Native: "/proc", AllUsers: true}, syscall.EPERM},
+		{"who is not known", ninep.Peer{Network: "unix"}, handover.Offer{Native: "/proc"}, syscall.EACCES},
+		{"nobody", peer(vfs.OverflowID, 1), handover.Offer{Native: "/proc"}, syscall.EACCES},
+		{"no native procfs", peer(1001, 1), handover.Offer{}, syscall.EINVAL},
+		{"a relative one", peer(1001, 1), handover.Offer{Native: "proc"}, syscall.EINVAL},
+	} {
+		if _, err := s.begin(t.Context(), &handover.Taken{Offer: tc.offer}, tc.peer); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+	if len(s.count) != 0 {
+		t.Errorf("mounts that were refused count: %v", s.count)
+	}
+}
+
+// A user has a number of mounts, whatever numbers their namespaces give them, and root any.
+func TestPerUser(t *testing.T) {
+	s := New(Config{PerUser: 2, Payer: func(uid uint32) (uint32, bool) {
+		if uid >= 100000 {
+			return 1001, true // subordinate
+		}
+		return uid, true
+	}})
+	var leave []func()
+	for _, uid := range []uint32{1001, 100007} {
+		f, err := s.enter(uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, f)
+	}
+	for _, uid := range []uint32{1001, 100008} {
+		if _, err := s.enter(uid); !errors.Is(err, syscall.ENFILE) {
+			t.Errorf("a third of %d: %v", uid, err)
+		}
+	}
+	if _, err := s.enter(1002); err != nil {
+		t.Errorf("another user: %v", err)
+	}
+	leave[0]()
+	if _, err := s.enter(1001); err != nil {
+		t.Errorf("after one has ended: %v", err)
+	}
+	for range 100 {
+		if _, err := s.enter(0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Owners are numbered as in the mounter's user namespace; who has no number there is nobody.
+func TestIDs(t *testing.T) {
+	proc := t.TempDir()
+	for pid, maps := range map[int][2]string{
+		10: {"0 0 4294967295\n", "0 0 4294967295\n"},
+		11: {"0 1001 1\n", "0 1002 1\n"},
+		12: {"0 1001 1\n1 100000 65536\n", "0 1001 1\n1 100000 65536\n"},
+		13: {"nonsense\n", ""},
+	} {
+		dir := filepath.Join(proc, fmt.Sprint(pid))
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range []string{"uid_map", "gid_map"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(maps[i]), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if f := procfs(proc).idsOf(peer(1001, 10)); f != nil {
+		t.Error("who is in no namespace is translated")
+	}
+	type ids struct{ uid, gid uint32 }
+	for _, tc := range []struct {
+		pid      int
+		is, want ids
+	}{
+		{11, ids{0, 0}, ids{vfs.NoID, vfs.NoID}},
+		{11, ids{1001, 1002}, ids{0, 0}},
+		{11, ids{1002, 1001}, ids{vfs.NoID, vfs.NoID}},
+		{12, ids{0, 100000}, ids{vfs.NoID, 1}},
+		{12, ids{165535, 165536}, ids{65536, vfs.NoID}},
+		{13, ids{0, 0}, ids{vfs.NoID, vfs.NoID}},
+		{13, ids{1001, 1001}, ids{1001, vfs.NoID}},
+		{14, ids{1001, 1001}, ids{1001, 1001}}, // which is not there
+		{14, ids{0, 7}, ids{vfs.NoID, vfs.NoID}},
+		{0, ids{0, 1001}, ids{vfs.NoID, 1001}}, // which this process cannot see
+	} {
+		uid, gid := procfs(proc).idsOf(peer(1001, tc.pid))(tc.is.uid, tc.is.gid)
+		if got := (ids{uid, gid}); got != tc.want {
+			t.Errorf("process %d: %v is %v, want %v", tc.pid, tc.is, got, tc.want)
+		}
+	}
+}
+
+// Thread ids are of use where the mounter numbers processes as this process does.
+func TestSharesPIDs(t *testing.T) {
+	start := func(flags uintptr) int {
+		cmd := exec.Command("sleep", "60")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+		return cmd.Process.Pid
+	}
+	p := procfs("/proc")
+	if !p.sharesPIDs(peer(0, os.Getpid())) || !p.sharesPIDs(peer(0, start(0))) {
+		t.Error("processes of this namespace are taken for others")
+	}
+	if p.sharesPIDs(peer(0, start(syscall.CLONE_NEWPID))) {
+		t.Error("a process of another namespace is taken for one of this")
+	}
+	if p.sharesPIDs(peer(0, 0)) || p.sharesPIDs(peer(0, -1)) || p.sharesPIDs(peer(0, 1<<30)) {
+		t.Error("a process that is not there is taken for one of this namespace")
+	}
+}
