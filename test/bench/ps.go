@@ -10,20 +10,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
 	"github.com/aggrfs/aggrfs/test/figures"
-	"github.com/aggrfs/aggrfs/test/wait"
 )
 
-const (
-	psProcesses = 5000
-	psRounds    = 3
-	// psCache is the cache time that is configured for this figure.
-	psCache = 10 * time.Second
-)
+// psCache is the cache time that is configured for this figure.
+const psCache = 10 * time.Second
 
 // psStale is longer than the default policy keeps what ps shows.
 const psStale = 1500 * time.Millisecond
@@ -32,14 +26,13 @@ const psStale = 1500 * time.Millisecond
 const timePS = `TIMEFORMAT=%R; time ps -ef >/dev/null`
 
 // psMount compares "ps -ef" as root on the FUSE mount of one remote leaf with
-// 5,000 processes with the same ps on that node's own /proc: ps-mount-cold with
-// nothing held anywhere, ps-mount-warm a second run. ps-fast-* are the same with
-// --prefetched, and ps-server-* through a running server. All are on one CPU, as
-// aggrfs exec runs ps by itself; ps-spread-* are as ps-mount-* where the scheduler has
-// all of them, as it is for a shell, or with aggrfs mount.
-func psMount(ctx context.Context) (err error) {
+// 5,000 processes, without a server, with the same ps on that node's own /proc:
+// ps-mount-cold with nothing held anywhere, ps-mount-warm a second run. They are on one CPU,
+// as aggrfs exec runs ps by itself; ps-spread-* are the same where the scheduler has all of
+// them.
+func psMount(ctx context.Context, of size) (err error) {
 	c, err := cluster.Start(ctx, cluster.Options{
-		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: psProcesses,
+		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: of.procs,
 		Workload: func(string) []cluster.Process { return nil },
 	})
 	if err != nil {
@@ -51,14 +44,12 @@ func psMount(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	config, server := filepath.Join(dir, "aggrfs.yaml"), "unix:"+filepath.Join(dir, "aggrfs.sock")
-	policy := filepath.Join(dir, "policy.yaml")
-	rules := fmt.Sprintf("version: 1\nrules:\n  - {match: \"<pid>/{stat,statm,status,cmdline}\", cache: %[1]s, prefetch: true}\n  - {match: \"<pid>/environ\", cache: %[1]s}\n", psCache)
-	if err := os.WriteFile(policy, []byte(rules), 0o600); err != nil {
+	config, policy := filepath.Join(dir, "aggrfs.yaml"), filepath.Join(dir, "policy.yaml")
+	if err := os.WriteFile(policy, []byte(psPolicy(psCache)), 0o600); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("version: 1\nlisten: [%q]\nhead: head\nstate: %s/gpids.json\npolicy: %s\ntimeouts: {sweep: 5s}\nnodes: [{nodes: n1, address: %q}]\n",
-		server, dir, policy, c.Nodes[0].Address)
+	text := fmt.Sprintf("version: 1\nhead: head\nstate: %s/gpids.json\npolicy: %s\ntimeouts: {sweep: 5s}\nnodes: [{nodes: n1, address: %q}]\n",
+		dir, policy, c.Nodes[0].Address)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
@@ -72,10 +63,10 @@ func psMount(ctx context.Context) (err error) {
 	if _, err := native(); err != nil { // the first run finds nothing in the kernel's caches
 		return err
 	}
-	if err := psFigures(ctx, "ps-mount", native, "--one-cpu", "--config", config); err != nil {
+	if err := psFigures(ctx, of, "ps-mount", native, "--one-cpu", "--config", config); err != nil {
 		return err
 	}
-	if err := psFigures(ctx, "ps-spread", native, "--config", config); err != nil {
+	if err := psFigures(ctx, of, "ps-spread", native, "--config", config); err != nil {
 		return err
 	}
 	// By the default policy, with stale content.
@@ -83,33 +74,19 @@ func psMount(ctx context.Context) (err error) {
 	if err := os.WriteFile(plain, []byte(strings.Replace(text, "policy: "+policy+"\n", "", 1)), 0o600); err != nil {
 		return err
 	}
-	if err := psNative(ctx, native, plain); err != nil {
-		return err
-	}
-	if err := psFigures(ctx, "ps-fast", native, "--prefetched", "--one-cpu", "--config", config); err != nil {
-		return err
-	}
-	serve := exec.CommandContext(ctx, "bin/aggrfs", "serve", "--config", config, "--log-level", "error")
-	serve.Stderr = os.Stderr
-	if err := serve.Start(); err != nil {
-		return err
-	}
-	defer func() {
-		serve.Process.Signal(syscall.SIGTERM)
-		err = errors.Join(err, serve.Wait())
-	}()
-	err = wait.Poll(ctx, func() error { return exec.CommandContext(ctx, "bin/aggrfs", "nodes", "--server", server).Run() })
-	if err != nil {
-		return fmt.Errorf("aggrfs serve does not answer: %w", err)
-	}
-	return psFigures(ctx, "ps-server", native, "--one-cpu", "--server", server)
+	return psNative(ctx, of, native, plain)
+}
+
+// psPolicy is a policy that keeps what ps reads for so long.
+func psPolicy(cache time.Duration) string {
+	return fmt.Sprintf("version: 1\nrules:\n  - {match: \"<pid>/{stat,statm,status,cmdline}\", cache: %[1]s, prefetch: true}\n  - {match: \"<pid>/environ\", cache: %[1]s}\n", cache)
 }
 
 // psNative compares "aggrfs ps" of the node, from connecting to the end, with ps -ef
 // there. The ratio is theirs / ours.
-func psNative(ctx context.Context, native func() (time.Duration, error), config string) error {
+func psNative(ctx context.Context, of size, native func() (time.Duration, error), config string) error {
 	var ours, natives []time.Duration
-	for range psRounds {
+	for range of.rounds {
 		n, err := native()
 		if err != nil {
 			return err
@@ -123,7 +100,7 @@ func psNative(ctx context.Context, native func() (time.Duration, error), config 
 		if err != nil {
 			return err
 		}
-		if lines := bytes.Count(out, []byte("\n")); lines < psProcesses {
+		if lines := bytes.Count(out, []byte("\n")); lines < of.procs {
 			return fmt.Errorf("aggrfs ps shows %d lines", lines)
 		}
 		ours, natives = append(ours, took), append(natives, n)
@@ -134,9 +111,9 @@ func psNative(ctx context.Context, native func() (time.Duration, error), config 
 }
 
 // psFigures prints NAME-cold and NAME-warm for aggrfs exec with those flags.
-func psFigures(ctx context.Context, name string, native func() (time.Duration, error), flags ...string) error {
+func psFigures(ctx context.Context, of size, name string, native func() (time.Duration, error), flags ...string) error {
 	var natives, colds, warms []time.Duration
-	for range psRounds {
+	for range of.rounds {
 		n, err := native()
 		if err != nil {
 			return err

@@ -20,6 +20,7 @@ type Cluster struct {
 	relays []*relay // of the nodes that can fail
 	stop   context.CancelFunc
 	work   sync.WaitGroup
+	life   *life // nil: none
 }
 
 // Serve makes a node of each name and serves it on the unix socket NAME.sock in dir, to
@@ -80,6 +81,7 @@ func (c *Cluster) Fail(hang, die, garbage int) {
 
 // Close ends all nodes and removes their sockets.
 func (c *Cluster) Close() error {
+	c.Live(0)
 	c.stop()
 	for _, r := range c.relays {
 		r.close()

@@ -4,7 +4,8 @@
 // scales; what a kernel does is tried on kernels.
 //
 // A [Node] is made from a seed: the same seed makes the same processes. [Node.Churn]
-// lets some of them run on, end and start. The texts of the files that sweeps bring are
+// lets some of them run on, end and start; those of a frozen node only run on, and a node can
+// say which of its processes have lived since a mark. The texts of the files that sweeps bring are
 // made when a process changes, as a kernel has the numbers at hand; answers are made for
 // each request.
 //
@@ -12,5 +13,5 @@
 // of a kernel thread), a stat of 200 to 330, argument lists of 20 to 200.
 //
 // A [Cluster] serves nodes on unix sockets in a directory, one each, and can make some of
-// them fail: hang, die in mid-answer, answer garbage.
+// them fail: hang, die in mid-answer, answer garbage. It can change by itself ([Cluster.Live]).
 package procsim

@@ -32,10 +32,12 @@ type Node struct {
 	bootID string
 	sweeps *snapshot.Server
 
-	mu    sync.Mutex
-	rng   *rand.Rand
-	procs []*process // by pid
-	next  int        // the pid that is given out next
+	mu     sync.Mutex
+	rng    *rand.Rand
+	procs  []*process     // by pid
+	next   int            // the pid that is given out next
+	frozen bool           // no process ends or starts
+	marked map[int]uint64 // the ids of the processes that there were at the mark, by pid
 }
 
 // NewNode makes a node with that many processes. Close ends it.
@@ -68,13 +70,13 @@ func (n *Node) Close() { n.sweeps.Close() }
 func (n *Node) now() uint64 { return uint64(time.Since(n.boot) / (time.Second / userHz)) }
 
 // Churn lets a share of the processes run on, of which every fifth ends and another
-// starts in its place.
+// starts in its place, unless the node is frozen.
 func (n *Node) Churn(share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	many := int(share * float64(len(n.procs)))
 	for i, k := range n.rng.Perm(len(n.procs))[:many] {
-		if n.procs[k].pid > 2 && i%5 == 0 {
+		if n.procs[k].pid > 2 && i%5 == 0 && !n.frozen {
 			p := newProcess(n.rng, n.freePIDLocked(), false, n.now())
 			p.render()
 			n.procs[k] = p
@@ -85,6 +87,36 @@ func (n *Node) Churn(share float64) {
 		n.procs[k] = &p
 	}
 	slices.SortFunc(n.procs, func(a, b *process) int { return cmp.Compare(a.pid, b.pid) })
+}
+
+// Freeze has no process end or start from now on, though they run on, or lets them again.
+func (n *Node) Freeze(frozen bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.frozen = frozen
+}
+
+// mark remembers which processes there are now.
+func (n *Node) mark() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.marked = make(map[int]uint64, len(n.procs))
+	for _, p := range n.procs {
+		n.marked[p.pid] = p.id
+	}
+}
+
+// throughout are the pids of the processes that there were at the mark and are now. One whose
+// pid another process has now is not among them.
+func (n *Node) throughout() (pids []int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range n.procs {
+		if id, was := n.marked[p.pid]; was && id == p.id {
+			pids = append(pids, p.pid)
+		}
+	}
+	return pids
 }
 
 func (n *Node) freePIDLocked() int {

@@ -16,6 +16,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
+	"github.com/aggrfs/aggrfs/test/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -147,5 +148,55 @@ func TestSame(t *testing.T) {
 	}
 	if time.Since(a.boot) < time.Hour {
 		t.Error("it has just booted")
+	}
+}
+
+// TestThroughout has processes end and start, or not, and compares who lived throughout with what
+// is there.
+func TestThroughout(t *testing.T) {
+	c, err := Serve(t.TempDir(), []string{"n1", "n2"}, 11, 100, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	lived := func() (all []string) {
+		c.Throughout(func(node string, pid int) { all = append(all, node+":"+strconv.Itoa(pid)) })
+		return all
+	}
+	now := func() (all []string) {
+		for _, n := range c.Nodes {
+			for _, p := range n.processes() {
+				all = append(all, n.Name+":"+strconv.Itoa(p.pid))
+			}
+		}
+		return all
+	}
+	if got := lived(); len(got) != 0 {
+		t.Errorf("without a mark %d have lived since", len(got))
+	}
+	c.Freeze(true)
+	c.Mark()
+	before := c.Nodes[0].processes()
+	c.Churn(0.5)
+	if got := lived(); len(got) != 200 || !slices.Equal(got, now()) {
+		t.Errorf("of frozen nodes' 200 processes %d have lived throughout", len(got))
+	}
+	if after := c.Nodes[0].processes(); slices.Equal(before, after) {
+		t.Error("a frozen node's processes do not run on")
+	}
+	c.Freeze(false)
+	c.Mark()
+	was := now()
+	c.Live(0.5)
+	wait.Until(t, "processes end and start", func() bool { return len(lived()) < 190 })
+	c.Live(0)
+	is := now()
+	want := slices.DeleteFunc(was, func(name string) bool { return !slices.Contains(is, name) })
+	if got := lived(); !slices.Equal(got, want) {
+		t.Errorf("%d have lived throughout, %d are there as before", len(got), len(want))
+	}
+	c.Churn(0.5)
+	if got := lived(); len(got) >= len(want) {
+		t.Errorf("%d of %d have lived throughout", len(got), len(want))
 	}
 }

@@ -24,7 +24,7 @@ const (
 // faults sweeps nodes of which a tenth hang, a twentieth die in mid-answer and a
 // twentieth answer garbage, a thousand times: each must end by its deadline, with every
 // row of the healthy ones, and memory must stay flat.
-func faults(ctx context.Context) (err error) {
+func faults(ctx context.Context, _ size) (err error) {
 	const hang, die, garbage = faultNodes / 10, faultNodes / 20, faultNodes / 20
 	const healthy = (faultNodes - hang - die - garbage) * faultProcs
 	s, err := simulate(ctx, faultNodes, faultProcs, hang+die+garbage)

@@ -31,7 +31,7 @@ var leafFiles = []string{"stat", "statm", "status", "cmdline"}
 // leafCost prints the CPU time that procsrv takes for a sweep a second of a node with
 // 500 real processes, against that of a minimal loop that opens, reads and closes the
 // same files on the same node, and its memory.
-func leafCost(ctx context.Context) (err error) {
+func leafCost(ctx context.Context, _ size) (err error) {
 	c, err := cluster.Start(ctx, cluster.Options{
 		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: leafProcs,
 		Workload: func(string) []cluster.Process { return nil },
@@ -160,7 +160,7 @@ func cpuTime(pid int) (total time.Duration, err error) {
 
 // bareLoop reads the files of all processes once a second and prints the CPU time that
 // it took, in ns.
-func bareLoop(context.Context) error {
+func bareLoop() error {
 	buf := make([]byte, 64<<10)
 	var total int64
 	for range leafRounds {

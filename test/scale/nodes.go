@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -17,7 +18,7 @@ import (
 
 // serveNodes is the second process: it serves simulated nodes until its standard input
 // ends, and does what the lines there say.
-func serveNodes(_ context.Context, args []string) error {
+func serveNodes(args []string) error {
 	flags := flag.NewFlagSet("nodes", flag.ContinueOnError)
 	dir := flags.String("dir", "", "where the sockets are")
 	names := flags.String("names", "n[1-10]", "the nodes")
@@ -38,9 +39,20 @@ func serveNodes(_ context.Context, args []string) error {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		var share float64
 		var hang, die, garbage int
+		var path string
 		switch line := in.Text(); {
 		case scans(line, "churn %g", &share):
 			c.Churn(share)
+		case scans(line, "live %g", &share):
+			c.Live(share)
+		case line == "freeze", line == "thaw":
+			c.Freeze(line == "freeze")
+		case line == "mark":
+			c.Mark()
+		case scans(line, "throughout %s", &path):
+			if err := writeThroughout(c, path); err != nil {
+				return errors.Join(err, c.Close())
+			}
 		case scans(line, "fail %d %d %d", &hang, &die, &garbage):
 			c.Fail(hang, die, garbage)
 		default:
@@ -49,6 +61,14 @@ func serveNodes(_ context.Context, args []string) error {
 		fmt.Println("ok")
 	}
 	return c.Close()
+}
+
+// writeThroughout writes the processes that have lived since the mark to a file, a line each:
+// the node and the pid there.
+func writeThroughout(c *procsim.Cluster, path string) error {
+	var b bytes.Buffer
+	c.Throughout(func(node string, pid int) { fmt.Fprintln(&b, node, pid) })
+	return os.WriteFile(path, b.Bytes(), 0o600)
 }
 
 func scans(line, format string, into ...any) bool {

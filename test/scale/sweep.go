@@ -17,7 +17,7 @@ import (
 const (
 	sweepNodes = 2000
 	sweepProcs = 200
-	sweepChurn = 0.05
+	sweepChurn = 0.05 // in a second
 	// sweepKeep is how long tables are kept: what is measured as warm is a sweep.
 	sweepKeep = 500 * time.Millisecond
 	// bytesAProcess is what a process may take, see table-memory.
@@ -39,22 +39,22 @@ const coldRounds, warmRounds = 3, 5
 
 // sweeps measures nodes from nothing to a full cluster/ps, and again with some
 // processes changed.
-func sweeps(ctx context.Context, nodes int) (w swept, err error) {
+func sweeps(ctx context.Context, of size) (w swept, err error) {
 	for range coldRounds - 1 {
-		once, err := sweepOnce(ctx, nodes, 0)
+		once, err := sweepOnce(ctx, of, 0)
 		if err != nil {
 			return w, err
 		}
 		w.cold = least(w.cold, once.cold)
 	}
-	once, err := sweepOnce(ctx, nodes, warmRounds)
+	once, err := sweepOnce(ctx, of, warmRounds)
 	once.cold = least(w.cold, once.cold)
 	return once, err
 }
 
 // sweepOnce is sweeps with nodes and a front end that have just been started.
-func sweepOnce(ctx context.Context, nodes, warm int) (w swept, err error) {
-	s, err := simulate(ctx, nodes, sweepProcs, 0)
+func sweepOnce(ctx context.Context, of size, warm int) (w swept, err error) {
+	s, err := simulate(ctx, of.nodes, of.procs, 0)
 	if err != nil {
 		return w, err
 	}
@@ -67,7 +67,7 @@ func sweepOnce(ctx context.Context, nodes, warm int) (w swept, err error) {
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	f.Ready(ctx)
-	if _, err = f.whole(ctx, nodes*sweepProcs); err != nil {
+	if _, err = f.whole(ctx, of.all()); err != nil {
 		return w, err
 	}
 	w.cold = time.Since(start)
@@ -77,7 +77,7 @@ func sweepOnce(ctx context.Context, nodes, warm int) (w swept, err error) {
 		}
 		// A table is good for twice as long as it took to get, too.
 		time.Sleep(2*w.cold + sweepKeep)
-		took, err := f.whole(ctx, nodes*sweepProcs)
+		took, err := f.whole(ctx, of.all())
 		if err != nil {
 			return w, err
 		}
@@ -96,35 +96,34 @@ func least(so, d time.Duration) time.Duration {
 }
 
 // sweepFigures prints sweep-cold, sweep-warm and table-memory.
-func sweepFigures(ctx context.Context) error {
-	w, err := sweeps(ctx, sweepNodes)
+func sweepFigures(ctx context.Context, of size) error {
+	w, err := sweeps(ctx, of)
 	if err != nil {
 		return err
 	}
-	theirs, err := pdsh(ctx, sweepNodes, sweepProcs)
+	theirs, err := pdsh(ctx, of.nodes, of.procs)
 	if err != nil {
 		return err
 	}
 	figures.Ratio("sweep-cold", figures.Readable(w.cold), figures.Readable(theirs), theirs.Seconds()/w.cold.Seconds())
 	figures.Print("sweep-warm", w.warm, w.cold)
-	each := w.memory / (sweepNodes * sweepProcs)
+	each := w.memory / uint64(of.all())
 	figures.Ratio("table-memory", fmt.Sprintf("%dB", each), fmt.Sprintf("%dB", bytesAProcess), float64(each)/bytesAProcess)
 	return nil
 }
 
 // growth prints how time and memory a node go with the number of nodes.
-func growth(ctx context.Context) error {
+func growth(ctx context.Context, of size) error {
 	var first swept
 	const least = 250
 	for nodes := least; nodes <= 4000; nodes *= 2 {
-		w, err := sweeps(ctx, nodes)
+		w, err := sweeps(ctx, size{nodes, of.procs})
 		if err != nil {
 			return err
 		}
 		if nodes == least {
 			first = w
 		}
-		each := func(d time.Duration, nodes int) time.Duration { return d / time.Duration(nodes) }
 		figures.Print(fmt.Sprintf("sweep-growth/cold-%d", nodes), each(w.cold, nodes), each(first.cold, least))
 		figures.Print(fmt.Sprintf("sweep-growth/warm-%d", nodes), each(w.warm, nodes), each(first.warm, least))
 		ours, theirs := w.memory/uint64(nodes), first.memory/least

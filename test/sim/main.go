@@ -75,19 +75,9 @@ func run(ctx context.Context, nodes, procs int, churn float64) (err error) {
 
 Control-C ends them.
 `, nodes, procs, server)
-	over := make(chan error, 1)
-	go func() { over <- serve.Wait() }()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-over:
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("aggrfs serve has ended: %w", err)
-		case <-tick.C:
-			c.Churn(churn)
-		}
+	c.Live(churn)
+	if err := serve.Wait(); ctx.Err() == nil {
+		return fmt.Errorf("aggrfs serve has ended: %w", err)
 	}
+	return nil
 }
