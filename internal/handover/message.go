@@ -45,6 +45,8 @@ type Offer struct {
 	AllUsers bool `json:",omitempty"`
 	// Prefetched: the tree has only what sweeps bring.
 	Prefetched bool `json:",omitempty"`
+	// Whole: each file is read when it is looked up, see fusefs.Config.
+	Whole bool `json:",omitempty"`
 	// As is whose tree it is; nil is that of who is at the other end of the socket. Only root
 	// can ask for another's.
 	As *Identity `json:",omitempty"`

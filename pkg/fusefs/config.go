@@ -32,6 +32,10 @@ type Config struct {
 	// not go with Shared: the server is not asked who opens a file.
 	Prefetched *Prefetched
 
+	// Whole has each file read when it is looked up, and opened and closed without a request:
+	// for programs that read each file once. It does not go with Shared or Prefetched.
+	Whole bool
+
 	// Deadline is when a request's context ends; zero is DefaultDeadline.
 	Deadline time.Duration
 

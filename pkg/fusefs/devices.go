@@ -27,7 +27,12 @@ func MountAt(dir string, fd int, cfg Config) error { return device.MountAt(dir, 
 
 // MountDevice mounts a device at dir, as Mount does, for another process to serve. umount takes
 // the mount away, from under its users where it is busy.
-func MountDevice(dir string, cfg Config) (dev *os.File, umount func() error, err error) {
+//
+// With replace it takes the place of a mount that is dead.
+func MountDevice(dir string, cfg Config, replace bool) (dev *os.File, umount func() error, err error) {
+	if replace {
+		return device.Replace(dir, cfg.options())
+	}
 	return device.Mount(dir, cfg.options())
 }
 

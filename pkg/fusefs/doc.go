@@ -13,8 +13,8 @@
 // A mount is for one identity ([Config].Owner), and then the kernel may keep
 // what the tree allows it to keep; or it is shared ([Config].Shared): every
 // caller gets the tree of their own identity, and the kernel keeps nothing,
-// since its caches know no users. A mount of one identity may be [Prefetched]. Each of the
-// three is a mode.
+// since its caches know no users. A mount of one identity may be [Prefetched], or Whole. Each
+// of the four is a mode.
 //
 // A device that was handed over is its user's as well, who can read requests from it and keep
 // a write to it waiting without end. Its server has a [Notifier], and writes nothing but

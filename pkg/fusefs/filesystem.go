@@ -1,6 +1,7 @@
 package fusefs
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"syscall"
@@ -40,10 +41,17 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	fs.pruner.init(fs, told)
 	common := base{&fs.cfg, conn}
 	switch {
+	case cfg.Whole && (cfg.Shared || cfg.Prefetched != nil):
+		return nil, errors.New("a mount is whole for one identity, and not prefetched besides")
 	case cfg.Shared && cfg.Prefetched != nil:
 		return nil, errors.New("a mount for all users cannot be prefetched: who opens a file is not asked there")
 	case cfg.Shared:
 		fs.mode = &shared{newOpened(common)}
+	case cfg.Whole:
+		fs.mode = newWhole(common, told, &fs.inodes, func(h *fuse.InHeader) (context.Context, *inode, vfs.Node, error) {
+			ctx, _, i, n, err := fs.begin(h)
+			return ctx, i, n, err
+		})
 	case cfg.Prefetched != nil:
 		fs.mode = newPrefetched(common, fs, told)
 	case cfg.Notifier != nil:
@@ -132,17 +140,30 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 
 // enter makes the answer that names a node, in a listing or for a LOOKUP.
 func (fs *fileSystem) enter(ctx *device.Request, parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) (*inode, error) {
-	i := fs.inodes.enter(parent, name, n, inListing, v.mark)
-	if i == nil {
-		return nil, syscall.ENFILE
-	}
-	i.put(v, fs.cfg.Shared, n)
-	if err := fs.mode.entry(ctx, i, n, a, inListing, out); err != nil {
+	var before *inode
+	for {
+		i := fs.inodes.enter(parent, name, n, inListing, v.mark)
+		if i == nil {
+			return nil, syscall.ENFILE
+		}
+		i.put(v, fs.cfg.Shared, n)
+		if before != nil {
+			fs.mode.moved(before, i)
+		}
+		err := fs.mode.entry(ctx, i, n, a, inListing, out)
+		if err == nil {
+			out.NodeId = i.id
+			return i, nil
+		}
+		if err == errAnother && before == nil {
+			before = i
+			fs.inodes.replace(i)
+		}
 		fs.inodes.forget(i.id, 1)
-		return nil, err
+		if before != i {
+			return nil, err
+		}
 	}
-	out.NodeId = i.id
-	return i, nil
 }
 
 // GetAttr implements GETATTR.

@@ -22,9 +22,10 @@ type inode struct {
 	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
 
 	views  views
-	pages  pager   // of a file, in the ordinary mode
-	look   *look   // of a file, in that with glances
-	loaded *loaded // in a mount that is Prefetched
+	pages  pager      // of a file, in the ordinary mode
+	look   *look      // of a file, in that with glances
+	loaded *loaded    // in a mount that is Prefetched
+	whole  *wholeFile // of a file, in a mount that is Whole
 }
 
 // path is the names from the root to i.
@@ -114,6 +115,16 @@ func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, b
 		t.stampLocked(i, by)
 	}
 	return i
+}
+
+// replace makes the name of i mean another inode from the next answer on.
+func (t *inodes) replace(i *inode) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at := (place{i.parent.id, i.name}); t.byName[at] == i {
+		delete(t.byName, at)
+		i.unlistLocked()
+	}
 }
 
 // forget takes back n answers.

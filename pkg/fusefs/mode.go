@@ -11,7 +11,7 @@ import (
 
 // A mode is what a mount lets the kernel keep: what it is told of files and directories and
 // for how long, how files are opened and read, and what happens at a listing. There is the
-// ordinary one, the one of mounts that are Shared, and the one of those that are Prefetched.
+// ordinary one, and the ones of mounts that are Shared, Prefetched, or Whole.
 type mode interface {
 	// used notes that a request has come.
 	used()
@@ -20,6 +20,8 @@ type mode interface {
 	// entry completes the answer that names i: the attributes, and how long they and the
 	// name are good. inListing is whether it is that of a listing, not of a LOOKUP.
 	entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) error
+	// moved is called where entry has said errAnother of from: its name means to now.
+	moved(from, to *inode)
 	// missing is how long the kernel may keep that a name does not exist, which the tree
 	// allows for keep.
 	missing(keep time.Duration) time.Duration
@@ -79,6 +81,7 @@ type base struct {
 
 func (*base) used()                              {}
 func (*base) prepare(*inode)                     {}
+func (*base) moved(from, to *inode)              {}
 func (*base) expands(*inode, fuse.DirEntry) bool { return true }
 func (*base) listing(context.Context, *inode)    {}
 func (*base) run(<-chan struct{})                {}

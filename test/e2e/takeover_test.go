@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -299,4 +300,78 @@ func uninterruptible(t *testing.T) string {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return found
+}
+
+// A mount whose command was killed is dead, and made anew in its place, without a moment in
+// which the directory is empty.
+func TestDeadMountIsMadeAnew(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	dir := t.TempDir()
+	start := func() *exec.Cmd {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(bin, "aggrfs"), "mount", "--server", s.server, dir)
+		cmd.Stderr = s.log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		s.eventually("the tree is mounted", func() bool {
+			_, err := os.Stat(filepath.Join(dir, "cluster/nodes"))
+			return err == nil
+		})
+		return cmd
+	}
+	cmd := start()
+	for range 3 {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Wait()
+		s.eventually("the mount is dead", func() bool {
+			_, err := os.Stat(dir)
+			return errors.Is(err, syscall.ENOTCONN)
+		})
+		empty, stop := 0, make(chan struct{})
+		var looking sync.WaitGroup
+		looking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if all, err := os.ReadDir(dir); err == nil && len(all) == 0 {
+					empty++
+				}
+			}
+		})
+		cmd = start()
+		close(stop)
+		looking.Wait()
+		if empty > 0 && kernelSince(t, 6, 5) {
+			t.Errorf("the directory was empty %d times", empty)
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "cluster")); !os.IsNotExist(err) {
+		t.Errorf("something is mounted still: %v", err)
+	}
+}
+
+// kernelSince reports whether this machine's kernel is of that version or a later one, and says
+// in the log which it is.
+func kernelSince(t *testing.T, major, minor int) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var x, y int
+	if _, err := fmt.Sscanf(string(text), "%d.%d", &x, &y); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	t.Logf("Linux %d.%d", x, y)
+	return x > major || x == major && y >= minor
 }

@@ -33,7 +33,7 @@ func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.Fil
 		return ownAnswerer{s}, nil
 	}
 	offer := t.Offer(native)
-	offer.AllUsers, offer.Prefetched = cfg.Shared, cfg.Prefetched != nil
+	offer.AllUsers, offer.Prefetched, offer.Whole = cfg.Shared, cfg.Prefetched != nil, cfg.Whole
 	if cfg.CPUs != nil {
 		for cpu := range len(cfg.CPUs) * 64 {
 			if cfg.CPUs.IsSet(cpu) {
@@ -48,17 +48,17 @@ func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.Fil
 	return h, nil
 }
 
-// mountAnswered mounts a tree on a directory and has it answered for. Closing it takes the
-// mount away.
-func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir string, cfg fusefs.Config) (answerer, error) {
-	if t.Origin != client.OfServer {
+// mountAnswered mounts a tree on a directory, in the place of a mount that is dead if there is
+// one, and has it answered for. Closing it takes the mount away.
+func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir string, dead bool, cfg fusefs.Config) (answerer, error) {
+	if t.Origin != client.OfServer && !dead {
 		s, err := fusefs.Mount(dir, cfg)
 		if err != nil {
 			return nil, err
 		}
 		return ownAnswerer{s}, nil
 	}
-	dev, unmount, err := fusefs.MountDevice(dir, cfg)
+	dev, unmount, err := fusefs.MountDevice(dir, cfg, dead)
 	if err != nil {
 		return nil, err
 	}

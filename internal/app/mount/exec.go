@@ -50,6 +50,7 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 		return nsexec.CodeFailed, err
 	}
 	cfg.CPUs = cpus
+	cfg.Whole = !o.Prefetched && readsOnce[filepath.Base(argv[0])]
 	var answers answerer
 	defer func() {
 		if answers != nil {

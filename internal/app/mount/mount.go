@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
@@ -50,8 +54,11 @@ func Mount(ctx context.Context, src *client.Source, dir string, o Options) error
 }
 
 func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) error {
-	if err := checkMountPoint(dir); err != nil {
-		return err
+	dead := isOurDead(dir)
+	if !dead {
+		if err := checkMountPoint(dir); err != nil {
+			return err
+		}
 	}
 	tree, err := src.Open(ctx, "/proc")
 	if err != nil {
@@ -68,7 +75,7 @@ func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) erro
 	if o.Shared {
 		cfg.Shared, cfg.Attach = true, func(ctx context.Context, who vfs.Identity) (vfs.Node, error) { return tree.RootAs(ctx, who) }
 	}
-	answers, err := mountAnswered(ctx, src, tree, dir, cfg)
+	answers, err := mountAnswered(ctx, src, tree, dir, dead, cfg)
 	if err != nil {
 		return err
 	}
@@ -99,14 +106,40 @@ func tellLacks(ctx context.Context, src *client.Source, t *client.Tree) error {
 // checkMountPoint says what is wrong with a directory to mount on.
 func checkMountPoint(dir string) error {
 	switch st, err := os.Stat(dir); {
-	case errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.EIO):
+	case errors.Is(err, syscall.ENOTCONN):
 		return fmt.Errorf("%s is a mount whose server has ended; unmount it first: umount -l %s", dir, dir)
+	case errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%s is a mount whose server does not answer now, or has ended; wait for it, or unmount it first: umount -l %s", dir, dir)
 	case err != nil:
 		return err
 	case !st.IsDir():
 		return fmt.Errorf("%s is not a directory", dir)
 	}
 	return nil
+}
+
+// isOurDead reports whether what is mounted at dir is a mount of this program that nobody answers
+// for and nobody will: its command has been killed.
+func isOurDead(dir string) bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); !errors.Is(err, unix.ENOTCONN) {
+		return false
+	}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return false
+	}
+	mounts, err := procfs.GetMounts()
+	if err != nil {
+		return false
+	}
+	top := "" // the last one at a place is on top
+	for _, m := range mounts {
+		if m.MountPoint == path {
+			top = m.FSType
+		}
+	}
+	return top == "fuse.aggrfs"
 }
 
 // fuseConfig is how the tree is mounted: for the calling user alone; prefetched is

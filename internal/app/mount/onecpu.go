@@ -15,6 +15,11 @@ var oneThreaded = map[string]bool{
 	"pwdx": true, "slabtop": true, "tload": true, "top": true, "uptime": true, "vmstat": true, "w": true,
 }
 
+// readsOnce are programs that look at a file of /proc, read it, and do not come back to it while
+// it is open. Those that keep a file open and read it again, as top does with /proc/stat, are not
+// among them.
+var readsOnce = map[string]bool{"pgrep": true, "pidof": true, "pidwait": true, "pkill": true, "ps": true}
+
 // cpus are those that the command and its tree stay on; nil is all of them.
 //
 // A command of one thread waits for each answer, and its server for each question, so

@@ -144,7 +144,7 @@ func (s *Server) begin(ctx context.Context, taken *handover.Taken, peer ninep.Pe
 func (s *Server) fuseConfig(m *mount, peer ninep.Peer, who vfs.Identity) fusefs.Config {
 	o := m.taken.Offer
 	cfg := fusefs.Config{
-		Owner: who, Shared: o.AllUsers, Log: s.log,
+		Owner: who, Shared: o.AllUsers, Whole: o.Whole, Log: s.log,
 		Deadline: max(fusefs.DefaultDeadline, s.cfg.Patience+time.Second),
 		Notifier: m.taken, IDs: s.proc.idsOf(peer), NoThreads: !s.proc.sharesPIDs(peer),
 		Groups: s.proc.groups,
