@@ -35,9 +35,9 @@ type whole struct {
 
 	named chan *inode // directories of the root, as they came, for run
 
-	mu    sync.Mutex
-	kept  []keptContent // that the kernel may ask for, the oldest first
-	bytes int           // of those contents
+	mu     sync.Mutex
+	cached []cachedContent // that the kernel may ask for, the oldest first
+	bytes  int             // of those contents
 }
 
 const (
@@ -46,9 +46,9 @@ const (
 	maxNamed = 1 << 17
 	// namedRoom is how many directories wait for run to take note of them.
 	namedRoom = 4096
-	// maxKept is how many bytes of contents are kept for READ. What was too much is opened anew
+	// maxCached is how many bytes of contents are cached for READ. What was too much is opened anew
 	// when the kernel asks, and is the file still if its content is.
-	maxKept = 64 << 20
+	maxCached = 64 << 20
 	// maxWhole bounds one file, in bytes.
 	maxWhole = 64 << 20
 	// forLong is for how long the kernel may keep attributes that do not change.
@@ -63,12 +63,12 @@ type wholeFile struct {
 	sum     uint64   // of the content
 	until   time.Time
 	content []byte     // nil where the kernel has it, or it was too much
-	kept    bool       // it is among whole.kept
+	cached  bool       // it is among whole.cached
 	next    *wholeFile // another content, for another inode
 	fresh   bool       // it was read for the inode that is about to be told of
 }
 
-type keptContent struct {
+type cachedContent struct {
 	of   *wholeFile
 	size int
 }
@@ -162,7 +162,7 @@ func (m *whole) look(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr) (lef
 		l.take(fresh)
 	}
 	l.attr = fresh.attr
-	m.keepLocked(l)
+	m.cacheLocked(l)
 	return max(0, time.Until(l.until)), l.attr, nil
 }
 
@@ -206,26 +206,26 @@ func (m *whole) moved(from, to *inode) {
 		to.whole.mu.Lock()
 		to.whole.take(next)
 		to.whole.fresh = true
-		m.keepLocked(to.whole)
+		m.cacheLocked(to.whole)
 		to.whole.mu.Unlock()
 	}
 }
 
-// keepLocked counts a content that the kernel may ask for. l.mu is held.
-func (m *whole) keepLocked(l *wholeFile) {
-	if l.content == nil || l.kept {
+// cacheLocked counts a content that the kernel may ask for. l.mu is held.
+func (m *whole) cacheLocked(l *wholeFile) {
+	if l.content == nil || l.cached {
 		return
 	}
-	l.kept = true
+	l.cached = true
 	m.mu.Lock()
-	m.kept = append(m.kept, keptContent{l, len(l.content)})
+	m.cached = append(m.cached, cachedContent{l, len(l.content)})
 	m.bytes += len(l.content)
 	var over []*wholeFile
-	for m.bytes > maxKept && len(m.kept) > 1 {
-		over = append(over, m.kept[0].of)
-		m.bytes -= m.kept[0].size
-		m.kept[0] = keptContent{}
-		m.kept = m.kept[1:]
+	for m.bytes > maxCached && len(m.cached) > 1 {
+		over = append(over, m.cached[0].of)
+		m.bytes -= m.cached[0].size
+		m.cached[0] = cachedContent{}
+		m.cached = m.cached[1:]
 	}
 	m.mu.Unlock()
 	for _, other := range over {
@@ -237,7 +237,7 @@ func (m *whole) keepLocked(l *wholeFile) {
 func (l *wholeFile) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.content, l.kept = nil, false
+	l.content, l.cached = nil, false
 }
 
 func (m *whole) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error {
@@ -280,7 +280,7 @@ func (m *whole) read(in *fuse.ReadIn, _ []byte) (fuse.ReadResult, error) {
 	return fuse.ReadResultData(content[from:to]), nil
 }
 
-// content is that of an inode. ESTALE: it is not kept any more, and the file has another.
+// content is that of an inode. ESTALE: it is not cached any more, and the file has another.
 func (m *whole) content(ctx context.Context, l *wholeFile, n vfs.Node) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -296,7 +296,7 @@ func (m *whole) content(ctx context.Context, l *wholeFile, n vfs.Node) ([]byte, 
 			return nil, syscall.ESTALE
 		}
 		l.content = again.content
-		m.keepLocked(l)
+		m.cacheLocked(l)
 	}
 	return l.content, nil
 }

@@ -17,12 +17,12 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
 
-// fileOf is a file of a whole mount that may be kept for that long.
+// fileOf is a file of a whole mount that may be cached for that long.
 func fileOf(text string, hold time.Duration) vfstest.File {
 	return vfstest.File{Data: []byte(text), Hold: hold, NoSize: true, Stat: vfstest.Stat{Keep: time.Hour}}
 }
 
-// What is kept is read again without a request; what may not be kept is read anew; no file is
+// What is cached is read again without a request; what may not be is read anew; no file is
 // opened but the first.
 func TestWhole(t *testing.T) {
 	tree := vfstest.NewTree()
@@ -43,7 +43,7 @@ func TestWhole(t *testing.T) {
 	before := s.conn.Received(device.OpLookup) + s.conn.Received(device.OpRead)
 	expect(t, dir+"/1/stat", "1 (init)\n")
 	if after := s.conn.Received(device.OpLookup) + s.conn.Received(device.OpRead); after != before {
-		t.Errorf("to read again what is kept took %d requests", after-before)
+		t.Errorf("to read again what is cached took %d requests", after-before)
 	}
 	tree.Change("1/environ", fileOf("A=c", 0)) // of the same size
 	expect(t, dir+"/1/environ", "A=c")
