@@ -70,7 +70,7 @@ quick:
 	@go test -skip '^($(QUICK_NOT))$$' $(QUICK)
 
 # Packages whose tests have clocks, deadlines or processes. The longest come first.
-BUSY := ./test/e2e ./pkg/aggregate/... ./pkg/ninep ./pkg/fusefs ./pkg/procfs9p/... ./cmd/... ./internal/app/... \
+BUSY := ./test/e2e ./pkg/aggregate/... ./pkg/ninep ./pkg/fusefs/... ./pkg/procfs9p/... ./cmd/... ./internal/app/... ./internal/handover \
 	./internal/privs ./internal/nsexec/... ./internal/command ./internal/userdb ./internal/access ./internal/lograte \
 	./internal/filewatch ./internal/flight ./pkg/cachepolicy ./pkg/snapshot ./test/cluster/... ./test/procsim
 
