@@ -49,7 +49,8 @@ func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.Fil
 }
 
 // mountAnswered mounts a tree on a directory, in the place of a mount that is dead if there is
-// one, and has it answered for. Closing it takes the mount away.
+// one, and has it answered for. Closing it takes the mount away. It is nil, and no error, where
+// ctx ended before that and nothing is mounted.
 func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir string, dead bool, cfg fusefs.Config) (answerer, error) {
 	if t.Origin != client.OfServer && !dead {
 		s, err := fusefs.Mount(dir, cfg)
@@ -65,7 +66,11 @@ func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir 
 	a, err := answer(ctx, src, t, dev, cfg, "/proc")
 	if err != nil {
 		dev.Close() // first, so that nobody waits in the mount
-		return nil, errors.Join(err, unmount())
+		away := unmount()
+		if ctx.Err() != nil {
+			return nil, away
+		}
+		return nil, errors.Join(err, away)
 	}
 	return &mounted{a, dev, unmount}, nil
 }

@@ -76,7 +76,7 @@ func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) erro
 		cfg.Shared, cfg.Attach = true, func(ctx context.Context, who vfs.Identity) (vfs.Node, error) { return tree.RootAs(ctx, who) }
 	}
 	answers, err := mountAnswered(ctx, src, tree, dir, dead, cfg)
-	if err != nil {
+	if answers == nil {
 		return err
 	}
 	ended := make(chan struct{})
