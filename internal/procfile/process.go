@@ -45,6 +45,7 @@ var Process = newTable(true, []File{
 	{Path: "net", Dir: true},
 	{Path: "net/rpc/*/channel", Hidden: "reading takes requests away from the daemon that answers them"},
 	{Path: "ns", Dir: true, Quick: true, Guarded: traceable},
+	{Path: "ns/*", Link: true, Quick: true, Guarded: traceable},
 	{Path: "numa_maps", Guarded: traceable},
 	{Path: "oom_adj", Quick: true, Once: true, Public: true},
 	{Path: "oom_score", Quick: true, Once: true, Public: true},

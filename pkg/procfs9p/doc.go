@@ -1,12 +1,13 @@
 // Package procfs9p is the leaf: the /proc of a node as a vfs tree.
 //
-// # Two trees
+// # Three trees
 //
 // Attach name "" is the node's /proc as it is, less what is never exported
 // (File.Hidden of package procfile says what and why). Attach name "snapshot" holds one rpc file,
 // "sweep": open it, write a snapshot.Request, read the answer to its end. The
 // sweep starts at the first read after the write, and requests for the
-// same files while one runs share it.
+// same files while one runs share it. Attach name "readahead" is the same for any requester,
+// whose rights the files are read with (readahead.go); nothing is shared there.
 //
 // Everything is read-only and nothing leaves procfs: each open is relative to
 // a directory that is held, by openat2(2) with RESOLVE_BENEATH,

@@ -14,11 +14,16 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 )
 
 // SnapshotName is the attach name of the snapshot tree.
 const SnapshotName = "snapshot"
+
+// ReadAheadName is the attach name of the tree in which files of all processes are read at once
+// with the rights of who attaches.
+const ReadAheadName = "readahead"
 
 // How long a leaf waits by default.
 const (
@@ -83,7 +88,8 @@ type Leaf struct {
 	procs       *registry
 	dirs        *heldDirs
 	sweeps      *snapshot.Server
-	born        time.Time // of the snapshot tree
+	readAheads  *semaphore.Weighted // of the sweeps with requesters' rights, which are not shared
+	born        time.Time           // of the snapshot trees
 	reader
 	// entries are the names seen in process directories: string to vfs.Type.
 	// There are as many as the kernel has.
@@ -115,6 +121,7 @@ func New(cfg Config) (*Leaf, error) {
 	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.mayStick(cfg.MaxAbandoned))
 	l.procs, l.dirs = newRegistry(root, l.self, l.seed), newHeldDirs(l.descriptors.keep)
 	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
+	l.readAheads = semaphore.NewWeighted(mostReadAheads)
 	return l, nil
 }
 
@@ -171,17 +178,20 @@ func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 		if !who.IsRoot() {
 			return nil, syscall.EACCES
 		}
-		return l.snapshots(), nil
+		return l.snapshots(SnapshotName, who, l.sweeps.Answer), nil
+	case ReadAheadName:
+		s := &session{leaf: l, who: who}
+		return l.snapshots(ReadAheadName, who, s.readAhead), nil
 	}
 	return nil, syscall.ENOENT
 }
 
-// snapshots is the root of the snapshot tree.
-func (l *Leaf) snapshots() vfs.Dir {
+// snapshots is the root of a tree of snapshots, which is who's.
+func (l *Leaf) snapshots(aname string, who vfs.Identity, source snapshot.Source) vfs.Dir {
 	return snapshot.NewDir(vfs.Attr{
-		ID:   l.childID(l.seed, "\x00"+SnapshotName), // no name in procfs
-		Mode: uint32(vfs.TypeDir) | 0o500, Nlink: 1, Atime: l.born, Mtime: l.born, Ctime: l.born,
-	}, l.cfg.Log, l.sweeps.Answer)
+		ID:   l.childID(l.seed, "\x00"+aname), // no name in procfs
+		Mode: uint32(vfs.TypeDir) | 0o500, UID: who.UID, GID: who.GID, Nlink: 1, Atime: l.born, Mtime: l.born, Ctime: l.born,
+	}, l.cfg.Log, source)
 }
 
 // session is what all nodes of one attach share.

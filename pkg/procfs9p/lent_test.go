@@ -197,6 +197,8 @@ func TestAttach(t *testing.T) {
 		{vfs.Root, "other", syscall.ENOENT},
 		{user, "", 0},
 		{user, SnapshotName, syscall.EACCES},
+		{user, ReadAheadName, 0},
+		{vfs.Identity{UID: vfs.NoID, GID: testUID}, ReadAheadName, syscall.EACCES},
 		{vfs.Identity{UID: vfs.NoID, GID: testUID}, "", syscall.EACCES},
 		{vfs.Identity{UID: testUID, GID: vfs.NoID}, "", syscall.EACCES},
 	} {

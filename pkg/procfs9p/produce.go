@@ -38,7 +38,7 @@ func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.
 	} else if hidden {
 		b.Lack(syscall.EPERM)
 	}
-	return l.sweepInto(ctx, b, pids, files)
+	return l.sweepInto(ctx, b, pids, files, nil)
 }
 
 // survey says what the node is and which processes it has.
@@ -68,16 +68,21 @@ const (
 	mostParts = 4
 )
 
-// sweepInto puts the processes into b. Many are visited on several CPUs at once.
-func (l *Leaf) sweepInto(ctx context.Context, b *snapshot.Builder, pids []pidIno, files []string) error {
-	dirs, have := l.dirs.take(pids)
+// sweepInto puts the processes into b, as they are read with the rights of as; nil is the leaf's
+// own. Many are visited on several CPUs at once.
+func (l *Leaf) sweepInto(ctx context.Context, b *snapshot.Builder, pids []pidIno, files []string, as *session) error {
+	var dirs map[int32]heldDir
+	have := false
+	if as == nil { // the directories that are kept were opened with the leaf's rights
+		dirs, have = l.dirs.take(pids)
+	}
 	parts := 1
 	if many := len(pids) / partFrom; many > 1 {
 		parts = min(many, runtime.GOMAXPROCS(0), mostParts)
 	}
 	asksStat := slices.Contains(files, "stat")
 	sweep := func(b *snapshot.Builder, pids []pidIno) *sweeper {
-		w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(files), asksStat: asksStat, dirs: dirs, most: l.cfg.MaxSweep / parts}
+		w := &sweeper{leaf: l, b: b, pids: pids, files: wantedFiles(files), as: as, asksStat: asksStat, dirs: dirs, most: l.cfg.MaxSweep / parts}
 		if have {
 			w.opened = make(map[int32]heldDir)
 			w.mayOpen = max(0, l.dirs.mayKeep()-len(dirs)) / parts

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
@@ -25,6 +26,8 @@ type sweeper struct {
 	b     *snapshot.Builder
 	pids  []pidIno
 	files []wanted
+	// as is with whose rights the files are read; nil is the leaf's own.
+	as *session
 	// asksStat: "stat" is among the files.
 	asksStat bool
 	most     int // bytes of what is built; processes beyond are skipped
@@ -83,11 +86,28 @@ func (w *sweeper) start(ctx context.Context) <-chan struct{} {
 			return
 		}
 		defer l.descriptors.release()
-		if w.run(&worker{sweeper: w}) {
+		if w.work() {
 			close(done)
 		}
 	}()
 	return done
+}
+
+// work is run, with the rights that the sweep is made with.
+func (w *sweeper) work() (owned bool) {
+	k := &worker{sweeper: w}
+	if w.as == nil || w.as.who.IsRoot() {
+		return w.run(k)
+	}
+	lent := false
+	_, err := lend.As(w.leaf.own, &w.as.who, func() (struct{}, error) {
+		lent, owned = true, w.run(k)
+		return struct{}{}, nil
+	})
+	if !lent {
+		w.err, owned = err, true
+	}
+	return owned // rights that were not given back end with this goroutine's thread
 }
 
 // leave takes the sweep from the worker that is stuck at that place, and reports
@@ -163,6 +183,9 @@ func (k *worker) visit(pid int32) (owned bool) {
 	if k.dirs[pid].fd != dirfd && k.opened[pid].fd != dirfd {
 		defer unix.Close(dirfd)
 	}
+	if k.as != nil && (node{s: k.as, pid: pid}).isOwn(id) {
+		return true // the kernel cannot be asked, see ownprocess.go
+	}
 	if !begun {
 		st := &k.st
 		k.proc, k.owner = id, ownership{uid: st.Uid, gid: st.Gid}
@@ -199,7 +222,7 @@ func (k *worker) visit(pid int32) (owned bool) {
 		}
 		k.file++
 	}
-	if own := k.leaf.userNS; k.owner.stat && k.owner.status && own != (nsFile{}) && userNS(dirfd) == own {
+	if own := k.leaf.userNS; k.as == nil && k.owner.stat && k.owner.status && own != (nsFile{}) && userNS(dirfd) == own {
 		k.b.OwnerReads()
 	}
 	return true
