@@ -32,6 +32,8 @@ type fakeLeaf struct {
 	files    map[string]string // of its /proc, by path from the root, besides the processes'
 	refuses  map[string]error  // by path, what comes instead of the file to others than root
 	last     *snapshot.Table   // that it answered
+	names    snapshot.Names    // those that its processes have, if it tells
+	older    bool              // it reads nothing ahead for requesters
 	answer   func(snapshot.Request) ([]byte, error)
 	stopped  chan struct{} // closed when it goes on; nil while it answers
 	down     bool
@@ -154,17 +156,30 @@ func (u *fakeUpstream) Done() <-chan struct{} { return u.done }
 func (u *fakeUpstream) Err() error            { return errors.New("cut off") }
 func (u *fakeUpstream) Close() error          { return nil }
 
-func (u *fakeUpstream) Attach(_ context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
+func (u *fakeUpstream) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	if aname == upstream.SnapshotTree {
 		dir := snapshot.NewDir(vfs.Attr{ID: 2, Mode: uint32(vfs.TypeDir) | 0o500}, slog.New(slog.DiscardHandler), u.snapshot)
-		return fakeSnapshots{dir, u}, nil
+		return fakeSnapshots{dir, u, "snapshot"}, nil
+	}
+	if aname == upstream.ReadAheadTree {
+		if err := u.l.begin(ctx, "attach"); err != nil {
+			return nil, err
+		}
+		if u.l.older {
+			return nil, syscall.ENOENT
+		}
+		dir := snapshot.NewDir(vfs.Attr{ID: 3, Mode: uint32(vfs.TypeDir) | 0o500}, slog.New(slog.DiscardHandler), func(_ context.Context, req snapshot.Request) ([]byte, error) {
+			return u.readAhead(who, req)
+		})
+		return fakeSnapshots{dir, u, "readahead"}, nil
 	}
 	return fakeDir{fakeNode{u: u, who: who}}, nil
 }
 
 type fakeSnapshots struct {
 	vfs.Dir
-	u *fakeUpstream
+	u    *fakeUpstream
+	what string
 }
 
 func (d fakeSnapshots) Walk(ctx context.Context, name string) (vfs.Node, error) {
@@ -172,7 +187,7 @@ func (d fakeSnapshots) Walk(ctx context.Context, name string) (vfs.Node, error) 
 	if err != nil {
 		return nil, err
 	}
-	n = tellRequests(n, name, func(ctx context.Context, _ []byte) error { return d.u.l.begin(ctx, "snapshot") })
+	n = tellRequests(n, name, func(ctx context.Context, _ []byte) error { return d.u.l.begin(ctx, d.what) })
 	if f, ok := n.(vfs.File); ok && d.u.l.stalls {
 		return stallFile{f}, nil
 	}
@@ -210,6 +225,7 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 	}
 	var b snapshot.Builder
 	b.Reset(l.last, l.facts, req.Files)
+	b.Name(l.names)
 	for _, p := range l.procs {
 		b.Begin(snapshot.Proc{PID: int32(p.pid), ID: l.id(strconv.Itoa(p.pid)), UID: p.uid, GID: p.uid, Mode: uint32(vfs.TypeDir) | 0o555, Nlink: 9, FileUID: p.uid, FileGID: p.uid, OwnerReads: true})
 		for _, name := range req.Files {
@@ -225,6 +241,38 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 		return nil, err
 	}
 	l.last = t
+	return t.Answer(req, 0), nil
+}
+
+// readAhead answers with what who is given, each file by itself.
+func (u *fakeUpstream) readAhead(who vfs.Identity, req snapshot.Request) ([]byte, error) {
+	l := u.l
+	var b snapshot.Builder
+	var procs []fakeProc
+	var ids []uint64
+	l.change(func() {
+		b.Reset(nil, l.facts, req.Files)
+		for _, p := range l.procs {
+			if l.facts.HidePID < procfile.HideProcess || who.IsRoot() || who.UID == p.uid {
+				procs, ids = append(procs, p), append(ids, l.id(strconv.Itoa(p.pid)))
+			}
+		}
+	})
+	for i, p := range procs {
+		dir := strconv.Itoa(p.pid)
+		b.Begin(snapshot.Proc{PID: int32(p.pid), ID: ids[i], UID: p.uid, GID: p.uid, Mode: uint32(vfs.TypeDir) | 0o555, Nlink: 9, FileUID: vfs.NoID, FileGID: vfs.NoID})
+		for _, name := range req.Files {
+			if text, err := l.given(dir+"/"+name, who); err != nil {
+				b.Fail(vfs.Errno(err))
+			} else {
+				b.Add([]byte(text))
+			}
+		}
+	}
+	t, err := b.Table()
+	if err != nil {
+		return nil, err
+	}
 	return t.Answer(req, 0), nil
 }
 
@@ -244,8 +292,9 @@ func (l *fakeLeaf) find(path string, who vfs.Identity) (text string, names []str
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a = vfs.Attr{ID: l.id(path), Nlink: 1}
-	if err := l.refuses[path]; err != nil && !who.IsRoot() {
-		return "", nil, a, err
+	refused := l.refuses[path]
+	if _, name, _ := strings.Cut(path, "/"); refused != nil && !who.IsRoot() && !procfile.Process.File(name).Link {
+		return "", nil, a, refused
 	}
 	all := map[string]string{}
 	for name, text := range l.files {
@@ -269,6 +318,9 @@ func (l *fakeLeaf) find(path string, who vfs.Identity) (text string, names []str
 	}
 	if text, ok := all[path]; ok {
 		a.Mode = uint32(vfs.TypeFile) | 0o444
+		if _, name, _ := strings.Cut(path, "/"); procfile.Process.File(name).Link {
+			a.Mode = uint32(vfs.TypeLink) | 0o777
+		}
 		return text, nil, a, nil
 	}
 	for name := range all {
@@ -296,6 +348,7 @@ type fakeNode struct {
 type (
 	fakeDir  struct{ fakeNode }
 	fakeFile struct{ fakeNode }
+	fakeLink struct{ fakeNode }
 )
 
 func (n fakeNode) ID() uint64 { return max(1, n.attr.ID) }
@@ -344,6 +397,9 @@ func (d fakeDir) walk(names []string) (vfs.Node, []uint64, error) {
 	n := fakeNode{d.u, d.who, path, a}
 	if a.Type() == vfs.TypeDir {
 		return fakeDir{n}, ids, nil
+	}
+	if a.Type() == vfs.TypeLink {
+		return fakeLink{n}, ids, nil
 	}
 	return fakeFile{n}, ids, nil
 }
@@ -395,6 +451,28 @@ func (f fakeFile) Open(ctx context.Context) (vfs.Handle, error) {
 	}
 	text, _, _, err := f.u.l.find(f.path, f.who)
 	return vfs.NewBytes([]byte(text), 0), err
+}
+
+// Readlink implements vfs.Link.
+func (k fakeLink) Readlink(ctx context.Context) (string, error) {
+	if err := k.u.l.begin(ctx, "readlink "+k.path); err != nil {
+		return "", err
+	}
+	return k.u.l.given(k.path, k.who)
+}
+
+// given is the content of a file, or the text of a link, as who gets it: a link that is refused
+// can be walked to all the same.
+func (l *fakeLeaf) given(path string, who vfs.Identity) (text string, err error) {
+	l.change(func() {
+		if !who.IsRoot() {
+			err = l.refuses[path]
+		}
+	})
+	if err == nil {
+		text, _, _, err = l.find(path, who)
+	}
+	return text, err
 }
 
 // fakeCluster is a cluster of fake leaves, n1, n2 and so on, beside a head that is one,

@@ -23,11 +23,25 @@ type Clock struct {
 	facts  snapshot.Facts // as of when it was made
 
 	maps *lru.Cache[time.Time, *procfile.Map] // by the boot of the reader's machine
+
+	// namespaces are the names met in the ns directory of a process. They are the same for all of
+	// one kernel (fs/proc/namespaces.c lists them).
+	namespaces *lru.Cache[string, struct{}]
 }
 
 func newClock(n *Node, f snapshot.Facts) *Clock {
-	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[time.Time, *procfile.Map](maxMaps)}
+	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[time.Time, *procfile.Map](maxMaps), namespaces: newLRU[string, struct{}](maxNamespaces)}
 }
+
+// maxNamespaces is how many kinds of namespaces are remembered: kernels have eight, and ten names.
+const maxNamespaces = 32
+
+// NoteNamespace notes that the ns directory of a process has that name, and HasNamespace reports
+// whether that of every process has.
+func (k *Clock) NoteNamespace(name string) { k.namespaces.Add(name, struct{}{}) }
+
+// HasNamespace is said of NoteNamespace.
+func (k *Clock) HasNamespace(name string) bool { return k.namespaces.Contains(name) }
 
 // maxMaps is how many readers' boots a clock remembers.
 const maxMaps = 64

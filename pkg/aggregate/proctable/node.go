@@ -338,6 +338,19 @@ func (n *Node) Visibility(r Row, who vfs.Identity) Visibility {
 	return Masked
 }
 
+// Refuses reports whether the node's kernel is certain to refuse who to open the file of that
+// name, by its permissions alone: it is one that none but the owner of a process's files may open,
+// and they are somebody else's. Root may open it all the same, and it is not certain where that is
+// not known.
+func (n *Node) Refuses(r Row, who vfs.Identity, name string) bool {
+	names := n.ProcessNames()
+	if who.IsRoot() || names == nil || names.Process[name] != uint32(vfs.TypeFile)|0o400 {
+		return false
+	}
+	owner := r.Table.Proc(r.I).FileUID
+	return owner != vfs.NoID && owner != who.UID
+}
+
 // Hides reports whether there may be processes in a table of the node that the
 // node's own kernel does not list for who.
 func (n *Node) Hides(t *Table, who vfs.Identity) bool {

@@ -2,6 +2,7 @@ package proctable
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -13,13 +14,16 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // Read-ahead across processes: a requester who opens one file name process after process (ps
-// environ, pgrep cgroup, pidof exe) gets it of all processes of a node with one
+// environ, pgrep cgroup, pidof exe, pstree ns/*) gets it of all processes of a node with one
 // exchange, where the policy lets the file be cached. What comes is put into the
-// store, for the requester and nobody else.
+// store, for the requester and nobody else. The exchange is made as the requester, so that the
+// node's kernel decides about each process, and says why not; where the node has no such answers
+// what its reader gets is given out as far as it is certain (Visibility).
 
 // A habit is a requester (vfs.Identity.Key) and a file name, relative to a process directory.
 type habit struct{ reader, name string }
@@ -119,27 +123,33 @@ func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PI
 	if rule.Cache <= 0 || !n.streaks.next(h, processKey{n, leaf}, n.Now()) {
 		return nil, nil, false
 	}
-	var t *Table
+	var b *fetched
 	select {
 	case r := <-a.flights.DoChan(h.reader+"\x00"+name, func() (any, error) { return a.bringAll(h, who, time.Duration(rule.Cache)), nil }):
-		t = r.Val.(*Table)
+		b = r.Val.(*fetched)
 	case <-ctx.Done():
 	}
-	if t == nil {
+	if b == nil {
 		return nil, nil, false
 	}
-	r, ok := t.Lookup(pid)
+	r, ok := b.Lookup(pid)
 	if !ok || r.ID() != leaf {
 		return nil, nil, false
 	}
-	if content, err, ok = a.fileFor(r, who, name); cachepolicy.Unanswered(err) {
+	if content, err, ok = a.fileFor(b, r, who, name); cachepolicy.Unanswered(err) {
 		return nil, nil, false
 	}
 	return content, err, ok
 }
 
+// A fetched is a file of all processes as one exchange has read it ahead.
+type fetched struct {
+	*Table
+	as bool // it is as the requester reads, and not as the node's reader
+}
+
 // bringAll reads a name ahead, unless that was done not long ago: what is missed now is new.
-func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *Table {
+func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *fetched {
 	n := a.n
 	if !n.Begin() {
 		return nil
@@ -148,61 +158,74 @@ func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *Ta
 	if now := n.Now(); !a.due(h, now, now.Add(min(cache, readAheadMost))) {
 		return nil
 	}
-	t, err := a.takeAhead(who, h.name)
+	b, err := a.takeAhead(who, h.name)
 	if err != nil {
 		n.Log.Debug("read-ahead", "file", h.name, "error", err)
 		a.next.Add(h, n.Now().Add(readAheadRetry))
 		return nil
 	}
-	return t
+	return b
 }
 
 // takeAhead reads the file of that name of all processes and caches it for who.
-func (a *readAhead) takeAhead(who vfs.Identity, name string) (*Table, error) {
+func (a *readAhead) takeAhead(who vfs.Identity, name string) (*fetched, error) {
 	n := a.n
 	k := n.Clock()
 	if k == nil {
 		return nil, fmt.Errorf("its boot is not known: %w", syscall.EAGAIN)
 	}
-	// In which form somebody else may have what the node's reader gets is known from
-	// these two.
-	files := []string{name}
-	if !n.Reads(who) {
-		files = []string{"stat", "status"}
-		if name != "stat" && name != "status" {
-			files = append(files, name)
-		}
-	}
 	asked := n.Store.Now()
-	got, by, err := n.exchangeSnapshot(files...)
+	b, err := a.ask(who, name)
 	if err != nil {
 		return nil, err
 	}
-	if got.Facts().BootID != k.BootID {
+	if b.Facts().BootID != k.BootID {
 		return nil, fmt.Errorf("it was booted anew: %w", syscall.ESTALE)
 	}
-	t := &Table{Table: got, session: by}
-	for i := range t.Len() {
-		r := t.Row(i)
-		content, err, ok := a.fileFor(r, who, name)
+	for i := range b.Len() {
+		r := b.Row(i)
+		content, err, ok := a.fileFor(b, r, who, name)
 		if !ok {
 			continue
 		}
 		n.Store.Put(cachepolicy.Key{Process: n.CacheKey(k, r.PID(), r.ID()), Path: name, Reader: who.Key()}, asked, content, err)
 	}
-	return t, nil
+	return b, nil
+}
+
+// ask makes the exchange.
+func (a *readAhead) ask(who vfs.Identity, name string) (*fetched, error) {
+	n, files := a.n, []string{name}
+	if !n.Reads(who) {
+		t, by, err := n.SnapshotAs(who, snapshot.Request{Files: files}, n.answerLimits())
+		if err == nil {
+			return &fetched{&Table{Table: t, session: by}, true}, nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return nil, err
+		}
+		// In which form somebody else may have what the node's reader gets is known from
+		// these two.
+		files = []string{"stat", "status"}
+		if name != "stat" && name != "status" {
+			files = append(files, name)
+		}
+	}
+	t, by, err := n.exchangeSnapshot(files...)
+	if err != nil {
+		return nil, err
+	}
+	return &fetched{&Table{Table: t, session: by}, false}, nil
 }
 
 // fileFor is the file of a row as who would read it; not ok where the node's
 // kernel must say.
-func (a *readAhead) fileFor(r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
-	n := a.n
-	v := n.Visibility(r, who)
-	if v == Masked {
-		if names := n.ProcessNames(); names != nil && names.Process[name]&0o7777 == 0o400 {
-			// The files of a process have one owner; none but that one may open it.
-			owner := r.Table.Proc(r.I).FileUID
-			return nil, syscall.EACCES, owner != vfs.NoID && owner != who.UID
+func (a *readAhead) fileFor(b *fetched, r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+	v := Full
+	if !b.as {
+		v = a.n.Visibility(r, who)
+		if v == Masked && a.n.Refuses(r, who, name) {
+			return nil, syscall.EACCES, true
 		}
 	}
 	content, err = r.File(v, name)

@@ -54,8 +54,9 @@ func (r *object) cacheKey(k *proctable.Clock) (key cachepolicy.Key, ok bool) {
 // is not cached may come with that of all other processes, by read-ahead.
 func (r *object) readCached(ctx context.Context, key cachepolicy.Key, one cachepolicy.Fetch) (cachepolicy.Value, error) {
 	return r.n.Store.Read(ctx, key, func(ctx context.Context) ([]byte, error) {
-		if r.proc != nil && len(r.path) == 2 {
-			if content, err, ok := r.n.ReadAhead(ctx, r.v.Identity(), r.proc.PID, r.proc.Leaf, r.path[1]); ok {
+		if r.proc != nil && (len(r.path) == 2 || len(r.path) == 3 && r.path[1] == "ns") {
+			name := strings.Join(r.path[1:], "/")
+			if content, err, ok := r.n.ReadAhead(ctx, r.v.Identity(), r.proc.PID, r.proc.Leaf, name); ok {
 				return content, err
 			}
 		}

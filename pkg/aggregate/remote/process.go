@@ -153,6 +153,8 @@ func (d *dir) known(name, native string) vfs.Node {
 		mode = names.Process[native]
 	case len(d.path) == 3 && d.path[1] == "task":
 		mode = names.Thread[native]
+	case d.inNamespaces() && row.Table.Clock.HasNamespace(native):
+		mode = uint32(vfs.TypeLink) | 0o777
 	}
 	if mode == 0 {
 		return nil

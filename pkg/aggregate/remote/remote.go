@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
@@ -185,8 +186,21 @@ func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if n := d.known(name, native); n != nil {
 		return n, nil
 	}
-	return d.child(ctx, name, native)
+	if !d.inNamespaces() {
+		return d.child(ctx, name, native)
+	}
+	if strings.Contains(name, ":[") {
+		return nil, syscall.ENOENT // the text of such a link, which is followed by name
+	}
+	found, err := d.child(ctx, name, native)
+	if k := d.n.Clock(); err == nil && k != nil && found.Type() == vfs.TypeLink {
+		k.NoteNamespace(native)
+	}
+	return found, err
 }
+
+// inNamespaces reports whether d is the directory of a process's namespaces.
+func (d *dir) inNamespaces() bool { return d.proc != nil && len(d.path) == 2 && d.path[1] == "ns" }
 
 // nativeName is what name, as the merged tree has it, is called on the node.
 func (d *dir) nativeName(name string) (string, bool) {
@@ -265,6 +279,9 @@ func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
 	var h vfs.Handle
 	var err error
 	if key, ok := f.cacheKey(f.n.Clock()); ok {
+		if f.refused() {
+			return nil, syscall.EACCES
+		}
 		h, err = f.openCached(ctx, key)
 	} else {
 		h, err = f.openNow(ctx)
@@ -273,6 +290,16 @@ func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
 		f.noteEnd(f.path, err)
 	}
 	return h, f.told(err)
+}
+
+// refused reports whether the attributes that the fresh table has of the file say that its viewer
+// may not open it. So ps of a user asks for environ of their own processes only.
+func (f *file) refused() bool {
+	if len(f.path) != 2 {
+		return false
+	}
+	row, keep, v := f.row()
+	return keep > 0 && v == proctable.Masked && f.n.Refuses(row, f.v.Identity(), f.path[1])
 }
 
 // openNow opens the file as the node gives it.

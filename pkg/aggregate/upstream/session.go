@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +35,7 @@ type Session struct {
 	done  <-chan struct{}      // closed once the connection has ended, noticed or not
 	roots *lru.Cache[attach, vfs.Dir]
 	rpc   chan snapshot.RPC // the file that is kept open from one exchange to the next, if any
+	alone atomic.Bool       // there is nothing at ReadAheadTree
 }
 
 // An attach is what is attached to, and as whom (vfs.Identity.Key).
@@ -149,6 +151,34 @@ func (n *Node) Snapshot(req snapshot.Request, base *snapshot.Table, of *Session,
 		by = s
 		return nil
 	})
+	return t, by, err
+}
+
+// ReadAheadTree is the attach name, at a leaf, of what SnapshotAs asks.
+const ReadAheadTree = "readahead"
+
+// SnapshotAs makes one exchange for files of all processes as who reads them, by their rights on
+// the node and with the errors that they get. errors.ErrUnsupported is that the node has no such
+// answers: it is another front end, no procsrv, or an older one.
+func (n *Node) SnapshotAs(who vfs.Identity, req snapshot.Request, limits snapshot.Limits) (t *snapshot.Table, by *Session, err error) {
+	s, asked := n.Session(), false
+	if s != nil && s.alone.Load() {
+		return nil, nil, errors.ErrUnsupported
+	}
+	err = n.exchange(n.ctx, who, ReadAheadTree+n.Tree, func(ctx context.Context, s *Session, dir vfs.Dir) error {
+		h, err := openRPC(ctx, dir)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		asked, by = true, s
+		t, err = snapshot.Fetch(ctx, h, req, nil, limits)
+		return err
+	})
+	if no := vfs.Errno(err); s != nil && !asked && (no == syscall.ENOENT || no == syscall.EACCES) {
+		s.alone.Store(true)
+		return nil, nil, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
 	return t, by, err
 }
 
