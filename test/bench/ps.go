@@ -77,9 +77,10 @@ func psMount(ctx context.Context, of size) (err error) {
 	return psNative(ctx, of, native, plain)
 }
 
-// psPolicy is a policy that keeps what ps reads for so long.
+// psPolicy is a policy that keeps what ps, pgrep and pidof read for so long: which files
+// is as in the default policy.
 func psPolicy(cache time.Duration) string {
-	return fmt.Sprintf("version: 1\nrules:\n  - {match: \"<pid>/{stat,statm,status,cmdline}\", cache: %[1]s, prefetch: true}\n  - {match: \"<pid>/environ\", cache: %[1]s}\n", cache)
+	return fmt.Sprintf("version: 1\nrules:\n  - {match: \"<pid>/{stat,statm,status,cmdline}\", cache: %[1]s, prefetch: true}\n  - {match: \"<pid>/{environ,cgroup,exe}\", cache: %[1]s, negative: %[1]s}\n", cache)
 }
 
 // psNative compares "aggrfs ps" of the node, from connecting to the end, with ps -ef
