@@ -60,10 +60,12 @@ type Config struct {
 	// count: what was given by a server of another generation is unknown to this one.
 	Generation uint32
 
-	// MaxInodes is how many inodes the server holds, beyond which new ones are ENFILE; 0 is
-	// no bound. The kernel says which it has dropped, but whoever shares the device can keep
-	// that from the server.
-	MaxInodes int
+	// MaxRequests is how many requests may be in flight; 0 is no bound. Others wait in the
+	// kernel's queue.
+	MaxRequests int
+
+	// Account bounds what this mount and others may hold together; nil is no bound.
+	Account *Account
 
 	// Resume is for a device that another server has served; nil for a new one.
 	Resume *Resume

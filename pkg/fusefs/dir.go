@@ -33,6 +33,7 @@ type openDir struct {
 	users  users
 	inode  *inode
 	handle vfs.DirHandle
+	pin    pin // the handle
 	read   listing
 }
 
@@ -50,9 +51,12 @@ func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	if err != nil {
 		return statusOf(err)
 	}
-	d := &openDir{inode: i, handle: h}
+	d := &openDir{inode: i, handle: h, pin: pin{share: &fs.shares.bytes}}
 	d.users.n.Store(1)
-	if out.Fh, err = fs.dirs.add(d); err != nil {
+	if err = d.hold(); err == nil {
+		out.Fh, err = fs.dirs.add(d)
+	}
+	if err != nil {
 		d.leave()
 	}
 	return statusOf(err)
@@ -134,6 +138,9 @@ func (fs *fileSystem) list(in *fuse.ReadIn, v *viewer, size int, add func(*devic
 		return fuse.OK
 	}
 	entries, err := d.handle.ReadDir(ctx, max(in.Offset, dots)-dots, nil, max(1, int(in.Size)/size))
+	if err == nil {
+		err = d.hold()
+	}
 	if err != nil {
 		return statusOf(err)
 	}
@@ -164,8 +171,21 @@ func (fs *fileSystem) ReleaseDir(in *fuse.ReleaseIn) {
 	}
 }
 
+// hold puts what the handle holds on the mount's account. Where there is no room the handle lets
+// go of it: ENFILE.
+func (d *openDir) hold() error {
+	if d.pin.set(holds(d.handle)) {
+		return nil
+	}
+	if h, ok := d.handle.(vfs.Holder); ok {
+		h.Forget()
+	}
+	return syscall.ENFILE
+}
+
 func (d *openDir) leave() {
 	if d.users.leave() {
 		_ = d.handle.Close() // nobody is left to be told
+		d.pin.set(0)
 	}
 }

@@ -28,20 +28,29 @@ type content struct {
 	handle vfs.Handle
 	held   []byte // the bytes, where they are in memory
 	isHeld bool
+	share  *share // of the account that it is on
+	size   int64  // what it is there
 }
 
-func newContent(h vfs.Handle) *content {
-	c := &content{handle: h}
+// newContent is ENFILE where there is no room for it on the mount's account. h is the
+// content's, or closed.
+func (b *base) newContent(h vfs.Handle) (*content, error) {
+	c := &content{handle: h, share: &b.shares.bytes, size: holds(h)}
+	if !c.share.take(c.size) {
+		_ = h.Close() // nobody has read it
+		return nil, syscall.ENFILE
+	}
 	c.users.n.Store(1)
 	if held, ok := h.(vfs.Held); ok {
 		c.held, c.isHeld = held.Content(), true
 	}
-	return c
+	return c, nil
 }
 
 func (c *content) leave() {
 	if c.users.leave() {
 		_ = c.handle.Close() // nobody is left to be told
+		c.share.give(c.size)
 	}
 }
 
@@ -78,7 +87,7 @@ func (o *opened) read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
 	if ctx == nil {
 		return nil, syscall.EIO
 	}
-	c, err := f.enter(ctx, in.Offset)
+	c, err := f.enter(ctx, &o.base, in.Offset)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +131,7 @@ func (o *opened) close() {
 // keeps open, gets what it is now: procfs makes its files anew then, and so they
 // are opened anew. That is for direct I/O alone; of pages, and of rpc files, an
 // open file keeps what it has.
-func (f *openFile) enter(ctx context.Context, offset uint64) (*content, error) {
+func (f *openFile) enter(ctx context.Context, b *base, offset uint64) (*content, error) {
 	f.mu.Lock()
 	c := f.now
 	entered := c.users.enter()
@@ -142,7 +151,10 @@ func (f *openFile) enter(ctx context.Context, offset uint64) (*content, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := newContent(h)
+	fresh, err := b.newContent(h)
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.now != c || !c.users.enter() { // closed meanwhile, or rewound by another

@@ -20,6 +20,7 @@ type fileSystem struct {
 	fuse.RawFileSystem
 	cfg     Config
 	conn    *device.Conn
+	shares  *shares
 	mode    mode
 	viewers *viewers
 	inodes  inodes
@@ -34,12 +35,12 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	}
 	fs := &fileSystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		cfg:           cfg, conn: conn, viewers: v,
+		cfg:           cfg, conn: conn, viewers: v, shares: newShares(cfg.Account),
 		dirs: newTable[*openDir](cfg.Generation),
 	}
 	told := notices{conn, cfg.Notifier}
 	fs.pruner.init(fs, told)
-	common := base{&fs.cfg, conn}
+	common := base{&fs.cfg, conn, fs.shares}
 	switch {
 	case cfg.Whole && (cfg.Shared || cfg.Prefetched != nil):
 		return nil, errors.New("a mount is whole for one identity, and not prefetched besides")
@@ -55,11 +56,11 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	case cfg.Prefetched != nil:
 		fs.mode = newPrefetched(common, fs, told)
 	case cfg.Notifier != nil:
-		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newDistant, glances: new(glances)}
+		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newDistant, glances: &glances{bytes: &fs.shares.bytes}}
 	default:
 		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newPages}
 	}
-	fs.inodes.most = cfg.MaxInodes
+	fs.inodes.share = &fs.shares.inodes
 	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir}, cfg.Generation, fs.mode.prepare)
 	return fs, nil
 }
@@ -78,6 +79,7 @@ func (fs *fileSystem) Close() {
 	for _, d := range fs.dirs.removeAll() {
 		d.leave()
 	}
+	fs.shares.close()
 }
 
 // statusOf is the answer to an error of the tree.

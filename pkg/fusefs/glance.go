@@ -19,6 +19,7 @@ type glances struct {
 	held    []*glance // open, the oldest first, at most maxGlances and a few that were taken
 	expires *time.Timer
 	closed  bool
+	bytes   *share // of the mount's account, on which all of held is
 }
 
 const (
@@ -118,7 +119,7 @@ func (all *glances) keep(h vfs.Held, d time.Duration) *glance {
 	g := &glance{handle: h, until: time.Now().Add(d)}
 	all.mu.Lock()
 	var over []vfs.Held
-	if all.closed || d <= 0 {
+	if all.closed || d <= 0 || !all.bytes.take(holds(h)) {
 		over, g = append(over, h), nil
 	} else {
 		all.held = append(all.held, g)
@@ -144,7 +145,15 @@ func (all *glances) take(g *glance) vfs.Held {
 	if g.handle == nil || time.Now().After(g.until) {
 		return nil
 	}
+	return all.letGoLocked(g)
+}
+
+// letGoLocked is the content of a glance, from now on not held here; nil if it was not.
+func (all *glances) letGoLocked(g *glance) vfs.Held {
 	h := g.handle
+	if h != nil {
+		all.bytes.give(holds(h))
+	}
 	g.handle = nil
 	return h
 }
@@ -155,8 +164,7 @@ func (all *glances) drop(g *glance) {
 		return
 	}
 	all.mu.Lock()
-	h := g.handle
-	g.handle = nil
+	h := all.letGoLocked(g)
 	all.mu.Unlock()
 	if h != nil {
 		_ = h.Close()
@@ -170,9 +178,8 @@ func (all *glances) trimLocked(now time.Time) (over []vfs.Held) {
 		if g.handle != nil && len(all.held) <= maxGlances && now.Before(g.until) {
 			break
 		}
-		if g.handle != nil {
-			over = append(over, g.handle)
-			g.handle = nil
+		if h := all.letGoLocked(g); h != nil {
+			over = append(over, h)
 		}
 		all.held[0] = nil
 		all.held = all.held[1:]
@@ -208,9 +215,8 @@ func (all *glances) close() {
 	all.held = nil
 	var handles []vfs.Held
 	for _, g := range over {
-		if g.handle != nil {
-			handles = append(handles, g.handle)
-			g.handle = nil
+		if h := all.letGoLocked(g); h != nil {
+			handles = append(handles, h)
 		}
 	}
 	all.mu.Unlock()

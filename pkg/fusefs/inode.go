@@ -66,7 +66,7 @@ type inodes struct {
 	last   uint64
 
 	prepare func(*inode) // see mode
-	most    int          // how many there may be; 0: no bound
+	share   *share       // of the account that they are on; nil: of none
 
 	listings uint64 // the number of the newest listing, see listed
 }
@@ -99,7 +99,7 @@ func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, b
 	defer t.mu.Unlock()
 	i := t.byName[at]
 	if i == nil || i.object != object || i.kind != kind {
-		if t.most > 0 && len(t.byID) >= t.most {
+		if !t.share.take(1) {
 			return nil
 		}
 		if i != nil {
@@ -139,6 +139,7 @@ func (t *inodes) forget(id, n uint64) {
 		return
 	}
 	delete(t.byID, id)
+	t.share.give(1)
 	i.unlistLocked()
 	if at := (place{i.parent.id, i.name}); t.byName[at] == i {
 		delete(t.byName, at)

@@ -35,14 +35,17 @@ func TestTakeBack(t *testing.T) {
 	}
 }
 
-// Whoever keeps the server from hearing what is forgotten makes it hold no more than a bound.
-func TestMaxInodes(t *testing.T) {
+// Whoever keeps the server from hearing what is forgotten makes it hold no more than a bound,
+// over all mounts.
+func TestMostInodes(t *testing.T) {
 	const most = 50
 	tree := vfstest.NewTree()
 	for i := range 2 * most {
 		tree.Put(fmt.Sprint(i), vfstest.File{Data: []byte("x")})
 	}
-	dir, s := mounted(t, tree, Config{MaxInodes: most})
+	account := NewAccount(Limit{Requests: 100, Inodes: most, Bytes: 1 << 30})
+	dir, s := mounted(t, tree, Config{Account: account})
+	other, _ := mounted(t, tree, Config{Account: account})
 	list(t, dir)
 	var open []*os.File
 	for i := range 2 * most {
@@ -55,8 +58,11 @@ func TestMaxInodes(t *testing.T) {
 		}
 		open = append(open, f)
 	}
-	if n := s.fs.inodes.size(); n != most || len(open) >= most {
-		t.Errorf("%d inodes, %d files are open", n, len(open))
+	if n := s.fs.inodes.size(); n != most+1 || len(open) > most || account.inodes.now.Load() != most {
+		t.Errorf("%d inodes, %d files are open, %d count", n, len(open), account.inodes.now.Load())
+	}
+	if _, err := os.ReadFile(fmt.Sprint(other, "/0")); !errors.Is(err, syscall.ENFILE) {
+		t.Errorf("another mount on the account: %v", err)
 	}
 	for _, f := range open {
 		f.Close()
@@ -66,4 +72,52 @@ func TestMaxInodes(t *testing.T) {
 		_, err := os.ReadFile(fmt.Sprint(dir, "/", 2*most-1))
 		return err == nil
 	})
+}
+
+// What is open counts, over all mounts, and nothing of it once the mounts have ended.
+func TestMostBytes(t *testing.T) {
+	const size, fit = 100 << 10, 3
+	tree := vfstest.NewTree()
+	for i := range 2 * fit {
+		tree.Put(fmt.Sprint("dir/", i), vfstest.File{Data: make([]byte, size)})
+	}
+	account := NewAccount(Limit{Requests: 100, Inodes: 1 << 20, Bytes: (fit + 1) * size})
+	for name, cfg := range map[string]Config{"one user's": {}, "shared": {Shared: true}} {
+		t.Run(name, func(t *testing.T) {
+			cfg.Account = account
+			dir, s := mounted(t, tree, cfg)
+			var open []*os.File
+			for i := range 2 * fit {
+				f, err := os.Open(fmt.Sprint(dir, "/dir/", i))
+				if errors.Is(err, syscall.ENFILE) {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				open = append(open, f)
+			}
+			if len(open) != fit {
+				t.Errorf("%d files are open, and %d have room", len(open), fit)
+			}
+			for _, f := range open[1:] {
+				f.Close()
+			}
+			wait.Until(t, "there is room again", func() bool {
+				f, err := os.Open(fmt.Sprint(dir, "/dir/", fit))
+				if err == nil {
+					f.Close()
+				}
+				return err == nil
+			})
+			list(t, dir+"/dir")
+			open[0].Close()
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if bytes, inodes := account.bytes.now.Load(), account.inodes.now.Load(); bytes != 0 || inodes != 0 {
+				t.Errorf("%d bytes and %d inodes count after the end", bytes, inodes)
+			}
+		})
+	}
 }

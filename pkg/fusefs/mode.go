@@ -75,8 +75,9 @@ func (c *Config) fillAttr(out *fuse.Attr, a vfs.Attr) {
 
 // base is what all modes do alike, which most do not change.
 type base struct {
-	cfg  *Config
-	conn *device.Conn
+	cfg    *Config
+	conn   *device.Conn
+	shares *shares
 }
 
 func (*base) used()                              {}
@@ -112,7 +113,11 @@ func (m *shared) open(ctx context.Context, i *inode, file vfs.File, out *fuse.Op
 	if err != nil {
 		return err
 	}
-	return m.add(&openFile{inode: i, file: file, now: newContent(h)}, use{}.flags(), out)
+	now, err := m.newContent(h)
+	if err != nil {
+		return err
+	}
+	return m.add(&openFile{inode: i, file: file, now: now}, use{}.flags(), out)
 }
 
 // ordinary is the mode of a mount for one identity: the kernel keeps what the tree allows.
@@ -180,7 +185,11 @@ func (m *ordinary) open(ctx context.Context, i *inode, file vfs.File, out *fuse.
 	if err != nil {
 		return err
 	}
-	f := &openFile{inode: i, file: file, now: newContent(h)}
+	now, err := m.newContent(h)
+	if err != nil {
+		return err
+	}
+	f := &openFile{inode: i, file: file, now: now}
 	if held, ok := h.(vfs.Held); ok {
 		if _, rpc := h.(vfs.Writer); !rpc {
 			f.use = i.pages.use(m.notices, i.id, held)

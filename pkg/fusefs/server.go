@@ -66,7 +66,10 @@ func Serve(dev *os.File, cfg Config) (*Server, error) { return serve(dev, "", ni
 
 func serve(dev *os.File, dir string, umount func() error, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	d := device.Config{Deadline: cfg.Deadline, CPUs: cfg.CPUs, Lent: cfg.Notifier != nil, Log: cfg.Log}
+	d := device.Config{Deadline: cfg.Deadline, CPUs: cfg.CPUs, Lent: cfg.Notifier != nil, Log: cfg.Log, MaxRequests: cfg.MaxRequests}
+	if cfg.Account != nil {
+		d.Load = cfg.Account.requests
+	}
 	if cfg.Resume != nil {
 		d.Init = cfg.Resume.Init
 	}
@@ -108,9 +111,10 @@ func (s *Server) Wait() { s.conn.Wait() }
 // still going on.
 func (s *Server) Stuck() int { return s.conn.Stuck() }
 
-// Lingers is how many readers of the device are still inside read(2) after the server's end:
-// somebody else who has the device open has made it block. They end with the mount.
-func (s *Server) Lingers() int { return s.conn.Lingers() }
+// Left is closed when the server has ended and nothing of it is left: no call into the tree that
+// does not end, and no reader inside read(2), where somebody else who has the device open has
+// made it block. Those end with the mount.
+func (s *Server) Left() <-chan struct{} { return s.conn.Left() }
 
 // Close unmounts what Mount mounted, from under its users where it is busy,
 // ends all requests and waits for the server's goroutines. What is left behind,

@@ -32,6 +32,11 @@ type Config struct {
 	Deadline time.Duration
 	// CPUs are where the device is read and its requests are answered; nil is anywhere.
 	CPUs *unix.CPUSet
+	// MaxRequests is how many requests may be in flight, and Load how many on this device and
+	// others together; 0 and nil are no bound. Beyond it requests wait in the kernel's queue,
+	// but one of each device is always carried out.
+	MaxRequests int
+	Load        *Load
 	// Context is what a request's context has its values from; nil is none.
 	Context func(*fuse.InHeader) context.Context
 	// Init is the INIT request that a former server of the device was sent; nil if there
@@ -65,9 +70,11 @@ type Conn struct {
 	readers              sync.WaitGroup
 	calling              sync.Mutex    // held where a reader is started
 	closing              bool          // no reader is started any more; guarded by calling
+	pinned               atomic.Int32  // readers with a thread of their own, see pin
 	mounted              chan struct{} // closed when the kernel has said hello
 	over                 chan struct{} // closed when the device is at its end
-	ended                chan struct{} // closed when the device is closed too
+	ended                chan struct{} // closed when that has been dealt with
+	left                 chan struct{} // closed when no reader is left either
 	hello, overOnce, bye sync.Once
 }
 
@@ -87,9 +94,9 @@ func New(dev *os.File, cfg Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{cfg: cfg, dev: d, mounted: make(chan struct{}), over: make(chan struct{}), ended: make(chan struct{})}
+	c := &Conn{cfg: cfg, dev: d, mounted: make(chan struct{}), over: make(chan struct{}), ended: make(chan struct{}), left: make(chan struct{})}
 	c.post.init()
-	c.requests.init(cfg.Deadline)
+	c.requests.init(cfg.Deadline, cfg.Load)
 	return c, nil
 }
 
@@ -176,16 +183,10 @@ func (c *Conn) Running() int { return c.requests.running() }
 // Stuck is how many of them have outlived their deadline and are still going on.
 func (c *Conn) Stuck() int { return c.requests.stuck() }
 
-// Lingers is how many readers of a device that is no longer served are still inside
-// read(2), as they can be where others have the device open.
-func (c *Conn) Lingers() int {
-	select {
-	case <-c.ended:
-		return int(c.dev.inside.Load())
-	default:
-		return 0
-	}
-}
+// Left is closed when no reader is left of a device that is no longer served. Until then
+// one may be inside a call that does not end, or inside read(2), as it can be where others have
+// the device open.
+func (c *Conn) Left() <-chan struct{} { return c.left }
 
 // Close ends all requests and waits for the goroutines. What is left behind, calls into the
 // handler that ignore their context, is an error that says how many. Closing again waits and
@@ -235,7 +236,12 @@ func (c *Conn) end() {
 	var refuser sync.WaitGroup
 	refuser.Go(func() { c.refuseUntil(ran) })
 	<-ran
-	c.dev.closeAfter(within(endGrace, &refuser), &c.readers, &refuser)
+	go func() {
+		refuser.Wait()
+		c.readers.Wait()
+		close(c.left)
+	}()
+	c.dev.closeAfter(within(endGrace, &refuser), c.left)
 	c.handler.Close()
 }
 

@@ -2,7 +2,10 @@ package device
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -160,13 +163,10 @@ func TestBlockingDevice(t *testing.T) {
 	if took := time.Since(start); took > 20*time.Second {
 		t.Errorf("close took %v", took)
 	}
-	if n := c.Lingers(); n > 1 {
-		t.Errorf("%d readers linger, there was one", n)
-	}
 	// What it reads at last it refuses. If a signal has freed it before, nobody answers.
 	refused := make(chan error, 1)
 	go func() { refused <- read(dir) }()
-	wait.Until(t, "the reader has left", func() bool { return c.Lingers() == 0 })
+	wait.Until(t, "the reader has left", func() bool { return over(c.Left()) })
 	wait.Until(t, "its descriptor is closed", func() bool {
 		c.dev.mu.RLock()
 		defer c.dev.mu.RUnlock()
@@ -241,9 +241,7 @@ func TestThief(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	if n := c.Lingers(); n != 0 {
-		t.Errorf("%d readers linger", n)
-	}
+	wait.Until(t, "no reader is left", func() bool { return over(c.Left()) })
 	dev.Close() // the last descriptor
 	for range readers {
 		if err := <-readersOver; err != nil {
@@ -312,5 +310,69 @@ func TestStandByUnmounted(t *testing.T) {
 	<-s.Done()
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+func over(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// However many ask, no more requests are in flight than may be, of one device and of several
+// together; the others wait, and are answered. Each device always has one.
+func TestMaxRequests(t *testing.T) {
+	const devices, each, together, asking = 3, 6, 8, 20
+	load := NewLoad(together)
+	release := make(chan struct{})
+	var inside, most atomic.Int32
+	raise := func(n int32) {
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+	}
+	var of [devices]atomic.Int32
+	var askers sync.WaitGroup
+	var conns []*Conn
+	for i := range devices {
+		fs := newSmall()
+		fs.look = func(name string) fuse.Status {
+			if name == "file" {
+				return fuse.OK
+			}
+			if n := of[i].Add(1); n > each {
+				t.Errorf("%d requests of a device are carried out", n)
+			}
+			raise(inside.Add(1))
+			<-release
+			inside.Add(-1)
+			of[i].Add(-1)
+			return fuse.ENOENT
+		}
+		dir, dev := mountSmall(t)
+		c := servedWith(t, duplicate(t, dev), fs, Config{Deadline: time.Hour, MaxRequests: each, Load: load})
+		conns = append(conns, c)
+		for n := range asking {
+			askers.Go(func() {
+				if _, err := os.Stat(fmt.Sprint(dir, "/", n)); !errors.Is(err, syscall.ENOENT) {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wait.Until(t, "as many are carried out as may be", func() bool { return inside.Load() >= together })
+	for i := range devices {
+		wait.Until(t, "each device has one", func() bool { return of[i].Load() > 0 })
+	}
+	close(release)
+	askers.Wait()
+	// Several devices may each have found room for the last.
+	if n := most.Load(); n < together || n > together+devices {
+		t.Errorf("%d requests were carried out at once, of %d", n, together)
+	}
+	for _, c := range conns {
+		wait.Until(t, "nothing is counted any more", func() bool { return c.requests.inFlight() == 0 && load.now.Load() == 0 })
 	}
 }

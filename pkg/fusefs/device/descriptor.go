@@ -184,17 +184,15 @@ func (d *descriptor) close() {
 }
 
 // closeAfter closes the device when nobody is inside read(2) any more: those who still are
-// hold it open anyway, and refuse what they come back with. left is whether all have ended
-// who could go there once more.
-func (d *descriptor) closeAfter(left bool, groups ...*sync.WaitGroup) {
-	if left && d.inside.Load() == 0 {
+// hold it open anyway, and refuse what they come back with. None is left when left is
+// closed; leaving is whether none of them can go there once more.
+func (d *descriptor) closeAfter(leaving bool, left <-chan struct{}) {
+	if leaving && d.inside.Load() == 0 {
 		d.close()
 		return
 	}
 	go func() {
-		for _, g := range groups {
-			g.Wait()
-		}
+		<-left
 		d.close()
 	}()
 }

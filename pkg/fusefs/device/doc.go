@@ -25,5 +25,5 @@
 // the same is answered for, with ETIMEDOUT, shortly after; its goroutine ends
 // when the call does, what it brings is given back, and [Conn.Stuck] counts
 // it until then. A reader that read(2) does not let go (somebody has made the device
-// block) is left behind, and [Conn.Lingers] counts it.
+// block) is left behind; [Conn.Left] tells when none is.
 package device

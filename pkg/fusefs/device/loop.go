@@ -22,16 +22,19 @@ func (c *Conn) greet() {
 
 // reader is the loop of one goroutine at the device.
 func (c *Conn) reader() {
-	if c.cfg.CPUs != nil {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := unix.SchedSetaffinity(0, c.cfg.CPUs); err != nil {
-			c.cfg.Log.Warn("requests are answered on any CPU", "err", err)
+	var pinned bool
+	defer func() {
+		if pinned {
+			c.pinned.Add(-1)
 		}
-	}
+	}()
 	in, out := make([]byte, requestSize), make([]byte, answerSize+4096)
 	var last sleeper
 	var crowd crowd
 	for {
+		if c.cfg.CPUs != nil && !pinned {
+			pinned = c.pin()
+		}
 		n, err := c.dev.read(in, &last)
 		c.post.take()
 		if err != nil {
@@ -51,6 +54,20 @@ func (c *Conn) reader() {
 			return
 		}
 	}
+}
+
+// pin has the caller, a reader, stay on Config.CPUs, unless enough do. A thread is a thing of
+// which the process has a number: readers in requests that block would use it up.
+func (c *Conn) pin() bool {
+	if c.pinned.Add(1) > maxPinned {
+		c.pinned.Add(-1)
+		return false
+	}
+	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	if err := unix.SchedSetaffinity(0, c.cfg.CPUs); err != nil {
+		c.cfg.Log.Warn("requests are answered on any CPU", "err", err)
+	}
+	return true
 }
 
 // leave ends the server: the device has nothing more to say.

@@ -126,7 +126,14 @@ func mountSmall(t *testing.T) (dir string, dev *os.File) {
 // served serves a device until the end of the test.
 func served(t *testing.T, dev *os.File, h Handler, init []byte) *Conn {
 	t.Helper()
-	c, err := New(dev, Config{Deadline: time.Minute, Init: init, Log: slog.New(slog.DiscardHandler)})
+	return servedWith(t, dev, h, Config{Deadline: time.Minute, Init: init})
+}
+
+// servedWith is served with another configuration.
+func servedWith(t *testing.T, dev *os.File, h Handler, cfg Config) *Conn {
+	t.Helper()
+	cfg.Log = slog.New(slog.DiscardHandler)
+	c, err := New(dev, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,9 +26,12 @@ const (
 	// busyStreak is how many requests one after another have to be waiting for a reader,
 	// each from another thread than the last, before it calls another reader.
 	busyStreak = 8
-	// maxReaders is how many that makes. The watch knows no bound: requests
-	// that block do not keep others from being answered.
+	// maxReaders is how many that makes. To the watch it is no bound, but Config.MaxRequests
+	// and Config.Load are: requests that block do not keep others from being answered.
 	maxReaders = 16
+	// maxPinned is how many readers of a device may have a thread of their own. Others go
+	// where they are, to requests that are waiting for something.
+	maxPinned = 2
 )
 
 func (p *post) init() { p.nudge = make(chan struct{}, 1) }

@@ -10,13 +10,14 @@ import (
 // map alone.
 type requests struct {
 	limit time.Duration // from a request's start to its deadline
+	load  *Load         // what they count in until they are answered
 	mu    sync.Mutex
 	busy  map[uint64]*Request // by the kernel's number
 	late  int                 // of busy, those answered by the watch
 }
 
-func (rs *requests) init(limit time.Duration) {
-	rs.limit, rs.busy = limit, make(map[uint64]*Request)
+func (rs *requests) init(limit time.Duration, load *Load) {
+	rs.limit, rs.load, rs.busy = limit, load, make(map[uint64]*Request)
 }
 
 func (rs *requests) begin(unique, dir uint64, values context.Context) *Request {
@@ -28,6 +29,7 @@ func (rs *requests) begin(unique, dir uint64, values context.Context) *Request {
 		deadline: now.Add(rs.limit),
 		values:   values,
 	}
+	rs.load.add(1)
 	rs.mu.Lock()
 	rs.busy[unique] = r
 	rs.mu.Unlock()
@@ -43,6 +45,8 @@ func (rs *requests) finish(r *Request, late bool) {
 	}
 	if late {
 		rs.late--
+	} else {
+		rs.load.add(-1)
 	}
 	rs.mu.Unlock()
 	r.end(context.Canceled)
@@ -56,6 +60,7 @@ func (rs *requests) settleLate(r *Request) bool {
 		return false
 	}
 	rs.late++
+	rs.load.add(-1)
 	return true
 }
 
@@ -107,4 +112,11 @@ func (rs *requests) stuck() int {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return rs.late
+}
+
+// inFlight is how many of them have not been.
+func (rs *requests) inFlight() int {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return len(rs.busy) - rs.late
 }

@@ -59,7 +59,7 @@ func (s *StandIn) Close() error {
 		if !within(endGrace, &s.work) {
 			err = errors.New("a read of the FUSE device does not end")
 		}
-		s.dev.closeAfter(err == nil, &s.work)
+		s.dev.closeAfter(err == nil, s.gone)
 	})
 	return err
 }

@@ -66,9 +66,13 @@ func (c *Conn) watch(stop <-chan struct{}) {
 	}
 }
 
-// call brings another reader to the post, unless the server is at its end, where the
+// call brings another reader to the post, unless enough is in flight: the post is deserted
+// then until one of them is back. Nor does it when the server is at its end, where the
 // readers are waited for.
 func (c *Conn) call() {
+	if c.isFull() {
+		return
+	}
 	c.calling.Lock()
 	defer c.calling.Unlock()
 	if c.closing {
@@ -76,6 +80,12 @@ func (c *Conn) call() {
 	}
 	c.post.arrive()
 	c.readers.Go(c.reader)
+}
+
+// isFull reports whether no more requests may be in flight than are. What has been answered
+// for does not count: that its call goes on is no deed of who asked.
+func (c *Conn) isFull() bool {
+	return c.cfg.MaxRequests > 0 && c.requests.inFlight() >= c.cfg.MaxRequests || c.cfg.Load.full()
 }
 
 // look ends what is over its deadline and answers for what is over its grace.
