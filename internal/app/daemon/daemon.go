@@ -102,13 +102,15 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 	if cfg.Munge {
 		trust.Munge = munge.Decoder{}.Decode
 	}
+	forConnections, forMounts := needsOf(cfg).forOthers(listen.DescriptorLimit())
 	mounts := mountserver.New(mountserver.Config{
 		Cluster: tree, Identify: trust.Identify, Payer: o.Users.Payer, Patience: aggregate.Timeouts(cfg.Timeouts).Patience(), Proc: cfg.Proc, Log: o.Log,
+		Limits: mountserver.Limits{Descriptors: forMounts},
 	})
 	server := ninep.NewServer(ninep.ServerConfig{
 		Tree: tree, Identify: trust.Identify, Log: o.Log, Auth: cfg.Munge,
 		Trusted: trust.Trusted, Payer: o.Users.Payer, Alternate: mounts.Alternate(),
-		Limits: ninep.Limits{Descriptors: needsOf(cfg).forConnections(listen.DescriptorLimit())},
+		Limits: ninep.Limits{Descriptors: forConnections},
 		Owners: func(uid, _ uint32) (user, group string) { return o.Users.UserName(uid), "" },
 		Self:   map[string]string{"self": "1", "thread-self": "1/task/1"},
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/aggrfs/aggrfs/internal/app/listen"
+	"github.com/aggrfs/aggrfs/internal/app/mountserver"
 	"github.com/aggrfs/aggrfs/internal/config"
 )
 
@@ -79,9 +80,16 @@ func cgroupMemory(fs procfs.FS) uint64 {
 	return 0
 }
 
-// forConnections is how many of limit descriptors are left for connections of clients.
-func (n needs) forConnections(limit uint64) int {
-	return listen.ForConnections(limit, n.descriptors-otherDescriptors)
+// forOthers is how many of limit descriptors are left for connections of clients, and how many
+// for mounts of users beside their connections: a quarter, if they may be so many. Zero is not
+// known.
+func (n needs) forOthers(limit uint64) (connections, mounts int) {
+	left := listen.ForConnections(limit, n.descriptors-otherDescriptors)
+	if left == 0 {
+		return 0, 0
+	}
+	mounts = max(mountserver.Descriptors, min(left/4, mountserver.Descriptors*mountserver.DefaultMounts))
+	return max(left-mounts, 1), mounts
 }
 
 // shortOf says what of it there is not, with the remedy.

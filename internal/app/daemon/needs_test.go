@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/internal/app/mountserver"
 	"github.com/aggrfs/aggrfs/internal/config"
 )
 
@@ -25,6 +26,16 @@ func TestNeeds(t *testing.T) {
 	}
 	if w := n.shortOf(needs{}); len(w) != 0 {
 		t.Errorf("what is not known is complained of: %q", w)
+	}
+	for limit, want := range map[uint64]struct{ least, mounts int }{
+		0:     {0, 0}, // not known
+		100:   {1, mountserver.Descriptors},
+		5000:  {100, mountserver.Descriptors},
+		65536: {16384 + 256, mountserver.Descriptors * mountserver.DefaultMounts},
+	} {
+		if connections, mounts := n.forOthers(limit); connections < want.least || mounts < want.mounts || mounts > max(want.mounts, connections/2) {
+			t.Errorf("of %d descriptors %d are for connections and %d for mounts", limit, connections, mounts)
+		}
 	}
 	w := n.shortOf(needs{descriptors: 1024, memory: 100 << 20})
 	if len(w) != 2 || !strings.Contains(w[0], "1024 file descriptors are allowed and 3025 needed") || !strings.Contains(w[1], "100 MiB") {

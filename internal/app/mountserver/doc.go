@@ -7,8 +7,8 @@
 // (SO_PEERCRED); only root may ask for another's, or open a mount to everybody. A mount's
 // requests come from the user's own kernel mount, whom the user may hinder as they like: each
 // mount has readers of its own, and a mount's end, or a user's reading from the same device,
-// is felt by no other. How many mounts one user may have is bounded ([Config].PerUser), and a
-// mount counts for as long as a reader is left in its device.
+// is felt by no other. What users may have it do is bounded ([Limits]), and a mount counts for as
+// long as a reader is left in its device.
 //
 // Owners of files are given as the mounter's user namespace numbers them, and thread ids are
 // believed only where the mounter is in this process's pid namespace (namespace.go).

@@ -37,36 +37,28 @@ type Config struct {
 	// Patience is how long one request of the tree may take.
 	Patience time.Duration
 	// Proc is the native procfs; "" is /proc.
-	Proc string
-	// PerUser is how many mounts one user may have at once, root aside; default DefaultPerUser.
-	PerUser int
-	Log     *slog.Logger
+	Proc   string
+	Limits Limits
+	Log    *slog.Logger
 }
-
-// DefaultPerUser is Config.PerUser where that is not said.
-const DefaultPerUser = 64
 
 // A Server serves mounts. Its methods may be called concurrently.
 type Server struct {
-	cfg   Config
-	proc  procfs
-	log   *slog.Logger // for what users may cause, bounded by time
-	mu    sync.Mutex
-	count map[uint32]int // mounts, by whose account they are on; guarded by mu
+	cfg      Config
+	proc     procfs
+	log      *slog.Logger // for what users may cause, bounded by time
+	accounts *accounts
 }
 
 // New returns a server that serves nothing yet.
 func New(cfg Config) *Server {
-	if cfg.PerUser <= 0 {
-		cfg.PerUser = DefaultPerUser
-	}
 	if cfg.Proc == "" {
 		cfg.Proc = "/proc"
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	return &Server{cfg: cfg, proc: procfs(cfg.Proc), log: lograte.ByMessage(cfg.Log), count: make(map[uint32]int)}
+	return &Server{cfg: cfg, proc: procfs(cfg.Proc), log: lograte.ByMessage(cfg.Log), accounts: newAccounts(cfg.Limits, cfg.Payer)}
 }
 
 // Alternate is how mounts are offered on the sockets of a 9P server.
@@ -103,13 +95,26 @@ type mount struct {
 	fuse    *fusefs.Server
 	tree    *aggregate.Mount
 	ready   handover.Ready
+	limits  mountLimits
 	release func() // its place on its user's account
 }
 
 // end lets go of what a mount has that is served no longer.
 func (m *mount) end() {
 	m.tree.Close()
-	m.release()
+	if m.fuse == nil { // it never was
+		m.release()
+		return
+	}
+	select {
+	case <-m.fuse.Left():
+		m.release()
+	default:
+		go func() {
+			<-m.fuse.Left()
+			m.release()
+		}()
+	}
 }
 
 // begin starts to serve a device. What the offer says has been checked then.
@@ -128,11 +133,11 @@ func (s *Server) begin(ctx context.Context, taken *handover.Taken, peer ninep.Pe
 	if o.As != nil {
 		who = vfs.Identity{UID: o.As.UID, GID: o.As.GID, Groups: o.As.Groups}
 	}
-	release, err := s.enter(peer.UID)
+	limits, release, err := s.accounts.enter(peer.UID)
 	if err != nil {
 		return nil, err
 	}
-	m := &mount{taken: taken, tree: s.cfg.Cluster.NewMount(o.Native), ready: handover.Ready{Patience: s.cfg.Patience}, release: release}
+	m := &mount{taken: taken, tree: s.cfg.Cluster.NewMount(o.Native), ready: handover.Ready{Patience: s.cfg.Patience}, limits: limits, release: release}
 	if m.fuse, err = fusefs.Serve(taken.Device, s.fuseConfig(m, peer, who)); err != nil {
 		m.end()
 		return nil, err
@@ -148,7 +153,7 @@ func (s *Server) fuseConfig(m *mount, peer ninep.Peer, who vfs.Identity) fusefs.
 		Deadline: max(fusefs.DefaultDeadline, s.cfg.Patience+time.Second),
 		Notifier: m.taken, IDs: s.proc.idsOf(peer), NoThreads: !s.proc.sharesPIDs(peer),
 		Groups: s.proc.groups,
-		CPUs:   cpuSet(o.CPUs),
+		CPUs:   cpuSet(o.CPUs), MaxRequests: m.limits.requests, Account: m.limits.account,
 		Attach: func(ctx context.Context, who vfs.Identity) (vfs.Node, error) {
 			return m.tree.Attach(ctx, who, o.Path)
 		},
@@ -207,28 +212,6 @@ func (m *mount) serve(ctx context.Context) error {
 
 // initTime bounds the wait for the kernel's first request, which it sends when it mounts.
 const initTime = 10 * time.Second
-
-// enter counts one mount more on a user's account, and returns what takes it off. ENFILE:
-// there are too many.
-func (s *Server) enter(uid uint32) (leave func(), err error) {
-	owner := uid
-	if s.cfg.Payer != nil && uid != 0 {
-		owner, _ = s.cfg.Payer(uid)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if uid != 0 && s.count[owner] >= s.cfg.PerUser {
-		return nil, fmt.Errorf("you have %d mounts, and one user may have no more: end one first: %w", s.count[owner], syscall.ENFILE)
-	}
-	s.count[owner]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.count[owner]--; s.count[owner] == 0 {
-			delete(s.count, owner)
-		}
-	}, nil
-}
 
 // cpuSet are those CPUs; nil is any.
 func cpuSet(cpus []int) *unix.CPUSet {

@@ -22,7 +22,7 @@ func peer(uid uint32, pid int) ninep.Peer {
 // What only root may ask for, and what makes no sense, is refused before the device is looked
 // at.
 func TestRefused(t *testing.T) {
-	s := New(Config{Identify: ninep.ByCredentials, PerUser: 1})
+	s := New(Config{Identify: ninep.ByCredentials, Limits: Limits{UserMounts: 1}})
 	for _, tc := range []struct {
 		name  string
 		peer  ninep.Peer
@@ -41,43 +41,56 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
 		}
 	}
-	if len(s.count) != 0 {
-		t.Errorf("mounts that were refused count: %v", s.count)
+	if len(s.accounts.users) != 0 || s.accounts.all != 0 {
+		t.Errorf("mounts that were refused count: %v", s.accounts.users)
 	}
 }
 
-// A user has a number of mounts, whatever numbers their namespaces give them, and root any.
-func TestPerUser(t *testing.T) {
-	s := New(Config{PerUser: 2, Payer: func(uid uint32) (uint32, bool) {
+// A user has a number of mounts, whatever numbers their namespaces give them, and one account
+// for all of them; all users have a number; and root any.
+func TestMounts(t *testing.T) {
+	a := newAccounts(Limits{Mounts: 4, UserMounts: 2}, func(uid uint32) (uint32, bool) {
 		if uid >= 100000 {
 			return 1001, true // subordinate
 		}
 		return uid, true
-	}})
+	})
 	var leave []func()
-	for _, uid := range []uint32{1001, 100007} {
-		f, err := s.enter(uid)
+	enter := func(uid uint32) mountLimits {
+		t.Helper()
+		m, f, err := a.enter(uid)
 		if err != nil {
 			t.Fatal(err)
 		}
 		leave = append(leave, f)
+		return m
 	}
-	for _, uid := range []uint32{1001, 100008} {
-		if _, err := s.enter(uid); !errors.Is(err, syscall.ENFILE) {
-			t.Errorf("a third of %d: %v", uid, err)
+	refused := func(what string, uid uint32) {
+		t.Helper()
+		if _, _, err := a.enter(uid); !errors.Is(err, syscall.ENFILE) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := s.enter(1002); err != nil {
-		t.Errorf("another user: %v", err)
+	if first, second := enter(1001), enter(100007); first.account != second.account || first.account == nil {
+		t.Error("two mounts of a user are on two accounts, or on none")
 	}
+	refused("a third", 1001)
+	refused("a third by a subordinate id", 100008)
+	if other := enter(1002); other.account == a.users[1001].fuse {
+		t.Error("another user is on the same account")
+	}
+	enter(1003)
+	refused("one more than all may have", 1004)
 	leave[0]()
-	if _, err := s.enter(1001); err != nil {
-		t.Errorf("after one has ended: %v", err)
-	}
+	enter(1001)
 	for range 100 {
-		if _, err := s.enter(0); err != nil {
-			t.Fatal(err)
-		}
+		enter(0)
+	}
+	for _, f := range leave[1:] {
+		f()
+	}
+	if a.all != 0 || len(a.users) != 0 {
+		t.Errorf("%d mounts of %d users count after the end", a.all, len(a.users))
 	}
 }
 
