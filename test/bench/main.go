@@ -4,7 +4,7 @@
 //
 // Each compares what is measured with a peer or a limit in the same run; the
 // machine's own speed cancels out in the ratio. Arguments name groups of them: rights,
-// views, cache, ps, server.
+// views, cache, ps, server, fair.
 package main
 
 import (
@@ -36,6 +36,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "greedy" { // what runs beside others
+		if err := beGreedy(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "greedy:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var of size
 	flag.IntVar(&of.procs, "procs", 5000, "processes of the remote leaf")
 	flag.IntVar(&of.rounds, "rounds", 5, "how often each figure with ps is measured")
@@ -53,15 +60,16 @@ func run(ctx context.Context, of size, wanted []string) error {
 	groups := map[string]func(context.Context) error{
 		"rights": rights, "views": views, "cache": cacheFigures,
 		"ps":     func(ctx context.Context) error { return psMount(ctx, of) },
-		"server": func(ctx context.Context) error { return serverFigures(ctx, of) },
+		"server": func(ctx context.Context) error { return withServer(ctx, of, (*leaf).serverFigures) },
+		"fair":   func(ctx context.Context) error { return withServer(ctx, of, (*leaf).fairFigure) },
 	}
 	if len(wanted) == 0 {
-		wanted = []string{"rights", "views", "cache", "ps", "server"}
+		wanted = []string{"rights", "views", "cache", "ps", "server", "fair"}
 	}
 	for _, name := range wanted {
 		group := groups[name]
 		if group == nil {
-			return fmt.Errorf("no figures are called %q: rights, views, cache, ps or server", name)
+			return fmt.Errorf("no figures are called %q: rights, views, cache, ps, server or fair", name)
 		}
 		if err := group(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

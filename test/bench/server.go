@@ -48,17 +48,8 @@ type leaf struct {
 	programs *requester.Programs
 }
 
-// serverFigures compares programs on the tree of one remote leaf, through a running server, with
-// the same programs on that node's own /proc, for root, for a user in a user namespace and for a
-// user with the helper:
-//
-//   - ps-server: "ps -ef" as aggrfs exec runs it, the first one and a second one; ps-typed is the
-//     whole command "aggrfs exec -- ps -ef", from its start to its end, and the same once more
-//   - ps-fast: with --prefetched
-//   - ps-shell: "ps -ef" from a shell below exec; ps-shell-mount is what ps reads, on a mount by
-//     aggrfs mount --allow-other
-//   - pgrep, pidof, top: the first run
-func serverFigures(ctx context.Context, of size) (err error) {
+// withServer starts a leaf and a server that reads it, and measures.
+func withServer(ctx context.Context, of size, measure func(*leaf, context.Context) error) (err error) {
 	c, err := cluster.Start(ctx, cluster.Options{
 		Nodes: 1, ProcsrvPath: "bin/procsrv", Many: of.procs,
 		Workload: func(string) []cluster.Process { return nil },
@@ -82,6 +73,20 @@ func serverFigures(ctx context.Context, of size) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
+	return measure(l, ctx)
+}
+
+// serverFigures compares programs on the tree of one remote leaf, through a running server, with
+// the same programs on that node's own /proc, for root, for a user in a user namespace and for a
+// user with the helper:
+//
+//   - ps-server: "ps -ef" as aggrfs exec runs it, the first one and a second one; ps-typed is the
+//     whole command "aggrfs exec -- ps -ef", from its start to its end, and the same once more
+//   - ps-fast: with --prefetched
+//   - ps-shell: "ps -ef" from a shell below exec; ps-shell-mount is what ps reads, on a mount by
+//     aggrfs mount --allow-other
+//   - pgrep, pidof, top: the first run
+func (l *leaf) serverFigures(ctx context.Context) (err error) {
 	for _, who := range []requester.Requester{l.programs.Root(), l.programs.User(), l.programs.WithHelper()} {
 		if e := l.figures(ctx, who); e != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", who.Name, e))
