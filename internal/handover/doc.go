@@ -28,5 +28,5 @@
 // After Magic each message is its length in bytes (32 bits, little-endian, without itself), a
 // byte for its kind and a body. Offer, ready and error are JSON.
 //
-// Methods of a [Taken] and an [Given] may be called concurrently.
+// Methods of a [Taken] and a [Given] may be called concurrently.
 package handover

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Given is a device that a daemon serves for this process.
+// A Given is a device that a daemon serves for this process.
 type Given struct {
 	Ready Ready
 
@@ -100,6 +100,9 @@ func (g *Given) Greeted() <-chan struct{} { return g.greeted }
 // Close ends the connection, and with it the daemon's serving.
 func (g *Given) Close() error { return g.conn.Close() }
 
+// errBlocked is that the kernel does not take what the daemon has for it.
+var errBlocked = errors.New("the kernel takes no notifications")
+
 // errSilent is that the daemon answers nothing.
 var errSilent = errors.New("the server does not answer")
 
@@ -109,11 +112,11 @@ func (g *Given) Serve(write func(message []byte) error) error {
 	defer g.conn.Close()
 	over := make(chan struct{})
 	defer close(over)
-	notes := make(chan note, 1024)
+	notes := newNotes()
 	go g.writeNotes(notes, write, over)
 	silent := make(chan struct{})
 	go g.ping(over, silent)
-	err := g.listen(notes, over)
+	err := g.listen(notes)
 	select {
 	case <-silent:
 		return errSilent
@@ -128,8 +131,59 @@ type note struct {
 	message []byte
 }
 
+// notes are the notifications that wait to be written, so that listen does not: it would not
+// hear that the daemon is there.
+type notes struct {
+	mu    sync.Mutex
+	queue []note        // guarded by mu
+	bytes int           // of their messages
+	wake  chan struct{} // holds one
+}
+
+func newNotes() *notes { return &notes{wake: make(chan struct{}, 1)} }
+
+// maxWaiting is how many bytes of notifications wait: more is a kernel that takes none.
+const maxWaiting = 64 << 20
+
+// add reports whether there was room.
+func (n *notes) add(one note) bool {
+	n.mu.Lock()
+	if n.bytes += len(one.message); n.bytes > maxWaiting {
+		n.mu.Unlock()
+		return false
+	}
+	n.queue = append(n.queue, one)
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// take is the next one; not ok is that over was closed.
+func (n *notes) take(over <-chan struct{}) (one note, ok bool) {
+	for {
+		n.mu.Lock()
+		if len(n.queue) > 0 {
+			one = n.queue[0]
+			n.queue[0] = note{}
+			n.queue = n.queue[1:]
+			n.bytes -= len(one.message)
+			n.mu.Unlock()
+			return one, true
+		}
+		n.mu.Unlock()
+		select {
+		case <-n.wake:
+		case <-over:
+			return note{}, false
+		}
+	}
+}
+
 // listen reads what the daemon says.
-func (g *Given) listen(notes chan<- note, over <-chan struct{}) error {
+func (g *Given) listen(waiting *notes) error {
 	for {
 		kind, body, err := readMessage(g.in, maxMessage)
 		if err != nil {
@@ -143,10 +197,8 @@ func (g *Given) listen(notes chan<- note, over <-chan struct{}) error {
 		}
 		g.mu.Unlock()
 		if kind == kindNotify && len(body) >= numberSize {
-			select {
-			case notes <- note{binary.LittleEndian.Uint64(body), body[numberSize:]}:
-			case <-over:
-				return net.ErrClosed
+			if !waiting.add(note{binary.LittleEndian.Uint64(body), body[numberSize:]}) {
+				return errBlocked
 			}
 		}
 	}
@@ -154,18 +206,17 @@ func (g *Given) listen(notes chan<- note, over <-chan struct{}) error {
 
 // writeNotes writes notifications, one after another, and says what came of each. It is a
 // goroutine that nobody waits for: the kernel may let it wait.
-func (g *Given) writeNotes(notes <-chan note, write func([]byte) error, over <-chan struct{}) {
+func (g *Given) writeNotes(waiting *notes, write func([]byte) error, over <-chan struct{}) {
 	for {
-		select {
-		case <-over:
+		n, ok := waiting.take(over)
+		if !ok {
 			return
-		case n := <-notes:
-			var errno syscall.Errno
-			if err := write(n.message); err != nil && !errors.As(err, &errno) {
-				errno = syscall.EIO
-			}
-			g.say(frame(kindDone, number(n.number), binary.LittleEndian.AppendUint32(nil, uint32(errno))))
 		}
+		var errno syscall.Errno
+		if err := write(n.message); err != nil && !errors.As(err, &errno) {
+			errno = syscall.EIO
+		}
+		g.say(frame(kindDone, number(n.number), binary.LittleEndian.AppendUint32(nil, uint32(errno))))
 	}
 }
 

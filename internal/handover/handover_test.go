@@ -126,6 +126,9 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer readOnly.Close()
+	blocking := openFuse(t)
+	const syncInit = 0xE503 // FUSE_DEV_IOC_SYNC_INIT, since Linux 6.18: who reads or polls it waits
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, blocking.Fd(), syncInit, 0)
 	offer := Magic + string(frameJSON(kindOffer, Offer{Native: "/proc"}))
 	for _, tc := range []struct {
 		name, text string
@@ -140,6 +143,7 @@ func TestRefused(t *testing.T) {
 		{"a path", offer, []*os.File{byPath}, "is not open"},
 		{"read-only", offer, []*os.File{readOnly}, "is not open"},
 		{"not mounted", offer, []*os.File{unmounted}, "is not mounted"},
+		{"not mounted, and whoever reads it waits", offer, []*os.File{blocking}, "is not mounted"},
 		{"another beginning", "aggrfs-mount/9\n" + offer[len(Magic):], []*os.File{fuse}, "begins with"},
 		{"another kind", Magic + string(frame(kindPing)), []*os.File{fuse}, "in place of an offer"},
 		{"no JSON", Magic + string(frame(kindOffer, []byte("{"))), []*os.File{fuse}, "the offer of a mount"},

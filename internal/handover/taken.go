@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -132,8 +133,8 @@ const (
 	fuseMinor = 229
 )
 
-// isDevice checks that a descriptor is the FUSE device, open for both directions, and
-// mounted: a read with no room for a request then fails with EINVAL.
+// isDevice checks that a descriptor is the FUSE device, open for both directions, and mounted.
+// It waits for nothing.
 func isDevice(fd int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -149,10 +150,46 @@ func isDevice(fd int) error {
 	if flags&unix.O_ACCMODE != unix.O_RDWR || flags&unix.O_PATH != 0 {
 		return errors.New("the FUSE device of an offer is not open for reading and writing")
 	}
-	if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EINVAL {
-		return fmt.Errorf("the FUSE device of an offer is not mounted: %w", err)
+	is, err := isMounted(fd)
+	if err == nil && !is {
+		err = errors.New("the FUSE device of an offer is not mounted")
 	}
-	return nil
+	return err
+}
+
+// isMounted reports whether a device is that of a mount, and not of one that has ended. Since
+// Linux 6.18 a device that is not mounted can be made to block whoever reads or polls it
+// (FUSE_DEV_IOC_SYNC_INIT), and its fdinfo tells of the connection once there is one; before, a
+// read with no room for a request fails with EINVAL on one that is mounted, and at once on all.
+func isMounted(fd int) (bool, error) {
+	info, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", fd))
+	if err != nil {
+		return false, err
+	}
+	if !strings.Contains(string(info), "fuse_connection:") {
+		if canBlock, err := kernelCanBlock(); err != nil || canBlock {
+			return false, err
+		}
+		if _, err := unix.Read(fd, make([]byte, 1)); err != unix.EINVAL {
+			return false, nil
+		}
+	}
+	poll := []unix.PollFd{{Fd: int32(fd)}}
+	n, err := unix.Poll(poll, 0)
+	return n == 0 || poll[0].Revents&unix.POLLERR == 0, err
+}
+
+// kernelCanBlock reports whether this is Linux 6.18 or later.
+func kernelCanBlock() (bool, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return false, err
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return true, nil // which is the safe side
+	}
+	return major > 6 || major == 6 && minor >= 18, nil
 }
 
 // Ready says that the device is served.

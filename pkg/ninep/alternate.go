@@ -29,7 +29,7 @@ func (s *Server) sort(ctx context.Context, nc *net.UnixConn, peer Peer, place *a
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	other, err := s.cfg.Alternate.begins(nc, by)
 	if err == nil && other {
-		s.cfg.Alternate.Serve(ctx, nc, peer)
+		s.serveOther(ctx, nc, peer)
 	}
 	stopped := stop()
 	switch {
@@ -43,6 +43,17 @@ func (s *Server) sort(ctx context.Context, nc *net.UnixConn, peer Peer, place *a
 	default:
 		s.converse(ctx, nc, peer, place, payer, by, over)
 	}
+}
+
+// serveOther serves a connection by the other protocol. A panic there is the end of that
+// connection alone.
+func (s *Server) serveOther(ctx context.Context, nc *net.UnixConn, peer Peer) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.logPanic(peer, p)
+		}
+	}()
+	s.cfg.Alternate.Serve(ctx, nc, peer)
 }
 
 // begins reports whether a connection begins with Magic, and takes nothing off it: a

@@ -93,12 +93,14 @@ func (h *handed) keep(ctx context.Context, now *handover.Given) {
 			return
 		}
 		h.gone.Add(1)
-		h.log.Debug("the server of a mount has gone", "error", err)
-		h.offer.Init = now.Init()
-		h.offer.Generation++
+		h.log.Warn("the server of the mount has gone: all of it fails until there is one again", "error", err)
+		if init := now.Init(); init != nil { // one that has just taken the mount over may not have told it
+			h.offer.Init = init
+		}
 		if now = h.again(ctx); now == nil {
 			return
 		}
+		h.log.Info("a server answers for the mount again")
 	}
 }
 
@@ -119,6 +121,7 @@ func (h *handed) again(ctx context.Context) *handover.Given {
 	// A kernel that cannot do this has failed what the server had read when that ended. If it
 	// has not ended, it answers late.
 	_ = fusefs.Resend(h.dev)
+	told := ""
 	for wait := againSoon; ; wait = min(2*wait, againLate) {
 		select {
 		case <-ctx.Done():
@@ -127,9 +130,15 @@ func (h *handed) again(ctx context.Context) *handover.Given {
 			return nil
 		case <-time.After(wait):
 		}
-		if next, err := h.give(ctx); err == nil {
+		h.offer.Generation++ // a server that was given up may take the offer after all
+		next, err := h.give(ctx)
+		if err == nil {
 			_ = fusefs.Revalidate(h.dev) // where the kernel cannot, names last as long as they were told to
 			return next
+		}
+		if why := err.Error(); why != told && ctx.Err() == nil {
+			h.log.Warn("no server takes the mount", "error", why)
+			told = why
 		}
 	}
 }

@@ -213,14 +213,19 @@ func (m *mount) serve(ctx context.Context) error {
 // initTime bounds the wait for the kernel's first request, which it sends when it mounts.
 const initTime = 10 * time.Second
 
-// cpuSet are those CPUs; nil is any.
+// maxCPUs is how many CPUs a set of package unix has room for.
+const maxCPUs = 1024
+
+// cpuSet are those CPUs; nil is any. What there cannot be is left out.
 func cpuSet(cpus []int) *unix.CPUSet {
 	if len(cpus) == 0 {
 		return nil
 	}
 	var set unix.CPUSet
 	for _, cpu := range cpus {
-		set.Set(cpu) // which leaves out what there cannot be
+		if cpu >= 0 && cpu < maxCPUs {
+			set.Set(cpu)
+		}
 	}
 	if set.Count() == 0 {
 		return nil

@@ -46,6 +46,17 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// What is no CPU is left out of an offer's, whatever it is.
+func TestCPUs(t *testing.T) {
+	set := cpuSet([]int{-64000, -64, -1, 3, 1023, 1024, 1 << 40})
+	if set == nil || set.Count() != 2 || !set.IsSet(3) || !set.IsSet(1023) {
+		t.Errorf("%v", set)
+	}
+	if set := cpuSet([]int{-1 << 62}); set != nil {
+		t.Errorf("of none there are %d", set.Count())
+	}
+}
+
 // A user has a number of mounts, whatever numbers their namespaces give them, and one account
 // for all of them; all users have a number; and root any.
 func TestMounts(t *testing.T) {
