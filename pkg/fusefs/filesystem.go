@@ -56,7 +56,7 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	case cfg.Prefetched != nil:
 		fs.mode = newPrefetched(common, fs, told)
 	case cfg.Notifier != nil:
-		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newDistant, glances: &glances{bytes: &fs.shares.bytes}}
+		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newDistant}
 	default:
 		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newPages}
 	}

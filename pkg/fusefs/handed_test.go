@@ -214,7 +214,7 @@ func TestHandedFew(t *testing.T) {
 func handedFew(t *testing.T, dir string, s *Server, w *writer, tree *vfstest.Tree, opened *atomic.Int64, name string) error {
 	t.Helper()
 	file := func(text string, state uint64) vfstest.File {
-		return vfstest.File{Stat: vfstest.Stat{Keep: time.Hour}, Data: []byte(text), Hold: time.Hour, NoSize: true, State: state}
+		return vfstest.File{Stat: vfstest.Stat{Keep: time.Hour}, Data: []byte(text), Hold: time.Hour, State: state}
 	}
 	path := dir + "/" + name
 	opens, reads, notices := opened.Load(), s.conn.Received(device.OpRead), w.total()
@@ -254,30 +254,6 @@ func handedFew(t *testing.T, dir string, s *Server, w *writer, tree *vfstest.Tre
 		err = errors.Join(err, fmt.Errorf("%d notifications for another size", n))
 	}
 	return err
-}
-
-// What was opened ahead and nobody wants is closed by itself, and at the end.
-func TestGlances(t *testing.T) {
-	tree := vfstest.NewTree()
-	long := vfstest.Stat{Keep: time.Hour}
-	tree.Put("f", vfstest.File{Stat: long, Data: []byte("x"), Hold: time.Hour, State: 1})
-	tree.Put("never", vfstest.File{Stat: long, Data: []byte("xy"), State: 1})
-	dir, _ := handedTo(&writer{})(t, tree, Config{})
-	for name, size := range map[string]int64{"f": 1, "never": 2} {
-		if st, err := os.Stat(dir + "/" + name); err != nil || st.Size() != size {
-			t.Errorf("%s: size %d, %v", name, st.Size(), err)
-		}
-	}
-	if n := tree.Handles(); n > 1 {
-		t.Errorf("%d are open, one of them may not be cached", n)
-	}
-	wait.Until(t, "it is closed", func() bool { return tree.Handles() == 0 })
-	expect(t, dir+"/f", "x")
-	expect(t, dir+"/never", "xy")
-	for i := range 100 {
-		tree.Change("f", vfstest.File{Stat: long, Data: []byte("x"), Hold: time.Hour, State: uint64(i + 2)})
-		os.Stat(dir + "/f")
-	}
 }
 
 // Prefetched files are right after a listing where notifications are heard of, and nothing

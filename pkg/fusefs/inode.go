@@ -23,7 +23,6 @@ type inode struct {
 
 	views  views
 	pages  pager      // of a file, in the ordinary mode
-	look   *look      // of a file, in that with glances
 	loaded *loaded    // in a mount that is Prefetched
 	whole  *wholeFile // of a file, in a mount that is Whole
 }

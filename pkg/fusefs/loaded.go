@@ -24,6 +24,15 @@ func (l *loaded) is(state uint64, stated bool) bool {
 	return l.there && stated && l.stated && l.state == state
 }
 
+// stateOf is the file's state before it is looked at: what changes meanwhile is found
+// by the next look.
+func stateOf(n vfs.Node) (state uint64, stated bool) {
+	if s, ok := n.(vfs.Stater); ok {
+		return s.State()
+	}
+	return 0, false
+}
+
 // load reads a file for the kernel.
 func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
 	state, stated := stateOf(file)

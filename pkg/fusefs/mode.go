@@ -125,15 +125,11 @@ type ordinary struct {
 	opened
 	notices  notices
 	newPages func() pager
-	glances  *glances // nil where sizes need not be known before files are opened
 }
 
 func (m *ordinary) prepare(i *inode) {
 	if i.kind == vfs.TypeFile {
 		i.pages = m.newPages()
-		if m.glances != nil {
-			i.look = new(look)
-		}
 	}
 }
 
@@ -143,21 +139,17 @@ func (m *ordinary) entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, 
 	keep := kernelTime(a.Keep)
 	out.SetEntryTimeout(kernelTime(max(a.Keep, a.KeepName)))
 	out.SetAttrTimeout(keep)
-	m.fill(ctx, i, n, a, keep, &out.Attr)
+	m.fill(i, a, keep, &out.Attr)
 	return nil
 }
 
 // fill translates attributes. The size of a file is what the page cache needs it to be.
-func (m *ordinary) fill(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, keep time.Duration, out *fuse.Attr) {
+func (m *ordinary) fill(i *inode, a vfs.Attr, keep time.Duration, out *fuse.Attr) {
 	m.cfg.fillAttr(out, a)
 	if i.pages == nil {
 		return
 	}
-	exact := a.Size != 0
-	if size, ok := m.glances.size(ctx, i, n); ok {
-		a.Size, exact = size, true
-	}
-	out.Size = i.pages.attr(m.notices, i.id, a, keep, exact)
+	out.Size = i.pages.attr(m.notices, i.id, a, keep, a.Size != 0)
 }
 
 func (m *ordinary) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error {
@@ -176,12 +168,12 @@ func (m *ordinary) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.Att
 	}
 	keep := kernelTime(a.Keep)
 	out.SetTimeout(keep)
-	m.fill(ctx, i, n, a, keep, &out.Attr)
+	m.fill(i, a, keep, &out.Attr)
 	return nil
 }
 
 func (m *ordinary) open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error {
-	h, err := m.glances.open(ctx, i, file)
+	h, err := file.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -211,9 +203,4 @@ func (m *ordinary) release(fh uint64) {
 		f.inode.pages.release(m.notices, f.inode.id)
 	}
 	f.close()
-}
-
-func (m *ordinary) close() {
-	m.opened.close()
-	m.glances.close()
 }

@@ -376,3 +376,51 @@ func TestMaxRequests(t *testing.T) {
 		wait.Until(t, "nothing is counted any more", func() bool { return c.requests.inFlight() == 0 && load.now.Load() == 0 })
 	}
 }
+
+// What takes a mount away takes no other: neither what lay below one that somebody else has
+// taken away already, nor what was mounted over it.
+func TestUnmountIsOfOwnMount(t *testing.T) {
+	dir := t.TempDir()
+	tmpfs := func() {
+		t.Helper()
+		if err := unix.Mount("below", dir, "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	}
+	kind := func() int64 {
+		t.Helper()
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		return int64(st.Type)
+	}
+	tmpfs()
+	dev, away, err := Mount(dir, Options{Source: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	if err := away(); err != nil || kind() != unix.TMPFS_MAGIC {
+		t.Errorf("what lay below is gone: %v, %x", err, kind())
+	}
+	over, away, err := Mount(dir, Options{Source: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer over.Close()
+	tmpfs()
+	if err := away(); err != nil || kind() != unix.TMPFS_MAGIC {
+		t.Errorf("what was mounted over it is gone: %v, %x", err, kind())
+	}
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	if err := away(); err != nil || kind() != unix.TMPFS_MAGIC {
+		t.Errorf("the mount itself stays: %v, %x", err, kind())
+	}
+}

@@ -55,8 +55,37 @@ func Mount(dir string, o Options) (dev *os.File, unmount func() error, err error
 	if os.Geteuid() != 0 {
 		mount, away = byFusermount, unmountByFusermount
 	}
-	dev, err = mount(dir, o)
-	return dev, func() error { return away(dir) }, err
+	if dev, err = mount(dir, o); err != nil {
+		return nil, nil, err
+	}
+	return dev, ifTop(dir, away), nil
+}
+
+// ifTop is away for the mount that is on top at dir now, for as long as it is: another one that
+// was below it, or was mounted over it, stays.
+func ifTop(dir string, away func(string) error) func() error {
+	id, known := mountID(dir)
+	return func() error {
+		if now, ok := mountID(dir); known && ok && now != id {
+			return nil
+		}
+		return away(dir)
+	}
+}
+
+// statxMountID is STATX_MNT_ID_UNIQUE of linux/stat.h, since Linux 6.8.
+const statxMountID = 0x4000
+
+// mountID is the number of the mount that is on top at dir. Its server is not asked.
+func mountID(dir string) (id uint64, ok bool) {
+	for _, mask := range []int{statxMountID, unix.STATX_MNT_ID} {
+		var st unix.Statx_t
+		err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_STATX_DONT_SYNC|unix.AT_SYMLINK_NOFOLLOW, mask, &st)
+		if err == nil && int(st.Mask)&mask != 0 {
+			return st.Mnt_id, true
+		}
+	}
+	return 0, false
 }
 
 // directly opens the device and mounts it at dir.

@@ -34,7 +34,7 @@ func Replace(dir string, o Options) (dev *os.File, unmount func() error, err err
 		dev.Close()
 		return nil, nil, err
 	}
-	return dev, func() error { return unmountDirectly(dir) }, nil
+	return dev, ifTop(dir, unmountDirectly), nil
 }
 
 // mountBeneath mounts a device below what is mounted at dir, see move_mount(2).
