@@ -297,7 +297,7 @@ nodes:
 	if _, err := src.OpenTable(t.Context()); err == nil || !strings.Contains(err.Error(), `not for "127.0.0.1"`) {
 		t.Errorf("without --server-name: %v", err)
 	}
-	if _, err := src.Open(t.Context(), "/proc"); err == nil || !strings.Contains(err.Error(), "run this there") {
+	if _, err := src.Open(t.Context(), "/proc"); err == nil || !strings.Contains(err.Error(), "run this on the machine") {
 		t.Errorf("exec: %v", err)
 	}
 	eventually(t, &headLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=1 gid=1 groups=0 cert=ann`)

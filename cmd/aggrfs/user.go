@@ -138,14 +138,15 @@ func (a *app) mountCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mount [flags] DIR",
 		Short: "Mount the merged tree on a directory",
-		Long: `Mount the merged tree on DIR by FUSE, and serve it until it is unmounted or the command
-gets SIGINT or SIGTERM. The mount is for the calling user alone; with --allow-other, for
-root only, it is for all users, and each sees their own view. Users other than root
-mount on a directory of their own, by fusermount3.
+		Long: `Mount the merged tree on DIR by FUSE until it is unmounted or the command gets SIGINT or
+SIGTERM. The running server answers for the mount, which outlives it: while there is none,
+all of it fails with EIO (see docs/mount.md). The mount is for the calling user alone; with
+--allow-other, for root only, it is for all users, and each sees their own view. Users other
+than root mount on a directory of their own, by fusermount3.
 
 With --type 9p, for root only, the kernel's own 9P client mounts from the socket of a
-running server. The command serves nothing then, but runs as long as the mount is there: a
-signal makes it unmount and end, and so does the end of the server, which is an error.`,
+running server. The command runs as long as the mount is there: a signal makes it unmount
+and end, and so does the end of the server, which is an error.`,
 		Example: "  aggrfs mount /global\n  aggrfs mount --allow-other /global\n  aggrfs mount --type 9p --allow-other /global\n  umount /global",
 		Args:    oneArgument("one directory"),
 		RunE: func(cmd *cobra.Command, args []string) error {

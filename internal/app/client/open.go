@@ -92,7 +92,7 @@ const OpenTimeout = 5 * time.Second
 // will see it.
 func (s *Source) Open(ctx context.Context, native string) (*Tree, error) {
 	if s.IsRemote() {
-		return nil, exit.Usagef("--server %s: only nodes, ps, where and whoami can ask a server on another machine; run this there", s.Server)
+		return nil, exit.Usagef("--server %s: only nodes, ps, where and whoami can ask a server on another machine; run this on the machine that it runs on", s.Server)
 	}
 	from, err := s.from()
 	if err != nil {

@@ -136,7 +136,7 @@ func (r *object) rewritten(ctx context.Context, h vfs.Handle) (vfs.Handle, error
 // Files of a process name others: its parent, the leader of its process group and of its
 // session, who traces it, its children. To a viewer who is limited in processes those
 // that do not exist for them are not named, as with pid_namespaces(7), on every road: out
-// of a table, in a snapshot for a mirror, in cluster/ps, and as read on demand, in the
+// of a table, in cluster/ps, and as read on demand, in the
 // merged tree as below nodes/. hidepid hides no names of this kind: the kernel shows them
 // in what it shows.
 //

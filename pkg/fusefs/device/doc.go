@@ -11,7 +11,7 @@
 //
 // Who opened the device may share it: another process can read requests from it, answer
 // them, or make it block. What it takes is lost to its own users alone. A server that is
-// started on a device which another one has served is told the INIT of then ([Resume]); in
+// started on a device which another one has served is told the INIT of then ([Config]); in
 // between, a [StandIn] keeps anybody from waiting.
 //
 // # Freshness
