@@ -87,7 +87,7 @@ func (h *handed) keep(ctx context.Context, now *handover.Given) {
 	defer close(h.ended)
 	for {
 		stop := context.AfterFunc(ctx, func() { now.Close() })
-		err := now.Serve(func(message []byte) error { return fusefs.Write(h.dev, message) })
+		err := now.Serve(h.write)
 		stop()
 		if ctx.Err() != nil || h.unmounted() {
 			return
@@ -102,6 +102,17 @@ func (h *handed) keep(ctx context.Context, now *handover.Given) {
 		}
 		h.log.Info("a server answers for the mount again")
 	}
+}
+
+// stuckTime is how long a notification may take that waits for a request on the mount: longer
+// than any is answered in.
+const stuckTime = 20 * time.Second
+
+// write writes a notification to the device. Who has read a request from the same device and
+// does not answer it keeps that waiting: then all such requests are delivered again.
+func (h *handed) write(message []byte) error {
+	defer time.AfterFunc(stuckTime, func() { _ = fusefs.Resend(h.dev) }).Stop()
+	return fusefs.Write(h.dev, message)
 }
 
 // again answers in the place of a server until there is one again; nil is that ctx, or the
