@@ -169,20 +169,6 @@ func (c *Cluster) Ready(ctx context.Context) {
 	}
 }
 
-// Missed is how many answers had to do without a node, or with old values of it, since the
-// cluster began: listings without its rows or with old ones, sums without it or with old
-// values, and files of its processes that could not be had. Nodes that no answer lacked are
-// left out.
-func (c *Cluster) Missed() map[gpid.NodeName]uint64 {
-	all := make(map[gpid.NodeName]uint64)
-	for _, n := range c.nodes {
-		if count := n.Missed(); count > 0 {
-			all[n.Name] = count
-		}
-	}
-	return all
-}
-
 // Prefetched is a root of a cluster that has nothing but what a sweep
 // brings: of each process the files that are named.
 func Prefetched(root vfs.Dir, files []string) vfs.Dir { return tree.Prefetched(root, files) }

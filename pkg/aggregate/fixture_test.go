@@ -135,3 +135,17 @@ func read(t testing.TB, dir vfs.Dir, path ...string) string {
 	}
 	return string(b)
 }
+
+// missed is how many answers had to do without a node, or with old values of it, since the
+// cluster began: listings without its rows or with old ones, sums without it or with old
+// values, and files of its processes that could not be had. Nodes that no answer lacked are
+// left out.
+func (c *Cluster) missed() map[gpid.NodeName]uint64 {
+	all := make(map[gpid.NodeName]uint64)
+	for _, n := range c.nodes {
+		if count := n.Missed(); count > 0 {
+			all[n.Name] = count
+		}
+	}
+	return all
+}

@@ -148,7 +148,7 @@ func TestUnansweringNode(t *testing.T) {
 			if text := read(t, root, "cluster", "ps"); !strings.Contains(text, " "+g+" ") {
 				t.Error("cluster/ps lacks its row")
 			}
-			if names(t, root); c.Missed()["n1"] == 0 {
+			if names(t, root); c.missed()["n1"] == 0 {
 				t.Error("answers with old rows are not counted")
 			}
 			check("while its rows are listed", func(i int) syscall.Errno { return errorsByKind[i].listed })
@@ -171,9 +171,9 @@ func TestUnansweringNode(t *testing.T) {
 			if _, err := vfs.ReadFile(t.Context(), kept, 1<<20, "environ"); vfs.Errno(err) != syscall.ESRCH {
 				t.Errorf("below a directory that was walked to before: %v", err)
 			}
-			before := c.Missed()
+			before := c.missed()
 			names(t, root)
-			if after := c.Missed(); after["n1"] != before["n1"]+1 || after["head"] != 0 {
+			if after := c.missed(); after["n1"] != before["n1"]+1 || after["head"] != 0 {
 				t.Errorf("a listing without it, and %v answers missed became %v", before, after)
 			}
 
@@ -296,9 +296,9 @@ func TestSumOfNobody(t *testing.T) {
 			t.Errorf("%s of a node that is down: %v", name, err)
 		}
 	}
-	before := c.Missed()["n1"]
+	before := c.missed()["n1"]
 	read(t, root, "loadavg")
-	if after := c.Missed()["n1"]; after != before+1 {
+	if after := c.missed()["n1"]; after != before+1 {
 		t.Errorf("a sum without it, and %d answers missed became %d", before, after)
 	}
 }
