@@ -65,13 +65,17 @@ func (v *viewers) of(ctx context.Context, h *fuse.InHeader) (*viewer, error) {
 		return v.sole, nil
 	}
 	who := vfs.Identity{UID: h.Uid, GID: h.Gid}
-	groups, err := v.groups(h.Pid)
-	if err != nil {
-		return nil, err
+	if who.IsRoot() {
+		who = vfs.Root // whose groups are of no matter
+	} else {
+		groups, err := v.groups(h.Pid)
+		if err != nil {
+			return nil, err
+		}
+		slices.Sort(groups)
+		groups = slices.DeleteFunc(slices.Compact(groups), func(g uint32) bool { return g == h.Gid })
+		who.Groups = slices.Clip(groups)
 	}
-	slices.Sort(groups)
-	groups = slices.DeleteFunc(slices.Compact(groups), func(g uint32) bool { return g == h.Gid })
-	who.Groups = slices.Clip(groups)
 	key, now := who.Key(), time.Now()
 	if found, ok := v.held.Get(key); ok && now.Before(found.until) {
 		return found, nil
