@@ -46,9 +46,10 @@ const (
 	maxNamed = 1 << 17
 	// namedRoom is how many directories wait for run to take note of them.
 	namedRoom = 4096
-	// maxCached is how many bytes of contents are cached for READ. What was too much is opened anew
-	// when the kernel asks, and is the file still if its content is.
-	maxCached = 64 << 20
+	// maxCached is how many bytes of contents are cached for READ, which follows LOOKUP at once in
+	// the programs that this is for. What was too much is opened anew when the kernel asks, and is
+	// the file still if its content is.
+	maxCached = 4 << 20
 	// maxWhole bounds one file, in bytes.
 	maxWhole = 64 << 20
 	// forLong is for how long the kernel may keep attributes that do not change.

@@ -73,7 +73,7 @@ func (s *Server) receive(ctx context.Context, nc net.Conn, peer Peer, place *arr
 		return
 	}
 	if unixConn, ok := nc.(*net.UnixConn); ok && s.cfg.Alternate != nil {
-		go s.sort(ctx, unixConn, peer, place, payer, by, over)
+		go s.serveUnix(ctx, unixConn, peer, place, payer, by, over)
 		return
 	}
 	s.converse(ctx, nc, peer, place, payer, by, over)

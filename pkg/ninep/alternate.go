@@ -23,9 +23,9 @@ type Alternate struct {
 // magicSize is how many bytes tell the protocols apart: those of a frame's size.
 const magicSize = 4
 
-// sort serves a connection on a unix socket by the protocol that its client speaks. The
+// serveUnix serves a connection on a unix socket by the protocol that its client speaks. The
 // first bytes must come by then.
-func (s *Server) sort(ctx context.Context, nc *net.UnixConn, peer Peer, place *arrival, payer *account, by time.Time, over func(error)) {
+func (s *Server) serveUnix(ctx context.Context, nc *net.UnixConn, peer Peer, place *arrival, payer *account, by time.Time, over func(error)) {
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	other, err := s.cfg.Alternate.begins(nc, by)
 	if err == nil && other {

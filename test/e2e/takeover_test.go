@@ -306,10 +306,18 @@ func uninterruptible(t *testing.T) string {
 // which the directory is empty.
 func TestDeadMountIsMadeAnew(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	for name, from := range map[string][]string{"by a server": {"--server", s.server}, "by itself": {"--local"}} {
+		t.Run(name, func(t *testing.T) { s.madeAnew(t, from) })
+	}
+}
+
+// madeAnew mounts from there, kills the command and mounts again.
+func (s *site) madeAnew(t *testing.T, from []string) {
 	dir := t.TempDir()
 	start := func() *exec.Cmd {
 		t.Helper()
-		cmd := exec.Command(filepath.Join(bin, "aggrfs"), "mount", "--server", s.server, dir)
+		argv := append(append([]string{"mount"}, from...), dir)
+		cmd := exec.Command(filepath.Join(bin, "aggrfs"), argv...)
 		cmd.Stderr = s.log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -84,6 +84,9 @@ type mounted struct {
 
 // Close implements answerer.
 func (m *mounted) Close() error {
-	err := m.unmount()
-	return errors.Join(err, m.answerer.Close(), m.dev.Close())
+	err := errors.Join(m.unmount(), m.answerer.Close())
+	if closed := m.dev.Close(); !errors.Is(closed, os.ErrClosed) { // which is a device's that this process served
+		err = errors.Join(err, closed)
+	}
+	return err
 }

@@ -18,8 +18,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/app/gaps"
-	"github.com/aggrfs/aggrfs/pkg/aggregate"
-	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
+	"github.com/aggrfs/aggrfs/internal/app/mountserver"
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -152,18 +151,7 @@ func fuseConfig(env *client.Env, t *client.Tree, prefetched bool) (fusefs.Config
 		Deadline: max(fusefs.DefaultDeadline, t.Patience+time.Second),
 	}
 	if prefetched {
-		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: t.Generation} // which a server does for itself
-		cfg.Attach = func(ctx context.Context, _ vfs.Identity) (vfs.Node, error) {
-			root, err := t.Root(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return aggregate.Prefetched(root, cachepolicy.Sweep(prefetchedInterval).Prefetch()), nil
-		}
+		mountserver.Prefetch(&cfg, t.Generation)
 	}
 	return cfg, err
 }
-
-// prefetchedInterval is how often a tree of what sweeps bring is made right while it is
-// used. A server's tables are good for as long as its policy says, which is asked.
-const prefetchedInterval = time.Second

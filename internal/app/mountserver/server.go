@@ -75,7 +75,7 @@ func (s *Server) Serve(ctx context.Context, conn *net.UnixConn, peer ninep.Peer)
 		s.log.Warn("a mount is not served", "peer", peer.String(), "error", lograte.Cut(err.Error()))
 		return
 	}
-	m, err := s.begin(ctx, taken, peer)
+	m, err := s.begin(taken, peer)
 	if err != nil {
 		taken.Device.Close()
 		taken.Refuse(err)
@@ -118,7 +118,7 @@ func (m *mount) end() {
 }
 
 // begin starts to serve a device. What the offer says has been checked then.
-func (s *Server) begin(ctx context.Context, taken *handover.Taken, peer ninep.Peer) (*mount, error) {
+func (s *Server) begin(taken *handover.Taken, peer ninep.Peer) (*mount, error) {
 	o := &taken.Offer
 	if (o.AllUsers || o.As != nil) && (!peer.HasCred || peer.UID != 0) {
 		return nil, fmt.Errorf("only root may mount for others: %w", syscall.EPERM)
@@ -162,24 +162,31 @@ func (s *Server) fuseConfig(m *mount, peer ninep.Peer, who vfs.Identity) fusefs.
 		cfg.Resume = &fusefs.Resume{Init: o.Init, Generation: o.Generation}
 	}
 	if o.Prefetched {
-		attach := cfg.Attach
-		cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: s.cfg.Cluster.Generation}
-		cfg.Attach = func(ctx context.Context, who vfs.Identity) (vfs.Node, error) {
-			n, err := attach(ctx, who)
-			if err != nil {
-				return nil, err
-			}
-			root, ok := n.(vfs.Dir)
-			if !ok {
-				return nil, syscall.ENOTDIR
-			}
-			return aggregate.Prefetched(root, cachepolicy.Sweep(prefetchedInterval).Prefetch()), nil
-		}
+		Prefetch(&cfg, s.cfg.Cluster.Generation)
 	}
 	return cfg
 }
 
-// prefetchedInterval is how often a tree of what sweeps bring is made right while it is used.
+// Prefetch makes a mount one that has only what sweeps bring. generation changes when what the
+// tree holds has.
+func Prefetch(cfg *fusefs.Config, generation func() uint64) {
+	attach := cfg.Attach
+	cfg.Prefetched = &fusefs.Prefetched{Interval: prefetchedInterval, Generation: generation}
+	cfg.Attach = func(ctx context.Context, who vfs.Identity) (vfs.Node, error) {
+		n, err := attach(ctx, who)
+		if err != nil {
+			return nil, err
+		}
+		root, ok := n.(vfs.Dir)
+		if !ok {
+			return nil, syscall.ENOTDIR
+		}
+		return aggregate.Prefetched(root, cachepolicy.Sweep(prefetchedInterval).Prefetch()), nil
+	}
+}
+
+// prefetchedInterval is how often a tree of what sweeps bring is made right while it is used. The
+// tables are good for as long as the policy says.
 const prefetchedInterval = time.Second
 
 // serve answers the kernel until the mount, the command or ctx ends.

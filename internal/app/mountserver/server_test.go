@@ -37,7 +37,7 @@ func TestRefused(t *testing.T) {
 		{"no native procfs", peer(1001, 1), handover.Offer{}, syscall.EINVAL},
 		{"a relative one", peer(1001, 1), handover.Offer{Native: "proc"}, syscall.EINVAL},
 	} {
-		if _, err := s.begin(t.Context(), &handover.Taken{Offer: tc.offer}, tc.peer); !errors.Is(err, tc.want) {
+		if _, err := s.begin(&handover.Taken{Offer: tc.offer}, tc.peer); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
 		}
 	}
