@@ -60,7 +60,7 @@ test: prepare build check
 # Packages whose tests make no namespaces, mounts or processes of other users, but for the
 # tests that are named.
 QUICK := ./internal/access ./internal/atomicfile ./internal/certs ./internal/cgroup ./internal/config/... \
-	./internal/filewatch ./internal/flight ./internal/lograte ./internal/plaintext ./internal/procfile ./internal/procpath ./internal/rules \
+	./internal/filewatch ./internal/flight ./internal/lograte ./internal/plaintext ./internal/procfile ./internal/procpath ./internal/requestctx ./internal/rules \
 	./internal/spelling ./internal/trusted ./internal/userdb ./pkg/aggregate/gpid ./pkg/aggregate/proctable \
 	./pkg/aggregate/report ./pkg/aggregate/tree ./pkg/aggregate/upstream ./pkg/aggregate/view ./pkg/cachepolicy ./pkg/nodeset ./pkg/snapshot ./pkg/vfs ./test/wait
 QUICK_NOT := TestCommandOfSource|TestRenewal|TestReadFile

@@ -16,7 +16,8 @@ func (c *conn) execute(j *job) (err error) {
 		c.mu.Unlock()
 		return err
 	}
-	ctx := &reqCtx{values: c.srv.values, deadline: j.deadline}
+	ctx := new(reqCtx)
+	ctx.Init(c.srv.values, j.deadline)
 	j.ctx = ctx
 	c.mu.Unlock()
 	defer func() {

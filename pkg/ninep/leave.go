@@ -23,10 +23,14 @@ var errLeft = errors.New("the request has gone on")
 func (r *reqCtx) Expose(left func()) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.opens == nil || r.err != nil {
+	if r.opens == nil {
 		return false
 	}
-	r.left = left
+	r.left = left // before the look: who ends the context after it finds whom to tell
+	if r.Err() != nil {
+		r.left = nil
+		return false
+	}
 	return true
 }
 

@@ -141,7 +141,7 @@ func (c *Conn) isOver() bool {
 func (c *Conn) interrupt(in []byte) {
 	i := (*fuse.InterruptIn)(unsafe.Pointer(unsafe.SliceData(in)))
 	if r := c.requests.of(i.Unique); r != nil {
-		r.end(context.Canceled)
+		r.End(context.Canceled)
 		return
 	}
 	var out [16]byte

@@ -27,7 +27,7 @@ func TestRequestContext(t *testing.T) {
 	stop()
 	called := make(chan struct{})
 	context.AfterFunc(r, func() { close(called) })
-	rs.of(7).end(context.DeadlineExceeded)
+	rs.of(7).End(context.DeadlineExceeded)
 	rs.finish(r, false) // has no say any more
 	for what, ctx := range map[string]context.Context{"request": r, "derived": derived} {
 		select {

@@ -27,8 +27,8 @@ func (rs *requests) begin(unique, dir uint64, values context.Context) *Request {
 		dir:      dir,
 		begun:    now,
 		deadline: now.Add(rs.limit),
-		values:   values,
 	}
+	r.Init(values, r.deadline)
 	rs.load.add(1)
 	rs.mu.Lock()
 	rs.busy[unique] = r
@@ -49,7 +49,7 @@ func (rs *requests) finish(r *Request, late bool) {
 		rs.load.add(-1)
 	}
 	rs.mu.Unlock()
-	r.end(context.Canceled)
+	r.End(context.Canceled)
 }
 
 // settleLate is r.settle for the watch: it also counts r until finish.
@@ -73,7 +73,7 @@ func (rs *requests) of(unique uint64) *Request {
 
 func (rs *requests) cancelAll(reason error) {
 	for _, r := range rs.all() {
-		r.end(reason)
+		r.End(reason)
 	}
 }
 

@@ -94,7 +94,7 @@ func (c *Conn) look(now time.Time) {
 		if now.Before(r.deadline) {
 			continue
 		}
-		r.end(context.DeadlineExceeded)
+		r.End(context.DeadlineExceeded)
 		if now.After(r.deadline.Add(max(c.cfg.Deadline/grace, shortestGap))) {
 			c.abandon(r, unix.ETIMEDOUT)
 		}

@@ -1,4 +1,4 @@
-package ninep
+package requestctx
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 // Who derives a context from one that ends in that moment holds the lock of the derived one,
 // which its end takes.
 func TestAfterFuncOfTheEnded(t *testing.T) {
-	r := &reqCtx{values: t.Context(), deadline: time.Now().Add(time.Hour)}
-	r.cancel(context.Canceled)
+	r := begun(t)
+	r.End(context.Canceled)
 	var mu sync.Mutex
 	called := make(chan struct{})
 	mu.Lock()
@@ -31,9 +31,9 @@ func TestAfterFuncOfTheEnded(t *testing.T) {
 // Contexts are derived from requests while those are cancelled, and end with them.
 func TestDeriveWhileCancelled(t *testing.T) {
 	for range 2000 {
-		r := &reqCtx{values: t.Context(), deadline: time.Now().Add(time.Hour)}
+		r := begun(t)
 		var both sync.WaitGroup
-		both.Go(func() { r.cancel(context.Canceled) })
+		both.Go(func() { r.End(context.Canceled) })
 		both.Go(func() {
 			ctx, cancel := context.WithTimeout(r, time.Hour)
 			defer cancel()
@@ -44,4 +44,10 @@ func TestDeriveWhileCancelled(t *testing.T) {
 		})
 		both.Wait()
 	}
+}
+
+func begun(t *testing.T) *Context {
+	c := new(Context)
+	c.Init(t.Context(), time.Now().Add(time.Hour))
+	return c
 }
