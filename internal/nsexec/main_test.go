@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,6 +37,9 @@ func TestMain(m *testing.M) {
 		fmt.Println(nsexec.CanShift(), nsexec.BootOffset())
 		os.Exit(0)
 	}
+	// Under nohup(1), or in the background of a script, a signal is ignored, and what is started
+	// here would go on to ignore it. With a handler it is not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT)
 	goleak.VerifyTestMain(m)
 }
 
