@@ -169,7 +169,9 @@ func (c *conn) readHandle(ctx context.Context, j *job, h vfs.Handle, off int64, 
 			return buf[:0], err
 		}
 		if cap(buf) < want {
-			buf = append(make([]byte, 0, want), buf[:n]...)
+			longer := append(make([]byte, 0, want), buf[:n]...)
+			clear(buf[:n]) // what a file says is in no buffer longer than it must
+			buf = longer
 		}
 		m, err := h.ReadAt(ctx, buf[n:want], off+int64(n))
 		if err != nil && n == 0 {

@@ -67,9 +67,11 @@ func (o *outbox) lock() {
 		o.lent = o.pool.get(0)
 		o.buf = o.lent.b[:0]
 	}
+	o.reserve(maxFixed)
 }
 
-// reserve makes room for a large frame of n bytes. The outbox is locked.
+// reserve makes room for frames of n bytes: append would leave a copy of what is there behind.
+// The outbox is locked.
 func (o *outbox) reserve(n int) {
 	need := len(o.buf) + n
 	if need <= cap(o.buf) || need > maxBuffer {

@@ -148,13 +148,16 @@ func (c *conn) finish(j *job, err error) (next *job) {
 	return next
 }
 
+// flushSize is how long the answer to a Tflush is, in bytes.
+const flushSize = 7
+
 // answer adds the answer to j, and those to the Tflush that waited for it.
 // The outbox is locked.
 func (c *conn) answer(j *job, err error) {
+	c.out.reserve(len(j.rep.data) + maxFixed + len(j.flushes)*flushSize)
 	if err != nil {
 		c.out.buf = c.dialect.appendError(c.out.buf, j.req.tag, err)
 	} else {
-		c.out.reserve(len(j.rep.data) + maxFixed)
 		c.out.owe(j)
 		c.out.buf = c.dialect.appendReply(c.out.buf, &j.req, &j.rep)
 	}
