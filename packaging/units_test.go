@@ -71,7 +71,8 @@ func TestDirectives(t *testing.T) {
 		for section, directives := range u {
 			for key, values := range directives {
 				subtracts := key == "SystemCallFilter" && len(values) > 1 && values[0] == "@system-service" && values[1][0] == '~'
-				if len(values) > 1 && !subtracts {
+				steps := key == "ExecReload" // which are taken one after another
+				if len(values) > 1 && !subtracts && !steps {
 					t.Errorf("%s: [%s] %s is set %d times", name, section, key, len(values))
 				}
 			}
@@ -100,6 +101,21 @@ func TestCommands(t *testing.T) {
 			}
 		}
 		installed(t, strings.TrimPrefix(u.get(t, "Unit", "Documentation"), "file://"))
+	}
+}
+
+// TestReload: a reload begins with a check of the configuration that the unit starts with.
+func TestReload(t *testing.T) {
+	u := readUnit(t, "aggrfs.service")
+	steps := u["Service"]["ExecReload"]
+	if len(steps) != 2 || steps[0] != u.get(t, "Service", "ExecStart")+" --check" || !strings.HasSuffix(steps[1], "-HUP $MAINPID") {
+		t.Fatalf("%q", steps)
+	}
+	command := strings.Fields(steps[0])
+	config := slices.Index(command, "--config") + 1
+	command[config] = filepath.Join(dest, command[config])
+	if out, err := exec.Command(filepath.Join(dest, command[0]), command[1:]...).CombinedOutput(); err != nil || !strings.Contains(string(out), ": good: ") {
+		t.Errorf("%q: %v\n%s", command, err, out)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/app/admin"
 	"github.com/aggrfs/aggrfs/internal/app/daemon"
+	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/certs"
 )
 
@@ -133,6 +134,7 @@ policy.`,
 
 func (a *app) serveCommand() *cobra.Command {
 	var path string
+	var check, connect bool
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Connect to the nodes and serve the merged tree over 9P",
@@ -141,12 +143,29 @@ it over 9P until SIGTERM or SIGINT. Without --config the tree has this machine a
 is served at ` + a.env.DefaultServer + `.
 
 A change of the configuration takes effect while the server runs where it is about who sees
-what or about the cache policy; all other changes need a restart, which the log then says.`,
-		Args: noArguments("--config"),
+what or about the cache policy; all other changes need a restart, which the log then says.
+
+With --check nothing is served: the configuration is read as at a start, with the files that
+it names, and what is wrong with it is said, with exit status 1, or what is doubtful about it.
+That needs no more rights than to read those files.`,
+		Example: "  aggrfs serve --config /etc/aggrfs/aggrfs.yaml\n  aggrfs serve --config /etc/aggrfs/aggrfs.yaml --check --connect",
+		Args:    noArguments("--config"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return daemon.Run(cmd.Context(), path, daemon.Options{Version: a.env.Version, Users: a.env.Users, Confine: a.confine, Log: a.env.Log})
+			o := daemon.Options{Version: a.env.Version, Users: a.env.Users, Confine: a.confine, Log: a.env.Log}
+			switch {
+			case connect && !check:
+				return exit.Usagef("--connect goes with --check: a server connects anyway")
+			case check && path == "":
+				path = a.env.InstalledConfig
+			}
+			if check {
+				return daemon.Check(cmd.Context(), path, connect, o, cmd.OutOrStdout())
+			}
+			return daemon.Run(cmd.Context(), path, o)
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE` (YAML)")
+	cmd.Flags().BoolVar(&check, "check", false, "check the configuration, "+a.env.InstalledConfig+" without --config, and serve nothing")
+	cmd.Flags().BoolVar(&connect, "connect", false, "with --check: connect to each node once, too")
 	return a.withLogLevel(cmd, "info")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/internal/service"
 )
 
 // app is the program and its command line.
@@ -34,7 +35,11 @@ func (a *app) execute(ctx context.Context, args []string, out io.Writer) int {
 	if err == nil {
 		return a.exitCode
 	}
-	a.env.Tell("%v", err)
+	if cmd.Name() == "serve" {
+		fmt.Fprintln(a.env.Stderr, service.Complaint(a.env.Stderr, "aggrfs: "+err.Error()))
+	} else {
+		a.env.Tell("%v", err)
+	}
 	if a.exitCode != 0 {
 		return a.exitCode
 	}
@@ -71,7 +76,7 @@ write them, such as 'n[001-032,40]'.`,
 			if err := level.UnmarshalText([]byte(text)); err != nil {
 				return fmt.Errorf("--log-level: %q is none of debug, info, warn, error", text)
 			}
-			a.env.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			a.env.Log = service.NewLogger(os.Stderr, level)
 			return nil
 		},
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 
+	"github.com/aggrfs/aggrfs/internal/service"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/spf13/cobra"
 )
@@ -48,7 +49,7 @@ without the others.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			log := slog.New(slog.NewTextHandler(logTo, &slog.HandlerOptions{Level: o.level}))
+			log := service.NewLogger(logTo, o.level)
 			return serve(c.Context(), o, log)
 		},
 	}

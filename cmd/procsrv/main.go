@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/privs"
+	"github.com/aggrfs/aggrfs/internal/service"
 )
 
 // What others see of the process is its first thread: that one lends its rights to nobody
@@ -24,7 +25,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := command(os.Stderr, confine).ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "procsrv:", err)
+		fmt.Fprintln(os.Stderr, service.Complaint(os.Stderr, "procsrv: "+err.Error()))
 		os.Exit(1)
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"github.com/aggrfs/aggrfs/internal/app/listen"
+	"github.com/aggrfs/aggrfs/internal/service"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // socketMode is that of a unix socket: root's alone.
@@ -57,5 +60,30 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		}
 		log.Info("serving", "proc", o.proc, "listen", addrs[i].Network+":"+l.Addr().String())
 	}
+	manager := service.NewManager(log)
+	defer manager.Stopping()
+	manager.Ready()
+	watching, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { manager.Watch(watching, func(ctx context.Context) error { return answers(ctx, leaf) }) })
+	defer watch.Wait()
+	defer stop()
 	return listeners.Serve(ctx, server)
+}
+
+// answers reads a file of the node as a client would.
+func answers(ctx context.Context, leaf vfs.Tree) error {
+	root, err := leaf.Attach(ctx, vfs.Root, "")
+	if err != nil {
+		return err
+	}
+	dir, ok := root.(vfs.Dir)
+	if !ok {
+		return errors.New("the root of /proc is no directory")
+	}
+	h, _, err := vfs.OpenPath(ctx, dir, "uptime")
+	if err != nil {
+		return err
+	}
+	return h.Close()
 }

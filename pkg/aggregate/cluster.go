@@ -14,6 +14,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/tree"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -136,6 +137,9 @@ func (c *Cluster) Note(what string, err error) { c.tree.Tables().Note(what, err)
 // Warn notes what deserves a look in a part that is in force; nothing is that nothing
 // does.
 func (c *Cluster) Warn(what string, warnings []string) { c.tree.Tables().Warn(what, warnings) }
+
+// NodesPart is how many nodes are in which state, as cluster/status has it.
+func (c *Cluster) NodesPart() report.Part { return c.tree.Tables().NodesPart() }
 
 // SetPolicy puts another cache policy in force, for what is cached already, too.
 func (c *Cluster) SetPolicy(p *cachepolicy.Policy) {

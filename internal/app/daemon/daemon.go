@@ -11,6 +11,7 @@ import (
 	"net"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/app/cluster"
@@ -18,6 +19,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/mountserver"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/munge"
+	"github.com/aggrfs/aggrfs/internal/service"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -94,7 +96,9 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 		return err
 	}
 	defer tree.Close()
-	r := &reloader{path: path, inForce: cfg, authority: authority, cluster: tree, users: o.Users, log: o.Log}
+	manager := service.NewManager(o.Log)
+	defer manager.Stopping()
+	r := &reloader{path: path, inForce: cfg, authority: authority, cluster: tree, users: o.Users, manager: manager, log: o.Log}
 	var following task
 	following.start(ctx, r.follow)
 	defer following.end()
@@ -118,5 +122,14 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 	if o.Ready != nil {
 		o.Ready(listeners)
 	}
+	var managed task
+	managed.start(ctx, func(ctx context.Context) { tell(ctx, manager, tree, patience(cfg)) })
+	defer managed.end()
 	return listeners.Serve(ctx, server)
+}
+
+// patience is how long a start waits for the nodes before it is said to be over.
+func patience(cfg *config.Config) time.Duration {
+	t := aggregate.Timeouts(cfg.Timeouts).WithDefaults()
+	return t.Connect + t.Sweep
 }

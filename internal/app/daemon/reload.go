@@ -16,6 +16,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/filewatch"
 	"github.com/aggrfs/aggrfs/internal/lograte"
+	"github.com/aggrfs/aggrfs/internal/service"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/aggregate"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
@@ -34,6 +35,7 @@ type reloader struct {
 	authority *access.Authority
 	cluster   *aggregate.Cluster // takes the policy, and notes and warnings for cluster/status
 	users     *userdb.DB
+	manager   *service.Manager
 	log       *slog.Logger
 
 	allocations, doubts task
@@ -93,6 +95,8 @@ func (r *reloader) follow(ctx context.Context) {
 
 // reload reads the configuration and puts it in force if it is good.
 func (r *reloader) reload(ctx context.Context) {
+	r.manager.Reloading()
+	defer r.manager.Ready()
 	fresh, err := config.Load(r.path)
 	if err != nil {
 		r.log.Error("the configuration is refused; what was in force stays", "err", err)

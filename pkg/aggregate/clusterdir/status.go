@@ -64,7 +64,7 @@ func (t *Tables) note(what, state, text string) {
 
 // statusTable is cluster/status.
 func (t *Tables) statusTable() []byte {
-	parts := []report.Part{t.nodesPart(), t.notedPart(NoteConfiguration, "in force"), t.notedPart(NotePolicy, t.Store.Policy().Name)}
+	parts := []report.Part{t.NodesPart(), t.notedPart(NoteConfiguration, "in force"), t.notedPart(NotePolicy, t.Store.Policy().Name)}
 	if s := t.Access.Source(); s != nil {
 		parts = append(parts, report.Part{Name: "allocations", State: report.AllocationsState(s), Since: s.Since, Detail: report.AllocationsText(s, t.Now(), true)})
 	}
@@ -75,8 +75,8 @@ func (t *Tables) statusTable() []byte {
 	return report.EncodeStatus(append(parts, gpids))
 }
 
-// nodesPart tells how many nodes are in which state.
-func (t *Tables) nodesPart() report.Part {
+// NodesPart tells how many nodes are in which state.
+func (t *Tables) NodesPart() report.Part {
 	states := make(map[upstream.State]int)
 	for _, n := range t.Views.Nodes {
 		states[n.Health().State]++
