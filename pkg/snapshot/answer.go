@@ -10,6 +10,15 @@ import (
 // Answer is the answer to req that says what t says: as what changed since the
 // generation held, if that is known. age is how long ago the sweep began that t is of.
 func (t *Table) Answer(req Request, age time.Duration) []byte {
+	return t.AnswerWith(req, age, nil, nil)
+}
+
+// AnswerWith is Answer with figures, as the difference to known if that is not nil. They may be
+// nil, and are left out where they were not asked for.
+func (t *Table) AnswerWith(req Request, age time.Duration, f, known *Figures) []byte {
+	if !req.Figures {
+		f = nil
+	}
 	var held, generation uint64
 	if req.Remember {
 		generation = t.generation
@@ -17,8 +26,11 @@ func (t *Table) Answer(req Request, age time.Duration) []byte {
 	if t.Since(req.Held) {
 		held = req.Held
 	}
-	b := t.appendBody(newAnswer(headerFixed+t.sizeSince(held)), held, age)
+	b := t.appendBody(newAnswer(headerFixed+t.sizeSince(held)), held, age, f, known)
 	putHeader(b, generation, held)
+	if f != nil {
+		binary.LittleEndian.PutUint16(b[6:], flagFigures)
+	}
 	return b
 }
 
@@ -64,10 +76,15 @@ func (t *Table) sizeSince(held uint64) int {
 }
 
 // appendBody appends the body of the answer to who holds that generation, 0 for none.
-func (t *Table) appendBody(b []byte, held uint64, age time.Duration) []byte {
+func (t *Table) appendBody(b []byte, held uint64, age time.Duration, figures, known *Figures) []byte {
 	f := t.facts
 	f.Age = age
 	b = appendFacts(b, f)
+	if figures != nil {
+		start := len(b)
+		b = figures.append(append(b, 0, 0, 0, 0), known)
+		binary.LittleEndian.PutUint32(b[start:], uint32(len(b)-start-4))
+	}
 	if held == 0 {
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(t.files)))
 		for _, name := range t.files {

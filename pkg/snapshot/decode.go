@@ -9,6 +9,7 @@ type header struct {
 	body       int // its length in bytes
 	generation uint64
 	held       uint64 // the generation that it is the difference to; 0 is none
+	figures    bool   // it has figures
 }
 
 // decodeHeader reads the first headerFixed bytes of an answer and holds its
@@ -22,9 +23,11 @@ func decodeHeader(b []byte, l Limits) (header, error) {
 	if v := r.u16(); v != formatVersion {
 		r.fail("version %d, this side speaks %d", v, formatVersion)
 	}
-	if flags := r.u16(); flags != 0 {
+	flags := r.u16()
+	if flags&^flagFigures != 0 {
 		r.fail("unknown flags %#x", flags)
 	}
+	h.figures = flags&flagFigures != 0
 	body, again := r.u32(), r.u32()
 	h.generation, h.held = r.u64(), r.u64()
 	if most := max(body, again); r.err == nil && most > uint32(l.Answer) {
@@ -44,6 +47,11 @@ func decodeHeader(b []byte, l Limits) (header, error) {
 // afterwards. base is the table before, to which the answer may be the difference; nil
 // is nothing.
 func Decode(base *Table, answer []byte, l Limits) (*Table, error) {
+	return decode(base, nil, answer, l)
+}
+
+// decode is Decode of an answer whose figures may be the difference to those known.
+func decode(base *Table, known *Figures, answer []byte, l Limits) (*Table, error) {
 	l = l.withDefaults()
 	h, err := decodeHeader(answer, l)
 	if err != nil {
@@ -53,7 +61,7 @@ func Decode(base *Table, answer []byte, l Limits) (*Table, error) {
 	if len(body) != h.body {
 		return nil, &ErrFormat{"answer", headerFixed, fmt.Sprintf("body of %d bytes, header says %d", len(body), h.body)}
 	}
-	d := &decoder{reader: reader{what: "answer", b: body}, limits: l}
+	d := &decoder{reader: reader{what: "answer", b: body}, limits: l, known: known, hasFigures: h.figures}
 	defer func() { d.b = nil }() // the table is a part of d, and may have been copied together
 	if h.held == 0 {
 		return d.whole(h.generation)

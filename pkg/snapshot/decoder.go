@@ -9,14 +9,17 @@ import (
 // A decoder checks a body from end to end, so that Table need not.
 type decoder struct {
 	reader
-	limits Limits
-	t      Table
+	limits     Limits
+	known      *Figures // that are held
+	hasFigures bool
+	t          Table
 }
 
 // whole makes the table of a body that is the whole.
 func (d *decoder) whole(generation uint64) (*Table, error) {
 	t := &d.t
 	t.facts = d.facts()
+	d.ownFigures()
 	n := d.u16()
 	if n == 0 || n > MaxFiles {
 		d.fail("%d files, must be 1 to %d", n, MaxFiles)
@@ -47,6 +50,7 @@ func (d *decoder) whole(generation uint64) (*Table, error) {
 func (d *decoder) difference(base *Table, generation uint64) (*Table, error) {
 	t := &d.t
 	t.facts, t.files, t.names = d.facts(), base.files, base.names
+	d.ownFigures()
 	t.forms = slices.Clone(base.forms)
 	d.newForms(generation)
 	gone := d.counted()
@@ -78,6 +82,20 @@ func (d *decoder) difference(base *Table, generation uint64) (*Table, error) {
 	}
 	t.overlay(base, fresh)
 	return t, nil
+}
+
+// ownFigures reads the node's figures, if the answer has them.
+func (d *decoder) ownFigures() {
+	if !d.hasFigures {
+		return
+	}
+	sub := &reader{what: d.what, b: d.take(int(d.u32()))}
+	if d.t.figures = readFigures(sub, d.known); sub.err == nil && sub.off != len(sub.b) {
+		sub.fail("%d bytes too many", len(sub.b)-sub.off)
+	}
+	if sub.err != nil {
+		d.fail("figures: %v", sub.err)
+	}
 }
 
 // bounded fails if there is too much of something. Of processes a node has no more than

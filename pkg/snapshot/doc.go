@@ -42,25 +42,27 @@
 //	0      4    "agrq"
 //	4      2    version, 3
 //	6      2    flags; bit 0 says nothing (the answer may be compressed, which none
-//	            is); bit 1: remember what is answered; the rest 0
+//	            is); bit 1: remember what is answered; bit 2: the node's figures, too,
+//	            which only a leaf understands whose facts have its clock; the rest 0
 //	8      4    length of the request in bytes, these 32 included
 //	12     8    generation held; 0 is none
 //	20     8    how old the answer may be, ns
-//	28     2    number of files, 1 to MaxFiles
+//	28     2    number of files, 1 to MaxFiles; with bit 2 also 0: the figures alone
 //	30     2    0
 //	32          as many str: the names, relative to a process directory
+//	       8    with bit 2: the number of the figures held; 0 is none
 //
 // Answer, header:
 //
 //	offset size
 //	0      4    "agsn"
 //	4      2    version, 3
-//	6      2    flags; 0
+//	6      2    flags; bit 0: there are figures; the rest 0
 //	8      4    length of the body in bytes
 //	12     4    the same
 //	16     8    generation; 0 is one that cannot be asked about
 //	24     8    generation that the answer is the difference to; 0: it is the whole
-//	32          the body
+//	32          the body; to a request of no files it is the figures
 //
 // Answer, body:
 //
@@ -75,6 +77,9 @@
 //	       4   gid= of the procfs
 //	       8   age: how long before it was sent the sweep began, ns
 //	       2   errno for which processes are missing, 0 for none; may be left out
+//	       8   CLOCK_MONOTONIC when the sweep began, ns; may be left out
+//	     with bit 0 of the flags:
+//	4    length of the figures in bytes, and then the figures
 //	     in the whole alone:
 //	2    number of files, then as many str: the names as in the request
 //	2    number of names in a process directory, then for each 4 mode, see inode(7),
@@ -86,6 +91,21 @@
 //	4    number of processes that are gone; in the whole 0
 //	4    number of records
 //	     the pids gone, 4 each, rising
+//
+// Figures, where a varint is that of encoding/binary, zigzag:
+//
+//	8    their number
+//	8    the number of those that they are the difference to; 0: they are whole
+//	1    number of groups, then for each
+//	       1   0: it is whole; 1: its values are a difference
+//	       str its name
+//	     where it is whole:
+//	       1   number of fields, then as many str
+//	       2   number of rows, then as many str
+//	           a varint for each field of each row
+//	     where it is not:
+//	           a bit for each value, the lowest of the first byte first, set where it differs;
+//	           then for each of these a varint, what is to be added
 //
 // Then the records, by rising pid, and nothing behind them. In a difference they
 // are those of processes that are new or have changed:

@@ -37,6 +37,11 @@ type Facts struct {
 	// the first error that the leaf had, ETIMEDOUT where it ran out of time, EFBIG where
 	// the table has no room for more. 0 is that none is missing. See Table.Skipped.
 	Lacks syscall.Errno
+
+	// Monotonic is the node's CLOCK_MONOTONIC when the sweep began, in ns: what changed between
+	// two tables did so in the difference. A leaf that tells it understands Request.Figures; 0 is
+	// one that does not.
+	Monotonic int64
 }
 
 func appendFacts(b []byte, f Facts) []byte {
@@ -54,6 +59,9 @@ func appendFacts(b []byte, f Facts) []byte {
 	b = binary.LittleEndian.AppendUint32(b, f.PIDGID)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.Age))
 	b = binary.LittleEndian.AppendUint16(b, uint16(f.Lacks))
+	if f.Monotonic != 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(f.Monotonic))
+	}
 	binary.LittleEndian.PutUint16(b[start:], uint16(len(b)-start-2))
 	return b
 }
@@ -83,6 +91,11 @@ func (r *reader) facts() Facts {
 	if sub.off < len(sub.b) { // a leaf from before there was this one says nothing
 		if f.Lacks = syscall.Errno(sub.u16()); f.Lacks > maxErrno {
 			sub.fail("errno %d", f.Lacks)
+		}
+	}
+	if sub.off < len(sub.b) { // the same
+		if f.Monotonic = int64(sub.u64()); f.Monotonic < 0 {
+			sub.fail("a monotonic clock below zero")
 		}
 	}
 	if sub.err != nil {

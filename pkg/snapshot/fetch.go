@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -30,6 +31,34 @@ const fetchFirst = 4 << 10
 // sends what has changed. A leaf that sends more or less than its header says is
 // refused with an [ErrFormat], one that tells of more than l allows with an [ErrTooMuch]; ctx bounds the whole exchange.
 func Fetch(ctx context.Context, h RPC, req Request, base *Table, l Limits) (*Table, error) {
+	return FetchWith(ctx, h, req, base, nil, l)
+}
+
+// FetchFigures is Fetch of the node's figures alone, which were not taken longer ago than maxAge;
+// known are those that are held, nil for none.
+func FetchFigures(ctx context.Context, h RPC, maxAge time.Duration, known *Figures, l Limits) (*Figures, error) {
+	req := Request{Figures: true, MaxAge: maxAge}
+	if known != nil {
+		req.Known = known.number
+	}
+	l = l.withDefaults()
+	buf := make([]byte, fetchFirst)
+	n, err := ask(ctx, h, req.Append(nil), buf)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := readAnswer(ctx, h, buf, n, l)
+	if err != nil {
+		return nil, fmt.Errorf("read figures: %w", err)
+	}
+	return DecodeFigures(known, answer, l)
+}
+
+// FetchWith is Fetch of a request that may ask for figures, of which known are held, nil for none.
+func FetchWith(ctx context.Context, h RPC, req Request, base *Table, known *Figures, l Limits) (*Table, error) {
+	if known != nil {
+		req.Known = known.number
+	}
 	if base != nil && slices.Equal(base.files, req.Files) {
 		req.Held = base.generation
 	}
@@ -55,7 +84,7 @@ func Fetch(ctx context.Context, h RPC, req Request, base *Table, l Limits) (*Tab
 			defer done()
 		}
 	}
-	t, err := Decode(base, answer, l)
+	t, err := decode(base, known, answer, l)
 	if err == nil {
 		t.received = len(answer)
 	}

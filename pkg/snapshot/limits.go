@@ -84,6 +84,8 @@ const (
 
 	flagCompress   = 1 // of a request; it is passed over
 	flagRemember   = 2 // of a request
+	flagFiguresToo = 4 // of a request
+	flagFigures    = 1 // of an answer
 	flagOwnerReads = 1 // of a record
 	errnoBit       = 1 << 31
 	formedBit      = 1 << 30

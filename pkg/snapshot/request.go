@@ -19,7 +19,7 @@ const (
 // Request says what a front end wants of a leaf.
 type Request struct {
 	// Files are names relative to a process directory, each once: "stat",
-	// "attr/current". There is at least one.
+	// "attr/current". There is at least one, and none where figures alone are wanted.
 	Files []string
 	// Held is the generation that the front end holds of the same files; zero is
 	// none. The answer is what changed since, or the whole if the leaf cannot tell.
@@ -30,11 +30,16 @@ type Request struct {
 	// MaxAge is how old the answer may be: a leaf that swept not longer ago than
 	// that, for whomever, need not do it again.
 	MaxAge time.Duration
+	// Figures asks for the node's own figures as well. Only a leaf of whose facts the clock is
+	// known (Facts.Monotonic) understands that. Known is the number of those held, 0 for none, to
+	// which the answer may be the difference.
+	Figures bool
+	Known   uint64
 }
 
 // Check says what is wrong with r, if anything.
 func (r Request) Check() error {
-	if len(r.Files) == 0 || len(r.Files) > MaxFiles {
+	if len(r.Files) == 0 && !r.Figures || len(r.Files) > MaxFiles {
 		return fmt.Errorf("snapshot request: %d files, must be 1 to %d", len(r.Files), MaxFiles)
 	}
 	for i, f := range r.Files {
@@ -70,6 +75,9 @@ func (r Request) Append(b []byte) []byte {
 	if r.Remember {
 		flags |= flagRemember
 	}
+	if r.Figures {
+		flags |= flagFiguresToo
+	}
 	b = append(b, requestMagic...)
 	b = binary.LittleEndian.AppendUint16(b, formatVersion)
 	b = binary.LittleEndian.AppendUint16(b, flags)
@@ -80,6 +88,9 @@ func (r Request) Append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint16(b, 0)
 	for _, f := range r.Files {
 		b = appendStr(b, f)
+	}
+	if r.Figures {
+		b = binary.LittleEndian.AppendUint64(b, r.Known)
 	}
 	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start))
 	return b
@@ -99,10 +110,10 @@ func DecodeRequest(b []byte) (Request, error) {
 		r.fail("version %d, this side speaks %d", v, formatVersion)
 	}
 	flags := r.u16()
-	if flags&^(flagCompress|flagRemember) != 0 {
+	if flags&^(flagCompress|flagRemember|flagFiguresToo) != 0 {
 		r.fail("unknown flags %#x", flags)
 	}
-	req.Remember = flags&flagRemember != 0
+	req.Remember, req.Figures = flags&flagRemember != 0, flags&flagFiguresToo != 0
 	if n := r.u32(); int64(n) != int64(len(b)) {
 		r.fail("says that it is %d bytes long and is %d", n, len(b))
 	}
@@ -116,11 +127,14 @@ func DecodeRequest(b []byte) (Request, error) {
 	if z := r.u16(); z != 0 {
 		r.fail("reserved field is %d", z)
 	}
-	if n == 0 || n > MaxFiles {
+	if n == 0 && !req.Figures || n > MaxFiles {
 		r.fail("%d files, must be 1 to %d", n, MaxFiles)
 	}
 	for i := 0; i < n && r.err == nil; i++ {
 		req.Files = append(req.Files, r.str())
+	}
+	if req.Figures {
+		req.Known = r.u64()
 	}
 	if r.err == nil && r.off != len(b) {
 		r.fail("%d bytes too many", len(b)-r.off)

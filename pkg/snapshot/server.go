@@ -2,10 +2,13 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/aggrfs/aggrfs/internal/flight"
 )
@@ -22,6 +25,9 @@ type Producer func(ctx context.Context, b *Builder, base *Table, files []string)
 // cancelled.
 type Server struct {
 	produce Producer
+	meter   Meter               // nil: there are no figures
+	taking  *semaphore.Weighted // of whose figures are being taken
+	figures FigureHistory
 	timeout time.Duration
 	ctx     context.Context // of all sweeps; ended by Close
 	cancel  context.CancelFunc
@@ -61,18 +67,53 @@ type swept struct {
 
 // NewServer makes a server; no sweep takes longer than timeout. Close ends it.
 func NewServer(produce Producer, timeout time.Duration) *Server {
-	s := &Server{produce: produce, timeout: timeout, states: make(map[string]*state)}
+	s := &Server{produce: produce, timeout: timeout, states: make(map[string]*state), taking: semaphore.NewWeighted(1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
+// Measure has the server answer for the node's figures, too. It is called before it is used.
+func (s *Server) Measure(m Meter) { s.meter = m }
+
 // Answer is a [Source].
 func (s *Server) Answer(ctx context.Context, req Request) ([]byte, error) {
+	if len(req.Files) == 0 {
+		f, err := s.take(ctx, req.MaxAge)
+		if err != nil {
+			return nil, err
+		}
+		return AnswerFigures(f, s.figures.Find(req.Known)), nil
+	}
 	t, began, err := s.Table(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return t.Answer(req, time.Since(began)), nil
+	var f *Figures
+	if req.Figures {
+		if f, err = s.take(ctx, req.MaxAge); err != nil && !errors.Is(err, syscall.EOPNOTSUPP) {
+			return nil, err
+		}
+	}
+	return t.AnswerWith(req, time.Since(began), f, s.figures.Find(req.Known)), nil
+}
+
+// take takes the node's figures, or has those that were taken not longer ago than that.
+func (s *Server) take(ctx context.Context, maxAge time.Duration) (*Figures, error) {
+	if s.meter == nil {
+		return nil, syscall.EOPNOTSUPP
+	}
+	since := time.Now().Add(-maxAge)
+	if err := s.taking.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer s.taking.Release(1)
+	if f := s.figures.Since(since); f != nil {
+		return f, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	at := time.Now()
+	return s.figures.Add(s.meter(ctx), at), nil
 }
 
 // Table is the processes as a sweep brought them that began at most req.MaxAge ago.

@@ -42,6 +42,8 @@ type Table struct {
 	forms []formSet // of each file
 	names Names
 	facts Facts
+	// figures are those that came with the answer; nil is none.
+	figures *Figures
 
 	sums     []uint64 // of the files that have forms, in a table that a builder made
 	skipped  int
@@ -70,6 +72,10 @@ func (t *Table) Len() int { return len(t.pids) }
 
 // Facts is what the answer says of the node.
 func (t *Table) Facts() Facts { return t.facts }
+
+// Figures are the node's own figures, where they were asked for and came with the table; nil is
+// none.
+func (t *Table) Figures() *Figures { return t.figures }
 
 // Files are the names of the files that were asked for, in the order of the
 // request. The caller must not change them.
