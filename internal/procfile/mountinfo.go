@@ -10,9 +10,13 @@ import (
 type Mount struct {
 	ID      string // the kernel gives it to another mount once this one has gone
 	Device  string // MAJOR:MINOR of the file system
+	Dir     string // where it is mounted, as the process whose file it is sees it
 	FSType  string
 	Options string // those of the file system
 }
+
+// mountEscapes are the characters that mountinfo writes in octal (fs/proc_namespace.c).
+var mountEscapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`, `\043`, "#")
 
 // Mounts are those of a mountinfo file. A line that has not its kernel form is passed over.
 func Mounts(mountinfo []byte) iter.Seq[Mount] {
@@ -25,7 +29,7 @@ func Mounts(mountinfo []byte) iter.Seq[Mount] {
 			if dash < 6 || len(f) < dash+3 {
 				continue
 			}
-			if !yield(Mount{ID: f[0], Device: f[2], FSType: f[dash+1], Options: f[len(f)-1]}) {
+			if !yield(Mount{ID: f[0], Device: f[2], Dir: mountEscapes.Replace(f[4]), FSType: f[dash+1], Options: f[len(f)-1]}) {
 				return
 			}
 		}

@@ -25,6 +25,11 @@ func (l *Leaf) facts() (f snapshot.Facts, err error) {
 	if f.BootTime, err = bootTime(); err != nil {
 		return f, err
 	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return f, err
+	}
+	f.Monotonic = now.Nano()
 	err = procfile.Local(l.cfg.Root, func(fs procfs.FS) error {
 		for name, field := range map[string]*string{
 			"kernel/random/boot_id": &f.BootID, "kernel/osrelease": &f.Release, "kernel/hostname": &f.Hostname,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/meter"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sync/semaphore"
@@ -121,6 +122,7 @@ func New(cfg Config) (*Leaf, error) {
 	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.mayStick(cfg.MaxAbandoned))
 	l.procs, l.dirs = newRegistry(root, l.self, l.seed), newHeldDirs(l.descriptors.keep)
 	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
+	l.sweeps.Measure(meter.New(cfg.Root).Figures)
 	l.readAheads = semaphore.NewWeighted(mostReadAheads)
 	return l, nil
 }
