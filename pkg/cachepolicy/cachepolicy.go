@@ -52,6 +52,8 @@ type Policy struct {
 	// Listing is for how long a listing of processes through a mount is a promise: the
 	// files of a sweep are shown once as of it. Zero is not at all.
 	Listing time.Duration
+	// SampleMin is the shortest interval at which nodes are sampled for who reads rates.
+	SampleMin time.Duration
 	// Rules are in the order of the file; the last is the one for all that no other
 	// names, and not in the file. Nobody changes them.
 	Rules []*Rule
@@ -67,8 +69,9 @@ const (
 	// DefaultMaxBytes and DefaultMaxEntry are what a policy has that does not say.
 	DefaultMaxBytes = 512 << 20
 	DefaultMaxEntry = 1 << 20 // see DefaultMaxBytes
-	// DefaultListing is the same of Listing.
-	DefaultListing = time.Minute
+	// DefaultListing and DefaultSampleMin are the same of Listing and SampleMin.
+	DefaultListing   = time.Minute
+	DefaultSampleMin = 100 * time.Millisecond // see DefaultListing
 )
 
 // newPolicy is a policy of these rules and the default one.
@@ -77,7 +80,7 @@ func newPolicy(rules []*Rule) *Policy {
 	if err != nil {
 		panic(err) // a constant
 	}
-	p := &Policy{Name: "built-in cache policy", MaxBytes: DefaultMaxBytes, MaxEntry: DefaultMaxEntry, Listing: DefaultListing, Rules: slices.Clip(rules)}
+	p := &Policy{Name: "built-in cache policy", MaxBytes: DefaultMaxBytes, MaxEntry: DefaultMaxEntry, Listing: DefaultListing, SampleMin: DefaultSampleMin, Rules: slices.Clip(rules)}
 	p.Rules = append(p.Rules, &Rule{Match: Pattern{all}, Cache: Never, Why: "no rule names it"})
 	for i, r := range p.Rules {
 		r.index = i

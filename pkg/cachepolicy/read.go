@@ -38,12 +38,16 @@ const (
 
 	// maxListing is the longest that a listing may be a promise: its rows are held for so long.
 	maxListing = 10 * time.Minute
+
+	// minSample and maxSample bound sample_min: below, the sampling itself is what is measured.
+	minSample, maxSample = 10 * time.Millisecond, time.Minute
 )
 
 type (
 	version int
 	size    uint64
 	listing time.Duration // at most maxListing
+	sample  time.Duration // minSample to maxSample
 )
 
 // file is the policy file. What its tags say is the text of the JSON Schema.
@@ -52,6 +56,7 @@ type file struct {
 	MaxBytes size    `key:"max_bytes" doc:"How much may be cached in all, including what the cache itself takes; at least 1MiB. 512MiB without the key."`
 	MaxEntry size    `key:"max_entry" doc:"The largest file that is cached, at most 1/64 of max_bytes. 1MiB, or that if it is less, without the key."`
 	Listing  listing `key:"listing" doc:"For how long a listing of processes through a mount is a promise: whoever has listed them gets the files that a sweep brings once as of that listing. 0s is not at all, 10m the most. 60s without the key."`
+	Sample   sample  `key:"sample_min" doc:"The shortest interval at which nodes are sampled while somebody reads rates (cluster/top, cluster/net and their like), whatever the readers want; 10ms to 1m. 100ms without the key."`
 	Rules    []*Rule `key:"rules" need:"yes" doc:"The rules: the first whose pattern names a file is the file's. A file that none names is never cached."`
 }
 
@@ -105,7 +110,7 @@ func Parse(name string, data []byte) (*Policy, error) {
 	p := newPolicy(rules)
 	p.Name = name
 	p.MaxBytes, p.MaxEntry, p.warnings = uint64(r.file.MaxBytes), uint64(r.file.MaxEntry), r.warnings
-	p.Listing = time.Duration(r.file.Listing)
+	p.Listing, p.SampleMin = time.Duration(r.file.Listing), time.Duration(r.file.Sample)
 	return p, nil
 }
 
@@ -126,7 +131,7 @@ type entryOf struct {
 }
 
 func (r *reader) read(root strict.Value) {
-	r.file.Listing = listing(DefaultListing)
+	r.file.Listing, r.file.Sample = listing(DefaultListing), sample(DefaultSampleMin)
 	given, _ := readFields(root, &r.file, "the policy")
 	r.sizes(given)
 	rules, there := given["rules"]
@@ -233,6 +238,13 @@ func readValue(v strict.Value, into any) (ok bool) {
 		var d time.Duration
 		d, ok = readSpan(v, maxListing)
 		*into = listing(d)
+	case *sample:
+		var d time.Duration
+		if d, ok = readSpan(v, maxSample); ok && d < minSample {
+			v.Fail("less than %s", FormatSpan(minSample))
+			ok = false
+		}
+		*into = sample(d)
 	case *Cache:
 		*into, ok = readCache(v)
 	case *Pattern:
@@ -379,7 +391,7 @@ func schemaOf(t reflect.Type) schema {
 		return schema{"type": "string"}
 	case reflect.TypeFor[bool]():
 		return schema{"type": "boolean"}
-	case reflect.TypeFor[time.Duration](), reflect.TypeFor[listing]():
+	case reflect.TypeFor[time.Duration](), reflect.TypeFor[listing](), reflect.TypeFor[sample]():
 		return schema{"anyOf": []schema{{"type": "string", "pattern": "^(0|" + spanForm + ")$"}, {"const": 0}}}
 	case reflect.TypeFor[Cache]():
 		return schema{"type": "string", "anyOf": []schema{{"enum": []string{"never", "lifetime"}}, {"pattern": "^" + spanForm + "$"}}}

@@ -21,6 +21,8 @@ func TestErrors(t *testing.T) {
 		{"version: 1\nlisting: 60\nrules: []", `p:2:10: the time span "60" has no unit; write 60s`},
 		{"version: 1\nlisting: never\nrules: []", `p:2:10: "never" is no time span such as`},
 		{"version: 1\nlisting: -1s\nrules: []", `p:2:10: the time span "-1s" is negative`},
+		{"version: 1\nsample_min: 1ms\nrules: []", "p:2:13: less than 10ms"},
+		{"version: 1\nsample_min: 2m\nrules: []", "p:2:13: more than 1m"},
 		{"version: 1\nlistings: 1s\nrules: []", `p:2:1: unknown key "listings"; did you mean "listing"?`},
 		{`{match: a, cahce: 1s}`, "p:3:5: cache is missing in the rule\n" + `p:3:16: unknown key "cahce"; did you mean "cache"?`},
 		{`{match: a, cache: nevr}`, `p:3:23: "nevr" is neither never, nor lifetime, nor a time span such as 2s; did you mean "never"?`},
