@@ -34,6 +34,8 @@ type fakeLeaf struct {
 	last     *snapshot.Table   // that it answered
 	names    snapshot.Names    // those that its processes have, if it tells
 	older    bool              // it reads nothing ahead for requesters
+	figures  []snapshot.Group  // that it tells of itself, where its facts have a clock
+	history  snapshot.FigureHistory
 	answer   func(snapshot.Request) ([]byte, error)
 	stopped  chan struct{} // closed when it goes on; nil while it answers
 	down     bool
@@ -223,6 +225,16 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 	if l.answer != nil {
 		return l.answer(req)
 	}
+	var figures *snapshot.Figures
+	if req.Figures {
+		if l.facts.Monotonic == 0 {
+			return nil, syscall.EINVAL // as an older leaf says
+		}
+		figures = l.history.Add(snapshot.NewFigures(l.figures), time.Now())
+		if len(req.Files) == 0 {
+			return snapshot.AnswerFigures(figures, l.history.Find(req.Known)), nil
+		}
+	}
 	var b snapshot.Builder
 	b.Reset(l.last, l.facts, req.Files)
 	b.Name(l.names)
@@ -241,7 +253,7 @@ func (u *fakeUpstream) snapshot(_ context.Context, req snapshot.Request) ([]byte
 		return nil, err
 	}
 	l.last = t
-	return t.Answer(req, 0), nil
+	return t.AnswerWith(req, 0, figures, l.history.Find(req.Known)), nil
 }
 
 // readAhead answers with what who is given, each file by itself.

@@ -6,7 +6,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// cluster/jobs asks a node for the cgroups of all its processes at once, and as often
+// cluster/cgroups asks a node for the cgroups of all its processes at once, and as often
 // as the policy says.
 func TestJobsExchanges(t *testing.T) {
 	proc := manyProcesses(t, 20)
@@ -18,7 +18,7 @@ func TestJobsExchanges(t *testing.T) {
 		root := rootOf(t, c, vfs.Root, "")
 		for round, want := range most {
 			before := counts["n1"].Load()
-			read(t, root, "cluster", "jobs")
+			read(t, root, "cluster", "cgroups")
 			if n := counts["n1"].Load() - before; n != want {
 				t.Errorf("%s: round %d made %d exchanges, not %d", rules, round, n, want)
 			}

@@ -107,7 +107,7 @@ func TestTwoLevels(t *testing.T) {
 		}
 	}
 	// By the cgroups, most processes are in jobs.
-	if jobs := strings.Count(read(t, root, "cluster", "jobs"), "\n"); jobs < groups*each*procs/2 {
+	if jobs := strings.Count(read(t, root, "cluster", "cgroups"), "\n"); jobs < groups*each*procs/2 {
 		t.Errorf("%d processes are in jobs", jobs)
 	}
 	// Files that no sweep brings are read at the node, as the requester.

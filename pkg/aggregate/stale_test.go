@@ -158,7 +158,7 @@ func TestUnansweringNode(t *testing.T) {
 			if listed(names(t, root), g) {
 				t.Error("its rows are listed for ever")
 			}
-			for _, table := range []string{"ps", "jobs"} {
+			for _, table := range []string{"ps", "cgroups"} {
 				all := remarksOf(t, root, table, "n1")
 				if len(all) != 1 || !strings.HasPrefix(all[0], "missing n1 "+name) {
 					t.Errorf("cluster/%s remarks %q", table, all)

@@ -153,3 +153,11 @@ func (h *FigureHistory) Find(number uint64) *Figures {
 	}
 	return nil
 }
+
+// RowNames are the names of the rows; none of a nil group.
+func (g *Group) RowNames() []string {
+	if g == nil {
+		return nil
+	}
+	return g.Rows
+}

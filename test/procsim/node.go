@@ -60,6 +60,7 @@ func NewNode(name string, seed uint64, processes int) *Node {
 		n.procs = append(n.procs, p)
 	}
 	n.sweeps = snapshot.NewServer(n.produce, sweepTimeout)
+	n.sweeps.Measure(n.measure)
 	return n
 }
 
@@ -153,7 +154,7 @@ func (n *Node) process(pid int) *process {
 func (n *Node) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.Table, files []string) error {
 	b.Reset(base, snapshot.Facts{
 		BootID: n.bootID, BootTime: n.boot, Hz: userHz, PageSize: 4096, PIDMax: pidMax,
-		Release: release, Hostname: n.Name, Version: "procsim",
+		Release: release, Hostname: n.Name, Version: "procsim", Monotonic: int64(time.Since(n.boot)),
 	}, files)
 	b.Name(entryNames())
 	procs := n.processes()

@@ -259,7 +259,10 @@ func (q *query) whole() bool {
 
 // addJobs adds the job of each process.
 func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
-	text, err := t.Read(ctx, "cluster", "jobs")
+	text, err := t.Read(ctx, "cluster", "cgroups")
+	if errors.Is(err, syscall.ENOENT) { // an older server has that in another place
+		text, err = t.Read(ctx, "cluster", "jobs")
+	}
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/monitor"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
@@ -53,8 +54,8 @@ func newDir(v viewTables, id uint64) vfs.Node {
 			return v.psFile(objectid.Child(id, name), nil), nil
 		case name == "ps-of":
 			return v.psOfDir(objectid.Child(id, name)), nil
-		case name == "jobs":
-			return file(name, v.jobsTable), nil
+		case name == "cgroups":
+			return file(name, v.cgroupsTable), nil
 		case name == HintsFile:
 			return file(name, func(context.Context) []byte { return v.hintsTable() }), nil
 		case name == "whoami":
@@ -67,9 +68,10 @@ func newDir(v viewTables, id uint64) vfs.Node {
 		case name == "explain":
 			return dir(name, v.explanation), nil
 		}
-		return nil, syscall.ENOENT
+		return v.t.monitor.Of(v.View).Walk(id, name)
 	}, func(context.Context) ([]vfs.DirEntry, error) {
-		files, dirs := []string{"jobs", "nodes", "ps", "whoami"}, []string{"where"}
+		files, dirs := []string{"cgroups", "nodes", "ps", "whoami"}, []string{monitor.Every, "where"}
+		files = append(files, v.t.monitor.Of(v.View).Names()...)
 		if v.SeesAll() {
 			files, dirs = append(files, "policy", "status"), append(dirs, "explain")
 		}

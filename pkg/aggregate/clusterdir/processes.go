@@ -11,6 +11,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remarks"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -60,7 +61,7 @@ type psPart struct {
 	n    *proctable.Node
 	came chan struct{} // closed when r is there
 	r    proctable.Roster
-	lack lack // set when its lines are made
+	lack remarks.Lack // set when its lines are made
 }
 
 // psHandle is an open cluster/ps. It reads on quickly and goes back by beginning anew.
@@ -143,7 +144,7 @@ func (h *psHandle) addNodes(ctx context.Context) error {
 // remarks are the lines behind the rows.
 func (h *psHandle) remarks() (b []byte) {
 	for _, p := range h.all {
-		b = appendRemarks(h.v, b, p.n, p.r, p.lack)
+		b = remarks.Append(h.v.View, b, p.n, p.r, p.lack)
 	}
 	return b
 }
@@ -166,14 +167,14 @@ func (v viewTables) psOfDir(id uint64) vfs.Node {
 	}, nil)
 }
 
-// jobsTable is cluster/jobs: which process is part of which job of a batch system, by its
+// cgroupsTable is cluster/cgroups: which process is part of which job of a batch system, by its
 // cgroup; a line a process that is, its gpid and the job as cgroup.Place has it.
-func (v viewTables) jobsTable(ctx context.Context) []byte {
+func (v viewTables) cgroupsTable(ctx context.Context) []byte {
 	table := []byte(report.JobsHeader)
 	type part struct {
 		lines []byte
 		r     proctable.Roster
-		lack  lack
+		lack  remarks.Lack
 	}
 	nodes := v.Nodes()
 	parts := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) (p part) {
@@ -185,19 +186,19 @@ func (v viewTables) jobsTable(ctx context.Context) []byte {
 		table = append(table, p.lines...)
 	}
 	for i, p := range parts {
-		table = appendRemarks(v, table, nodes[i], p.r, p.lack)
+		table = remarks.Append(v.View, table, nodes[i], p.r, p.lack)
 	}
 	return table
 }
 
 // jobsOf are the lines of one node's processes.
-func (v viewTables) jobsOf(ctx context.Context, n *proctable.Node, r proctable.Roster) (lines []byte, l lack) {
+func (v viewTables) jobsOf(ctx context.Context, n *proctable.Node, r proctable.Roster) (lines []byte, l remarks.Lack) {
 	if r.Table == nil {
 		return nil, l
 	}
 	got, err := n.Cgroups(ctx)
 	if err != nil {
-		return nil, lack{unread: v.count(r), why: err}
+		return nil, remarks.Lack{Unread: v.count(r), Why: err}
 	}
 	m := *r.Table.Clock.Map(v.Host)
 	m.CgroupSlice = "" // a job counts from the root of its node only
@@ -207,13 +208,13 @@ func (v viewTables) jobsOf(ctx context.Context, n *proctable.Node, r proctable.R
 		}
 		g := n.GPID(row.PID())
 		if g == 0 {
-			l.unnum++
+			l.Unnum++
 			continue
 		}
 		text, err := v.cgroupOf(ctx, n, row, got, &m)
 		if notGone(err) != nil {
-			l.unread++
-			l.why = cmp.Or(l.why, err)
+			l.Unread++
+			l.Why = cmp.Or(l.Why, err)
 		}
 		if p := cgroup.Parse(text); p.Job != "" {
 			lines = report.Job{GPID: g, Job: p.Job}.AppendText(lines)

@@ -12,6 +12,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remarks"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -32,10 +33,10 @@ type psPen struct {
 
 // nodeText is the lines of one node, until the pen writes those of another, and what they
 // lack.
-func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Roster) (text []byte, l lack) {
+func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Roster) (text []byte, l remarks.Lack) {
 	v, t := w.v, r.Table
 	if t == nil || !v.Reaches(n) {
-		return nil, lack{}
+		return nil, remarks.Lack{}
 	}
 	m := t.Clock.Map(v.Host)
 	lines := w.linesOf(n, t, m)
@@ -49,7 +50,7 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 		switch {
 		case !all && !v.Sees(uid) || w.only != nil && *w.only != uid:
 		case n.GPID(row.PID()) == 0:
-			l.unnum++
+			l.Unnum++
 		case lines != nil && (mine || n.Visibility(row, v.Who) != proctable.None) && !(denies && deniesLine(v, row.PID())):
 			// What a line shows of stat is shown to all who see the process, but for
 			// its parent.
@@ -57,15 +58,15 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 			w.text = append(w.text, line...)
 			switch {
 			case len(line) == 0:
-				l.note(n, row, t.FileIndex("stat"))
+				l.Note(n, row, t.FileIndex("stat"))
 			case !all:
 				w.hideParent(w.text[at:], n, t)
 			}
 		default:
 			var err error
 			if w.text, err = w.askLine(ctx, w.text, n, row, m); err != nil {
-				l.unread++
-				l.why = cmp.Or(l.why, err)
+				l.Unread++
+				l.Why = cmp.Or(l.Why, err)
 			}
 		}
 	}

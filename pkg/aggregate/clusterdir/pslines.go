@@ -8,6 +8,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/remarks"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 )
 
@@ -25,7 +26,7 @@ type nodeLines struct {
 	pids       []int32
 	ends       []uint32 // of each line in text; it starts where the one before ends
 	text       []byte
-	lack       lack // which have none
+	lack       remarks.Lack // which have none
 
 	used atomic.Int64 // when they were asked for last, ns since 1970
 }
@@ -77,7 +78,7 @@ func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *procfile.Map) 
 			text = w.tableLine(text, n, t.Row(i), stat, cmdline, m)
 		}
 		if len(text) == before {
-			l.lack.note(n, t.Row(i), stat)
+			l.lack.Note(n, t.Row(i), stat)
 		}
 		l.ends[i] = uint32(len(text))
 	}

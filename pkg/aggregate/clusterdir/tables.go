@@ -6,7 +6,9 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/monitor"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/sampler"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
@@ -29,13 +31,20 @@ type Config struct {
 // Tables are those of one cluster.
 type Tables struct {
 	Config
-	notes notes
-	lines map[*proctable.Node]*atomic.Pointer[nodeLines] // of cluster/ps, as they were read last; the map never changes
+	notes   notes
+	monitor *monitor.Monitor
+	lines   map[*proctable.Node]*atomic.Pointer[nodeLines] // of cluster/ps, as they were read last; the map never changes
 }
 
 // New makes the tables of a cluster.
 func New(cfg Config) *Tables {
 	t := &Tables{Config: cfg, lines: make(map[*proctable.Node]*atomic.Pointer[nodeLines])}
+	t.monitor = monitor.New(monitor.Config{
+		Sampler: sampler.New(sampler.Config{
+			Nodes: cfg.Views.Nodes, Least: func() time.Duration { return cfg.Store.Policy().SampleMin },
+		}),
+		Users: cfg.Users, Access: cfg.Access, Base: cfg.Base, Now: cfg.Now,
+	})
 	for _, n := range cfg.Views.Nodes {
 		t.lines[n] = new(atomic.Pointer[nodeLines])
 	}
@@ -48,6 +57,9 @@ func (t *Tables) Tidy() {
 		dropLines(lines, n.Now())
 	}
 }
+
+// Sampling is how many nodes are being sampled now.
+func (t *Tables) Sampling() int { return t.monitor.Sampler.Running() }
 
 // Dir is the directory for a view, whose number is id.
 func (t *Tables) Dir(v *view.View, id uint64) vfs.Node { return newDir(viewTables{v, t}, id) }

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
@@ -67,6 +69,7 @@ type Node struct {
 
 	readAhead
 	cgroups cgroups
+	figures figures
 
 	stale     atomic.Int64  // when an old value was shown last, since the node did not answer, ns since 1970
 	missed    atomic.Uint64 // how many answers had to do without it, see Missed
@@ -88,6 +91,7 @@ type Node struct {
 // New makes a node of whose processes nothing is known yet. cfg.Changed is the node's own.
 func New(ctx context.Context, s *Shared, cfg upstream.Config, traits Traits) *Node {
 	n := &Node{Shared: s, traits: traits, first: make(chan struct{}), cgroups: newCgroups()}
+	n.figures.turn = semaphore.NewWeighted(1)
 	n.readAhead.n = n
 	n.clocks = clocks{n, newLRU[string, *Clock](maxBoots)}
 	cfg.Changed = n.changed
@@ -135,12 +139,17 @@ func (n *Node) Tidy() { n.cgroups.tidy(n.Now()) }
 func (n *Node) PolicyChanged() { n.cgroups.drop() }
 
 // takeSnapshot has the node say what its processes are, as they were at most maxAge
-// ago, or what has changed since the last table.
-func (n *Node) takeSnapshot(maxAge time.Duration) (*Table, error) {
+// ago, or what has changed since the last table; with its figures, if they are wanted.
+func (n *Node) takeSnapshot(maxAge time.Duration, withFigures bool) (*Table, error) {
 	asked, policy := n.Now(), n.Policy()
-	t, by, err := n.ask(snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}, n.table.Load())
+	req := snapshot.Request{Files: policy.Prefetch(), Remember: true, MaxAge: maxAge}
+	req.Figures = withFigures && n.hasFigures(n.Session())
+	t, by, err := n.ask(req, n.table.Load())
 	if err != nil {
 		return nil, err
+	}
+	if t.Figures() != nil {
+		n.figures.keep(upstream.HeldFigures{Figures: t.Figures(), By: by}, n.Now())
 	}
 	facts := t.Facts()
 	keep := policy.Table()
@@ -180,7 +189,7 @@ func (n *Node) ask(req snapshot.Request, base *Table) (t *snapshot.Table, by *up
 		before, of = base.Table, base.session
 		limits.Expect = min(before.Received()+before.Received()/4, maxExpect)
 	}
-	t, by, err = n.Snapshot(req, before, of, limits)
+	t, by, err = n.Snapshot(req, before, of, n.figures.last(), limits)
 	var much *snapshot.ErrTooMuch
 	switch {
 	case errors.As(err, &much) && !much.PIDMax && n.traits.MaxProcs > 0:

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/aggregate/upstream"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 )
@@ -16,6 +17,7 @@ import (
 // A fetch is a snapshot under way.
 type fetch struct {
 	requested time.Time
+	figures   bool // they are wanted, too
 	done      chan struct{}
 	t         *Table // set before done is closed
 	err       error  // set before done is closed
@@ -34,7 +36,7 @@ func (n *Node) Fresh(ctx context.Context) (*Table, error) {
 // Newer returns a table whose snapshot began after that moment.
 func (n *Node) Newer(ctx context.Context, than time.Time) (*Table, error) {
 	for {
-		t, err := n.await(ctx, n.startFetch(0))
+		t, err := n.await(ctx, n.startFetch(0, false))
 		if err != nil || !t.moment.Before(than) {
 			return t, err
 		}
@@ -56,17 +58,17 @@ const sparePause = 20 * time.Second
 
 // Sweep joins the snapshot under way, or starts one, for which the node may answer with what
 // it found half of a table's time ago. It does not wait.
-func (n *Node) Sweep() *fetch { return n.startFetch(n.Policy().Table() / 2) }
+func (n *Node) Sweep() *fetch { return n.startFetch(n.Policy().Table()/2, false) }
 
 // startFetch returns the snapshot under way, or starts one, for which the node may
-// answer with what it found not longer ago than that.
-func (n *Node) startFetch(maxAge time.Duration) *fetch {
+// answer with what it found not longer ago than that, and has its figures asked for, too.
+func (n *Node) startFetch(maxAge time.Duration, withFigures bool) *fetch {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fetch != nil {
 		return n.fetch
 	}
-	f := &fetch{requested: n.Now(), done: make(chan struct{})}
+	f := &fetch{requested: n.Now(), figures: withFigures, done: make(chan struct{})}
 	switch {
 	case n.sweepErr != nil && f.requested.Before(n.refused.Add(sparePause)):
 		f.err = n.sweepErr
@@ -82,7 +84,7 @@ func (n *Node) startFetch(maxAge time.Duration) *fetch {
 
 // run takes the snapshot, and puts its table in place of the one before.
 func (n *Node) run(f *fetch, maxAge time.Duration) {
-	f.t, f.err = n.takeSnapshot(maxAge)
+	f.t, f.err = n.takeSnapshot(maxAge, f.figures)
 	n.firstOnce.Do(func() { close(n.first) })
 	if f.err == nil {
 		n.complete(f.t)
@@ -257,6 +259,13 @@ func (n *Node) Cgroups(ctx context.Context) (*Table, error) {
 // [snapshot.Source] of the last table, if that is young enough and of the files that are
 // asked for, or of what the node says now. The answer has the node's own pids and times.
 func (n *Node) Relay(ctx context.Context, req snapshot.Request) ([]byte, error) {
+	if len(req.Files) == 0 {
+		f, err := n.Figures(ctx, req.MaxAge)
+		if err != nil {
+			return nil, err
+		}
+		return snapshot.AnswerFigures(f.Figures, n.figures.known(req.Known)), nil
+	}
 	if !slices.Equal(req.Files, n.Policy().Prefetch()) {
 		t, _, err := n.exchangeSnapshot(req.Files...)
 		if err != nil {
@@ -276,5 +285,62 @@ func (n *Node) Relay(ctx context.Context, req snapshot.Request) ([]byte, error) 
 			return nil, syscall.EAGAIN // the policy has just changed
 		}
 	}
-	return t.Answer(req, n.Now().Sub(t.moment)), nil
+	var f *snapshot.Figures
+	if req.Figures {
+		got, err := n.Figures(ctx, req.MaxAge)
+		if err != nil && !errors.Is(err, ErrNoFigures) {
+			return nil, err
+		}
+		f = got.Figures
+	}
+	return t.AnswerWith(req, n.Now().Sub(t.moment), f, n.figures.known(req.Known)), nil
+}
+
+// hasFigures reports whether who answers by session s is known to tell figures.
+func (n *Node) hasFigures(s *upstream.Session) bool {
+	t := n.table.Load()
+	return t != nil && t.session == s && t.Facts().Monotonic != 0
+}
+
+// Figures are the node's figures as they were not longer ago than that, by one exchange for them
+// alone if need be. ErrNoFigures is that it has none.
+func (n *Node) Figures(ctx context.Context, maxAge time.Duration) (f NodeFigures, err error) {
+	if err := n.figures.turn.Acquire(ctx, 1); err != nil {
+		return f, err
+	}
+	defer n.figures.turn.Release(1)
+	if last := n.figures.newest.Load(); last != nil && last.By.Live() && n.Now().Sub(last.At) < maxAge {
+		return *last, nil
+	}
+	if n.Known() == nil { // which tells if it has any
+		if _, err := n.Fresh(ctx); err != nil {
+			return f, err
+		}
+	}
+	if !n.hasFigures(n.Session()) {
+		return f, ErrNoFigures
+	}
+	held, err := n.Node.Figures(maxAge, n.figures.last(), n.answerLimits())
+	if err != nil {
+		return f, fmt.Errorf("figures: %w", err)
+	}
+	n.figures.keep(held, n.Now())
+	return *n.figures.newest.Load(), nil
+}
+
+// Sample is a table whose snapshot began now or later, and the figures that came with it, if the
+// node tells any.
+func (n *Node) Sample(ctx context.Context) (*Table, error) {
+	if n.Known() == nil {
+		if t, err := n.Fresh(ctx); err != nil || t.Facts().Monotonic == 0 {
+			return t, err
+		}
+	}
+	for than := n.Now(); ; {
+		f := n.startFetch(0, true)
+		t, err := n.await(ctx, f)
+		if err != nil || f.figures && !t.requested.Before(than) {
+			return t, err
+		}
+	}
 }

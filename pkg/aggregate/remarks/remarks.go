@@ -1,4 +1,5 @@
-package clusterdir
+// Package remarks says of a table of processes what it lacks of a node.
+package remarks
 
 import (
 	"fmt"
@@ -7,19 +8,20 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 )
 
-// A lack is what a node's rows lack besides those that its table has not.
-type lack struct {
-	unread int   // processes that the node did not tell of when it was asked for each
-	why    error // the first reason
-	unnum  int   // processes without a global pid
+// A Lack is what a node's rows lack besides those that its table has not.
+type Lack struct {
+	Unread int   // processes that the node did not tell of when it was asked for each
+	Why    error // the first reason
+	Unnum  int   // processes without a global pid
 }
 
-// note notes that a row of a table has no line.
-func (l *lack) note(n *proctable.Node, row proctable.Row, stat int) {
+// Note notes that a row of a table has no line.
+func (l *Lack) Note(n *proctable.Node, row proctable.Row, stat int) {
 	if n.GPID(row.PID()) == 0 {
-		l.unnum++
+		l.Unnum++
 		return
 	}
 	_, errno := row.Table.File(row.I, stat)
@@ -29,24 +31,32 @@ func (l *lack) note(n *proctable.Node, row proctable.Row, stat int) {
 	case 0:
 		errno = syscall.EIO // it makes no sense
 	}
-	l.unread++
-	if l.why == nil {
-		l.why = fmt.Errorf("stat: %w", errno)
+	l.Unread++
+	if l.Why == nil {
+		l.Why = fmt.Errorf("stat: %w", errno)
 	}
 }
 
-// appendRemarks appends what is to be said of a node's rows in a table for v.
-func appendRemarks(v viewTables, b []byte, n *proctable.Node, r proctable.Roster, l lack) []byte {
+// Append appends what is to be said of a node's rows in a table for v.
+func Append(v *view.View, b []byte, n *proctable.Node, r proctable.Roster, l Lack) []byte {
+	for _, remark := range Of(v, n, r, l) {
+		b = remark.AppendText(b)
+	}
+	return b
+}
+
+// Of are the remarks about a node.
+func Of(v *view.View, n *proctable.Node, r proctable.Roster, l Lack) (all []report.Remark) {
 	if !v.Reaches(n) {
-		return b
+		return nil
 	}
 	say := func(remark report.Remark) {
 		remark.Node = string(n.Name)
-		b = remark.AppendText(b)
+		all = append(all, remark)
 	}
 	if r.Table == nil {
 		say(report.Remark{Kind: report.Missing, Reason: n.Reason(r.Err)})
-		return b
+		return all
 	}
 	many := func(count int) string {
 		if v.Limited() {
@@ -57,14 +67,14 @@ func appendRemarks(v viewTables, b []byte, n *proctable.Node, r proctable.Roster
 	if skipped := r.Table.Skipped(); skipped > 0 || r.Table.Facts().Lacks != 0 {
 		say(report.Remark{Kind: report.Lacking, Reason: proctable.Lacking(many(skipped), skipped, r.Table.Facts().Lacks).Error()})
 	}
-	if l.unread > 0 {
-		say(report.Remark{Kind: report.Lacking, Reason: many(l.unread) + " could not be read: " + n.Reason(l.why)})
+	if l.Unread > 0 {
+		say(report.Remark{Kind: report.Lacking, Reason: many(l.Unread) + " could not be read: " + n.Reason(l.Why)})
 	}
-	if l.unnum > 0 {
-		say(report.Remark{Kind: report.Lacking, Reason: many(l.unnum) + " have no global pid (see cluster/status)"})
+	if l.Unnum > 0 {
+		say(report.Remark{Kind: report.Lacking, Reason: many(l.Unnum) + " have no global pid (see cluster/status)"})
 	}
 	if r.Age > 0 {
 		say(report.Remark{Kind: report.Stale, Age: report.Age(max(r.Age, 100*time.Millisecond))})
 	}
-	return b
+	return all
 }

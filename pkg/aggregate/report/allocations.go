@@ -88,3 +88,11 @@ func age(d time.Duration) string {
 	}
 	return fmt.Sprintf("%dh", d/time.Hour)
 }
+
+// An Allocation is a row of cluster/allocations: nodes that a scheduler has given to a user.
+type Allocation struct {
+	User  string    `column:"USER,required"`
+	Nodes string    `column:"NODES"` // a nodeset
+	Count int       `column:"COUNT"` // of its nodes
+	End   time.Time `column:"END"`
+}

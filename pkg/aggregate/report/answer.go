@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,20 @@ type Answer struct {
 	At      time.Time
 	Remarks []Remark
 	NoNodes bool // there are none in the view
+	// Sampled is of rows that have rates; Interval is over which time they are, 0 for none yet.
+	Sampled  bool
+	Interval time.Duration
+}
+
+// interval is the interval in seconds; null is that there are no rates yet.
+func (a Answer) interval() json.RawMessage {
+	switch {
+	case !a.Sampled:
+		return nil
+	case a.Interval == 0:
+		return json.RawMessage("null")
+	}
+	return strconv.AppendFloat(nil, a.Interval.Seconds(), 'f', 3, 64)
 }
 
 // WriteRows prints the answer with rows that have the columns of their text, by their names
@@ -60,13 +75,14 @@ func (a Answer) Write(out io.Writer, n int, row func(i int) map[string]any) erro
 		of[r.Kind] = append(of[r.Kind], r)
 	}
 	head, err := json.Marshal(struct {
-		Version int       `json:"version"`
-		At      time.Time `json:"at"`
-		Missing []Remark  `json:"missing"`
-		Lacking []Remark  `json:"lacking,omitempty"`
-		Stale   []Remark  `json:"stale"`
-		NoNodes bool      `json:"no_nodes,omitempty"`
-	}{answerVersion, a.At.UTC().Truncate(time.Millisecond), of[Missing], of[Lacking], of[Stale], a.NoNodes})
+		Version  int             `json:"version"`
+		At       time.Time       `json:"at"`
+		Interval json.RawMessage `json:"interval,omitempty"`
+		Missing  []Remark        `json:"missing"`
+		Lacking  []Remark        `json:"lacking,omitempty"`
+		Stale    []Remark        `json:"stale"`
+		NoNodes  bool            `json:"no_nodes,omitempty"`
+	}{answerVersion, a.At.UTC().Truncate(time.Millisecond), a.interval(), of[Missing], of[Lacking], of[Stale], a.NoNodes})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type ProcessColumn struct {
 	Compare func(x, y *Process) int
 }
 
-// JobColumn is the name of the column that is of cluster/jobs.
+// JobColumn is the name of the column that is of cluster/cgroups.
 const JobColumn = "job"
 
 // ProcessColumns are all there are.

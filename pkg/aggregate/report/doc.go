@@ -9,12 +9,15 @@
 // written in one place, writer beside reader:
 //
 //	cluster/ps, cluster/ps-of   [Process]
-//	cluster/jobs                [Job]
+//	cluster/cgroups             [Job]
+//	cluster/load and its like   [Load] and its like, see sampled.go
 //	cluster/nodes               [Node]
 //	cluster/where               [Where]
 //	cluster/whoami              [Whoami]
 //	cluster/status              [Part]
 //	cluster/hints               [Hints]
+//
+// What has rates comes as a [Table], in text and in JSON out of the same rows.
 //
 // A table of processes that is not whole ends with lines that say so: see [Remark].
 //

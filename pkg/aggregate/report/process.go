@@ -37,7 +37,7 @@ type Process struct {
 	Start time.Time    `column:"START,required"`
 	// Command may have NULs between arguments, which become blanks when it is written.
 	Command []byte `column:"COMMAND,required"`
-	Job     string // of a batch system, which cluster/jobs has; "" is none
+	Job     string // of a batch system, which cluster/cgroups has; "" is none
 }
 
 // Centiseconds are hundredths of a second.

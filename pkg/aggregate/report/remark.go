@@ -8,12 +8,15 @@ import (
 	"github.com/aggrfs/aggrfs/internal/plaintext"
 )
 
-// A Remark is what a table of processes (cluster/ps, cluster/jobs) lacks of a node. Remarks
+// A Remark is what a table of processes (cluster/ps, cluster/cgroups) lacks of a node. Remarks
 // are a line each behind the rows, and come out of the same sweep:
 //
 //	# missing NODE REASON   none of the node's processes are among the rows
 //	# lacking NODE REASON   some of them are not
 //	# stale NODE AGE        its rows are that old, since it did not answer in time
+//
+// A table that has rates ends with a line "# interval TIME" as well: over which time they are, or
+// "-" if there are none yet.
 //
 // No row begins with "#".
 type Remark struct {

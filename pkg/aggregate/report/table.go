@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -54,6 +55,16 @@ func (f *field) cell(row any) string {
 			return ""
 		}
 		return strconv.FormatUint(**p, 10)
+	case **int64:
+		if *p == nil {
+			return ""
+		}
+		return strconv.FormatInt(**p, 10)
+	case **float64:
+		if *p == nil {
+			return ""
+		}
+		return strconv.FormatFloat(**p, 'f', 2, 64)
 	case *time.Time:
 		if p.IsZero() {
 			return ""
@@ -86,6 +97,14 @@ func setCell(at any, cell string) (err error) {
 	case **uint64:
 		*p = new(uint64)
 		**p, err = strconv.ParseUint(cell, 10, 64)
+	case **int64:
+		*p = new(int64)
+		**p, err = strconv.ParseInt(cell, 10, 64)
+	case **float64:
+		*p = new(float64)
+		if **p, err = strconv.ParseFloat(cell, 64); err == nil && (math.IsNaN(**p) || math.IsInf(**p, 0)) {
+			err = strconv.ErrRange
+		}
 	case *time.Time:
 		*p, err = time.Parse(time.RFC3339, cell)
 	case encoding.TextUnmarshaler:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -129,8 +130,9 @@ func NodeTree(name gpid.NodeName) string { return "/nodes/" + string(name) }
 
 // Snapshot makes one exchange for a snapshot, as the node's reader, and returns the session
 // that the answer came by. base is what was known of the same files by session of: the
-// answer to that session may be a difference. Both may be nil.
-func (n *Node) Snapshot(req snapshot.Request, base *snapshot.Table, of *Session, limits snapshot.Limits) (t *snapshot.Table, by *Session, err error) {
+// answer to that session may be a difference. Both may be nil. known are
+// the figures that came last, for a request that wants them.
+func (n *Node) Snapshot(req snapshot.Request, base *snapshot.Table, of *Session, known HeldFigures, limits snapshot.Limits) (t *snapshot.Table, by *Session, err error) {
 	// Its time begins when there is a connection to ask by.
 	if err := n.AwaitTried(n.ctx); err != nil {
 		return nil, nil, err
@@ -143,7 +145,7 @@ func (n *Node) Snapshot(req snapshot.Request, base *snapshot.Table, of *Session,
 		if s != of {
 			base = nil // it may be another leaf, or another boot
 		}
-		if t, err = snapshot.Fetch(ctx, h, req, base, limits); err != nil {
+		if t, err = snapshot.FetchWith(ctx, h, req, base, known.of(s), limits); err != nil {
 			h.Close()
 			return err
 		}
@@ -152,6 +154,40 @@ func (n *Node) Snapshot(req snapshot.Request, base *snapshot.Table, of *Session,
 		return nil
 	})
 	return t, by, err
+}
+
+// HeldFigures are figures of a node and the session that they came by. The zero value is none.
+type HeldFigures struct {
+	*snapshot.Figures
+	By *Session
+}
+
+// of are the figures if an answer by session s may be the difference to them.
+func (h HeldFigures) of(s *Session) *snapshot.Figures {
+	if h.By != s {
+		return nil // it may be another leaf, or another boot
+	}
+	return h.Figures
+}
+
+// Figures makes one exchange for the node's figures alone, as its reader. The node must be one
+// that understands that, see snapshot.Facts.
+func (n *Node) Figures(maxAge time.Duration, known HeldFigures, limits snapshot.Limits) (f HeldFigures, err error) {
+	err = n.exchange(n.ctx, n.Reader, SnapshotTree+n.Tree, func(ctx context.Context, s *Session, dir vfs.Dir) error {
+		h, err := s.takeRPC(ctx, dir)
+		if err != nil {
+			return err
+		}
+		got, err := snapshot.FetchFigures(ctx, h, maxAge, known.of(s), limits)
+		if err != nil {
+			h.Close()
+			return err
+		}
+		s.giveRPC(h)
+		f = HeldFigures{got, s}
+		return nil
+	})
+	return f, err
 }
 
 // ReadAheadTree is the attach name, at a leaf, of what SnapshotAs asks.
