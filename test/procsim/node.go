@@ -31,6 +31,7 @@ type Node struct {
 	boot   time.Time
 	bootID string
 	sweeps *snapshot.Server
+	counts counts
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -60,7 +61,7 @@ func NewNode(name string, seed uint64, processes int) *Node {
 		n.procs = append(n.procs, p)
 	}
 	n.sweeps = snapshot.NewServer(n.produce, sweepTimeout)
-	n.sweeps.Measure(n.measure)
+	n.sweeps.Measure(func(context.Context) *snapshot.Figures { return measure(n) })
 	return n
 }
 
@@ -152,6 +153,7 @@ func (n *Node) process(pid int) *process {
 
 // produce is a [snapshot.Producer].
 func (n *Node) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.Table, files []string) error {
+	n.counts.sweeps.Add(1)
 	b.Reset(base, snapshot.Facts{
 		BootID: n.bootID, BootTime: n.boot, Hz: userHz, PageSize: 4096, PIDMax: pidMax,
 		Release: release, Hostname: n.Name, Version: "procsim", Monotonic: int64(time.Since(n.boot)),

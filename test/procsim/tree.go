@@ -171,6 +171,7 @@ func (o *object) node() vfs.Node {
 
 // Walk implements vfs.Dir.
 func (o dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	o.n.counts.others.Add(1)
 	if _, err := o.live(); err != nil {
 		return nil, err
 	}
@@ -191,6 +192,7 @@ func (o dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 
 // List implements vfs.Dir.
 func (o dir) List(ctx context.Context) (vfs.DirHandle, error) {
+	o.n.counts.others.Add(1)
 	return vfs.NewListing(func(context.Context) ([]vfs.DirEntry, error) {
 		if _, err := o.live(); err != nil {
 			return nil, err

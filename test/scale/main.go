@@ -5,7 +5,7 @@
 //
 // The nodes are simulated, in a second process of the same machine, but for the leaf's
 // cost, which is measured on a real one. Arguments name groups of figures: sweep, growth,
-// faults, leaf, rows, global; none is all of them. A group in which something is missing or
+// faults, leaf, rows, global, sampler; none is all of them. A group in which something is missing or
 // takes too long is not the end of the others, but the exit status is then 1.
 package main
 
@@ -43,7 +43,7 @@ type group struct {
 
 var groups = []group{
 	{"sweep", sweepFigures}, {"growth", growth}, {"faults", faults}, {"leaf", leafCost},
-	{"rows", rowsFigures}, {"global", globalFigures},
+	{"rows", rowsFigures}, {"global", globalFigures}, {"sampler", samplerFigures},
 }
 
 func run(ctx context.Context, args []string) error {
@@ -53,6 +53,8 @@ func run(ctx context.Context, args []string) error {
 			return serveNodes(args[1:])
 		case "bare":
 			return bareLoop()
+		case "bare-figures":
+			return bareFigures()
 		}
 	}
 	flags := flag.NewFlagSet("scale", flag.ContinueOnError)

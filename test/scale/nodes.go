@@ -47,6 +47,11 @@ func serveNodes(args []string) error {
 			c.Live(share)
 		case line == "freeze", line == "thaw":
 			c.Freeze(line == "freeze")
+		case scans(line, "counted %s", &path):
+			figures, sweeps, others := c.Counts()
+			if err := os.WriteFile(path, fmt.Appendln(nil, figures, sweeps, others), 0o600); err != nil {
+				return errors.Join(err, c.Close())
+			}
 		case line == "mark":
 			c.Mark()
 		case scans(line, "throughout %s", &path):

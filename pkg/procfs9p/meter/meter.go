@@ -18,6 +18,9 @@
 //	          percent; some full: counters, µs; see Documentation/accounting/psi.rst
 //	space     a row a local file system, by where it is mounted: size free available, KiB
 //
+// The files are parsed here, each in one pass over one buffer: at ten times a second the field's
+// parser, against which the tests hold this one, takes longer than the kernel does.
+//
 // # Failure
 //
 // What cannot be read, or makes no sense, is left out. A file system that does not answer is left
@@ -29,15 +32,11 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/prometheus/procfs"
-	"github.com/prometheus/procfs/blockdevice"
 	"golang.org/x/sys/unix"
 
-	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 )
 
@@ -46,25 +45,30 @@ type Meter struct {
 	root  string
 	space *space
 	buf   []byte
+	names map[string]string // of interfaces and devices, so that each is one string
 }
 
 // New is a meter by the procfs that is mounted at root.
 func New(root string) *Meter {
-	return &Meter{root: root, buf: make([]byte, 64<<10), space: newSpace(filepath.Join(root, "self/mountinfo"))}
+	return &Meter{root: root, space: newSpace(filepath.Join(root, "self/mountinfo")), buf: make([]byte, 16<<10), names: make(map[string]string)}
 }
+
+// statTime is how long all file systems have to answer.
+const statTime = 100 * time.Millisecond
 
 // Figures is a [snapshot.Meter].
 func (m *Meter) Figures(ctx context.Context) *snapshot.Figures {
-	groups := []snapshot.Group{clock()}
-	for _, read := range []func(procfs.FS) ([]snapshot.Group, error){m.load, m.stat, m.memory, m.paging, m.net, m.disks, m.pressure} {
-		// A file that the parser fails of, or panics on, costs its own groups alone.
-		_ = procfile.Local(m.root, func(fs procfs.FS) error {
-			more, err := read(fs)
-			if err == nil {
-				groups = append(groups, more...)
-			}
-			return err
-		})
+	groups := append(make([]snapshot.Group, 0, 10), clock())
+	for _, f := range []struct {
+		file  string
+		parse func(*Meter, []byte) []snapshot.Group
+	}{{"loadavg", load}, {"stat", stat}, {"meminfo", memory}, {"vmstat", paging}, {"net/dev", net}, {"diskstats", disks}} {
+		if text, err := m.read(f.file); err == nil {
+			groups = append(groups, f.parse(m, text)...)
+		}
+	}
+	if g := m.pressure(); len(g.Rows) > 0 {
+		groups = append(groups, g)
 	}
 	if g := m.space.group(ctx); len(g.Rows) > 0 {
 		groups = append(groups, g)
@@ -72,9 +76,80 @@ func (m *Meter) Figures(ctx context.Context) *snapshot.Figures {
 	return snapshot.NewFigures(groups)
 }
 
+// maxFile is how long a file may be, in bytes. A machine of thousands of processors has a stat of
+// some 100 KB.
+const maxFile = 4 << 20
+
+// read reads a file whole, into a buffer that is used again. The kernel makes the text of such a file
+// anew for each read(2), so that few large ones cost the least.
+func (m *Meter) read(name string) ([]byte, error) {
+	fd, err := unix.Open(m.root+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	for n := 0; n < maxFile; {
+		if n == len(m.buf) {
+			m.buf = append(m.buf, make([]byte, len(m.buf))...)
+		}
+		more, err := unix.Read(fd, m.buf[n:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || more == 0 {
+			return m.buf[:n], err
+		}
+		n += more
+	}
+	return nil, unix.EFBIG
+}
+
+// number is the number that b begins with after blanks, and what follows it; a point in it is passed
+// over, so that what has two decimals comes in hundredths. It is not ok where there is none, or where
+// it is no number of a kernel's.
+func number(b []byte) (n int64, rest []byte, ok bool) {
+	for len(b) > 0 && b[0] == ' ' {
+		b = b[1:]
+	}
+	i := 0
+	for ; i < len(b) && (b[i] >= '0' && b[i] <= '9' || b[i] == '.'); i++ {
+		if b[i] == '.' {
+			continue
+		}
+		if n > (1<<63-10)/10 {
+			return 0, b, false
+		}
+		n, ok = n*10+int64(b[i]-'0'), true
+	}
+	return n, b[i:], ok
+}
+
+// numbers are the first numbers of a line; not ok if there are too few.
+func numbers(line []byte, into []int64) (ok bool) {
+	for i := range into {
+		if into[i], line, ok = number(line); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// name is one string for the bytes of a name.
+func (m *Meter) name(b []byte) string {
+	s, ok := m.names[string(b)]
+	if !ok {
+		if len(m.names) > 4*snapshot.MaxGroupRows { // of those that come and go
+			clear(m.names)
+		}
+		s = string(b)
+		m.names[s] = s
+	}
+	return s
+}
+
 // one is a group of a single row.
-func one(name string, fields []string, values ...int64) []snapshot.Group {
-	return []snapshot.Group{{Name: name, Fields: fields, Rows: noName, Values: values}}
+func one(name string, fields []string, values ...int64) snapshot.Group {
+	return snapshot.Group{Name: name, Fields: fields, Rows: noName, Values: values}
 }
 
 // The names of rows and fields are the same slices each time.
@@ -85,6 +160,7 @@ var (
 	cpuFields     = []string{"user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice", "cpus"}
 	eventFields   = []string{"ctxt", "intr", "forks", "blocked"}
 	memoryFields  = []string{"total", "free", "available", "buffers", "cached", "reclaimable", "shmem", "dirty", "writeback", "swap_total", "swap_free"}
+	memoryNames   = []string{"MemTotal", "MemFree", "MemAvailable", "Buffers", "Cached", "SReclaimable", "Shmem", "Dirty", "Writeback", "SwapTotal", "SwapFree"}
 	pagingFields  = []string{"pgfault", "pgmajfault", "pgpgin", "pgpgout", "pswpin", "pswpout", "oom_kill"}
 	netFields     = []string{"rx_bytes", "rx_packets", "rx_errors", "rx_dropped", "tx_bytes", "tx_packets", "tx_errors", "tx_dropped"}
 	diskFields    = []string{"reads", "writes", "read_kib", "write_kib", "busy"}
@@ -99,190 +175,207 @@ func clock() snapshot.Group {
 		_ = unix.ClockGettime(id, &t) // a clock that every kernel has
 		return t.Nano()
 	}
-	return one(snapshot.ClockFigures, clockFields, read(unix.CLOCK_REALTIME), read(unix.CLOCK_MONOTONIC), read(unix.CLOCK_BOOTTIME))[0]
+	return one(snapshot.ClockFigures, clockFields, read(unix.CLOCK_REALTIME), read(unix.CLOCK_MONOTONIC), read(unix.CLOCK_BOOTTIME))
 }
 
-// read reads a file whole, into a buffer that is used again. The kernel makes the text of such a file
-// anew for each read(2), so that few large ones cost the least.
-func (m *Meter) read(name string) ([]byte, error) {
-	fd, err := unix.Open(filepath.Join(m.root, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+// load reads proc_loadavg(5).
+func load(_ *Meter, text []byte) []snapshot.Group {
+	values := make([]int64, len(loadFields))
+	if !numbers(text, values[:4]) {
+		return nil
 	}
-	defer unix.Close(fd)
-	n := 0
-	for n < len(m.buf) {
-		more, err := unix.Read(fd, m.buf[n:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || more == 0 {
-			return m.buf[:n], err
-		}
-		n += more
+	_, threads, _ := bytes.Cut(text, []byte("/"))
+	if !numbers(threads, values[4:]) {
+		return nil
 	}
-	return nil, unix.EFBIG
+	return []snapshot.Group{one(snapshot.LoadFigures, loadFields, values...)}
 }
 
-// load reads proc_loadavg(5), of which the parser tells half.
-func (m *Meter) load(procfs.FS) ([]snapshot.Group, error) {
-	text, err := m.read("loadavg")
-	if err != nil {
-		return nil, err
-	}
-	f := strings.Fields(string(text))
-	if len(f) < 4 {
-		return nil, strconv.ErrSyntax
-	}
-	var values [5]int64
-	for i := range 3 {
-		load, err := strconv.ParseFloat(f[i], 64)
-		if err != nil {
-			return nil, err
-		}
-		values[i] = hundredths(load)
-	}
-	running, threads, _ := strings.Cut(f[3], "/")
-	if values[3], err = strconv.ParseInt(running, 10, 64); err != nil {
-		return nil, err
-	}
-	if values[4], err = strconv.ParseInt(threads, 10, 64); err != nil {
-		return nil, err
-	}
-	return one(snapshot.LoadFigures, loadFields, values[:]...), nil
-}
+// tick is how long a clock tick of stat is, in ms: USER_HZ is 100 on every architecture that Go runs
+// on (include/asm-generic/param.h).
+const tick = 10
 
-func (*Meter) stat(fs procfs.FS) ([]snapshot.Group, error) {
-	s, err := fs.Stat()
-	if err != nil {
-		return nil, err
-	}
-	c, ms := s.CPUTotal, func(seconds float64) int64 { return int64(seconds*1000 + 0.5) }
-	return append(one(snapshot.CPUFigures, cpuFields,
-		ms(c.User), ms(c.Nice), ms(c.System), ms(c.Idle), ms(c.Iowait), ms(c.IRQ), ms(c.SoftIRQ), ms(c.Steal), ms(c.Guest), ms(c.GuestNice), int64(len(s.CPU))),
-		one(snapshot.EventFigures, eventFields, int64(s.ContextSwitches), int64(s.IRQTotal), int64(s.ProcessCreated), int64(s.ProcessesBlocked))...), nil
-}
-
-func (*Meter) memory(fs procfs.FS) ([]snapshot.Group, error) {
-	i, err := fs.Meminfo()
-	if err != nil {
-		return nil, err
-	}
-	// What this kernel does not tell is left out, as if it had no such field.
-	var fields []string
-	var values []int64
-	for k, v := range []*uint64{i.MemTotal, i.MemFree, i.MemAvailable, i.Buffers, i.Cached, i.SReclaimable, i.Shmem, i.Dirty, i.Writeback, i.SwapTotal, i.SwapFree} {
-		if v != nil {
-			fields, values = append(fields, memoryFields[k]), append(values, int64(*v))
-		}
-	}
-	return one(snapshot.MemoryFigures, fields, values...), nil
-}
-
-// paging reads proc_vmstat(5), which the parser does not know.
-func (m *Meter) paging(procfs.FS) ([]snapshot.Group, error) {
-	text, err := m.read("vmstat")
-	if err != nil {
-		return nil, err
-	}
-	var fields []string
-	var values []int64
+// stat reads proc_stat(5).
+func stat(_ *Meter, text []byte) (groups []snapshot.Group) {
+	cpu, events := make([]int64, len(cpuFields)), make([]int64, len(eventFields))
+	cpus := &cpu[len(cpu)-1]
+	whole, seen := false, 0
 	for line := range bytes.Lines(text) {
-		name, number, _ := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
-		k := slices.IndexFunc(pagingFields, func(field string) bool { return field == string(name) })
-		if k < 0 {
+		key, rest, _ := bytes.Cut(line, []byte(" "))
+		at := -1
+		switch string(key) {
+		case "cpu":
+			// Kernels before 2.6.33 have fewer.
+			for i := range cpu[:len(cpu)-1] {
+				var ok bool
+				if cpu[i], rest, ok = number(rest); ok {
+					whole = whole || i >= 3
+				}
+				cpu[i] *= tick
+			}
+		case "ctxt":
+			at = 0
+		case "intr":
+			at = 1
+		case "processes":
+			at = 2
+		case "procs_blocked":
+			at = 3
+		default:
+			if bytes.HasPrefix(key, []byte("cpu")) {
+				*cpus++
+			}
+		}
+		if at >= 0 && numbers(rest, events[at:at+1]) {
+			seen++
+		}
+	}
+	if whole {
+		groups = append(groups, one(snapshot.CPUFigures, cpuFields, cpu...))
+	}
+	if seen == len(events) {
+		groups = append(groups, one(snapshot.EventFigures, eventFields, events...))
+	}
+	return groups
+}
+
+// keyed reads a file of a name and a number a line. What this kernel does not tell is left out, as if
+// there were no such field.
+func keyed(group string, text []byte, end string, names, fields []string) []snapshot.Group {
+	values, told := make([]int64, len(fields)), make([]bool, len(fields))
+	many := 0
+	for line := range bytes.Lines(text) {
+		name, rest, _ := bytes.Cut(line, []byte(end))
+		k := slices.IndexFunc(names, func(n string) bool { return n == string(name) })
+		if k >= 0 && !told[k] && numbers(rest, values[k:k+1]) {
+			told[k] = true
+			many++
+		}
+	}
+	switch many {
+	case 0:
+		return nil
+	case len(fields):
+		return []snapshot.Group{one(group, fields, values...)}
+	}
+	g := one(group, nil)
+	for k, ok := range told {
+		if ok {
+			g.Fields, g.Values = append(g.Fields, fields[k]), append(g.Values, values[k])
+		}
+	}
+	return []snapshot.Group{g}
+}
+
+// memory reads proc_meminfo(5).
+func memory(_ *Meter, text []byte) []snapshot.Group {
+	return keyed(snapshot.MemoryFigures, text, ":", memoryNames, memoryFields)
+}
+
+// paging reads proc_vmstat(5).
+func paging(_ *Meter, text []byte) []snapshot.Group {
+	return keyed(snapshot.PagingFigures, text, " ", pagingFields, pagingFields)
+}
+
+// net reads /proc/net/dev: below two lines of header a name, a colon, eight numbers of what is received
+// and eight of what is sent, see proc_pid_net(5).
+func net(m *Meter, text []byte) []snapshot.Group {
+	g := snapshot.Group{Name: snapshot.NetFigures, Fields: netFields}
+	for line := range bytes.Lines(text) {
+		colon := bytes.LastIndexByte(line, ':')
+		var n [16]int64
+		if colon < 0 || !numbers(line[colon+1:], n[:]) {
 			continue
 		}
-		n, err := strconv.ParseInt(string(number), 10, 64)
-		if err != nil {
-			return nil, err
-		}
-		fields, values = append(fields, pagingFields[k]), append(values, n)
+		g.Rows = append(g.Rows, m.name(bytes.TrimLeft(line[:colon], " ")))
+		g.Values = append(append(g.Values, n[0:4]...), n[8:12]...)
 	}
-	return one(snapshot.PagingFigures, fields, values...), nil
+	if len(g.Rows) == 0 {
+		return nil
+	}
+	return []snapshot.Group{g}
 }
 
-func (*Meter) net(fs procfs.FS) ([]snapshot.Group, error) {
-	devices, err := fs.NetDev()
-	if err != nil {
-		return nil, err
+// disks reads /proc/diskstats, see Documentation/admin-guide/iostats.rst.
+func disks(m *Meter, text []byte) []snapshot.Group {
+	type disk struct {
+		name string
+		n    [10]int64
 	}
-	g := snapshot.Group{Name: snapshot.NetFigures, Fields: netFields}
-	for name := range devices {
-		g.Rows = append(g.Rows, name)
-	}
-	slices.Sort(g.Rows)
-	for _, name := range g.Rows {
-		d := devices[name]
-		for _, v := range []uint64{d.RxBytes, d.RxPackets, d.RxErrors, d.RxDropped, d.TxBytes, d.TxPackets, d.TxErrors, d.TxDropped} {
-			g.Values = append(g.Values, int64(v))
+	var all []disk
+	var names []string
+	for line := range bytes.Lines(text) {
+		var d disk
+		f := line
+		ok := true
+		for range 2 { // major and minor
+			if _, f, ok = number(f); !ok {
+				break
+			}
 		}
-	}
-	return []snapshot.Group{g}, nil
-}
-
-func (m *Meter) disks(procfs.FS) ([]snapshot.Group, error) {
-	// Nothing is read of /sys, whose place the parser wants to know.
-	fs, err := blockdevice.NewFS(m.root, m.root)
-	if err != nil {
-		return nil, err
-	}
-	all, err := fs.ProcDiskstats()
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(all))
-	for i, d := range all {
-		names[i] = d.DeviceName
+		name, rest, found := bytes.Cut(bytes.TrimLeft(f, " "), []byte(" "))
+		if !ok || !found || stacked(name) || !numbers(rest, d.n[:]) {
+			continue
+		}
+		d.name = m.name(name)
+		all, names = append(all, d), append(names, d.name)
 	}
 	g := snapshot.Group{Name: snapshot.DiskFigures, Fields: diskFields}
-	for _, d := range all {
-		if !wholeDisk(d.DeviceName, names) {
-			continue
+	for i := range all {
+		if d := &all[i]; !partition(d.name, names) {
+			g.Rows = append(g.Rows, d.name)
+			g.Values = append(g.Values, d.n[0], d.n[4], d.n[2]/2, d.n[6]/2, d.n[9]) // sectors are of 512 bytes
 		}
-		g.Rows = append(g.Rows, d.DeviceName)
-		g.Values = append(g.Values, int64(d.ReadIOs), int64(d.WriteIOs), int64(d.ReadSectors/2), int64(d.WriteSectors/2), int64(d.IOsTotalTicks))
 	}
-	return []snapshot.Group{g}, nil
+	return []snapshot.Group{g}
 }
 
-// wholeDisk reports whether a block device is a disk by itself: no partition of another, and none
-// that stands on others or on memory, whose transfers would count twice or are none.
-func wholeDisk(name string, all []string) bool {
-	for _, kind := range []string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"} {
-		if rest, ok := strings.CutPrefix(name, kind); ok && strings.Trim(rest, "0123456789") == "" {
-			return false
+// notDisks are what devices are called that stand on others, or on memory: their transfers would count
+// twice, or are none.
+var notDisks = []string{"loop", "ram", "zram", "dm-", "md", "sr", "fd", "nbd"}
+
+func stacked(name []byte) bool {
+	for _, kind := range notDisks {
+		if len(name) > len(kind) && string(name[:len(kind)]) == kind && len(bytes.Trim(name[len(kind):], "0123456789")) == 0 {
+			return true
 		}
 	}
+	return false
+}
+
+// partition reports whether a device is part of another: sda1 of sda, nvme0n1p1 of nvme0n1.
+func partition(name string, all []string) bool {
 	disk := strings.TrimRight(name, "0123456789")
 	if disk == name {
-		return true
+		return false
 	}
 	if base, ok := strings.CutSuffix(disk, "p"); ok && base != strings.TrimRight(base, "0123456789") {
-		disk = base // nvme0n1p1 is of nvme0n1, sda1 of sda
+		disk = base
 	}
-	return !slices.Contains(all, disk)
+	return slices.Contains(all, disk)
 }
 
-func (*Meter) pressure(fs procfs.FS) ([]snapshot.Group, error) {
+// pressure reads the files of /proc/pressure: "some avg10=0.00 avg60=0.00 avg300=0.00 total=0", and the
+// same of "full".
+func (m *Meter) pressure() snapshot.Group {
 	g := snapshot.Group{Name: snapshot.PressureFigures, Fields: pressureField}
 	for _, of := range pressureRows {
-		s, err := fs.PSIStatsForResource(of)
+		text, err := m.read("pressure/" + of)
 		if err != nil {
-			return nil, err
+			continue // a kernel without
 		}
-		g.Rows = append(g.Rows, of)
-		for _, l := range []*procfs.PSILine{s.Some, s.Full} {
-			if l == nil {
-				l = &procfs.PSILine{}
+		var n [8]int64
+		for line := range bytes.Lines(text) {
+			at := 0
+			if bytes.HasPrefix(line, []byte("full")) {
+				at = 4
 			}
-			g.Values = append(g.Values, hundredths(l.Avg10), hundredths(l.Avg60), hundredths(l.Avg300), int64(l.Total))
+			for i := range 4 {
+				_, rest, _ := bytes.Cut(line, []byte("="))
+				n[at+i], line, _ = number(rest)
+			}
 		}
+		g.Rows, g.Values = append(g.Rows, of), append(g.Values, n[:]...)
 	}
-	return []snapshot.Group{g}, nil
+	return g
 }
-
-func hundredths(v float64) int64 { return int64(v*100 + 0.5) }
-
-// statTime is how long all file systems have to answer.
-const statTime = 100 * time.Millisecond

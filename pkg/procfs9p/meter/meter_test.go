@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
+	"github.com/prometheus/procfs/blockdevice"
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -49,7 +51,87 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// What the parser fails of, or panics on, costs its own groups alone.
+// The figures are what the field's parser reads of the same files, taken between two looks of it.
+func TestFiguresAreTheParsers(t *testing.T) {
+	fs, err := procfs.NewFS("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	disks, err := blockdevice.NewFS("/proc", "/sys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() map[string]float64 {
+		all := map[string]float64{}
+		s, err := fs.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.CPUTotal
+		for name, v := range map[string]float64{"user": c.User, "nice": c.Nice, "system": c.System, "irq": c.IRQ, "softirq": c.SoftIRQ, "steal": c.Steal, "guest": c.Guest} {
+			all["cpu//"+name] = v * 1000
+		}
+		all["cpu//cpus"] = float64(len(s.CPU))
+		all["events//ctxt"], all["events//intr"], all["events//forks"] = float64(s.ContextSwitches), float64(s.IRQTotal), float64(s.ProcessCreated)
+		i, err := fs.Meminfo()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["memory//total"], all["memory//swap_total"] = float64(*i.MemTotal), float64(*i.SwapTotal)
+		devices, err := fs.NetDev()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, d := range devices {
+			for field, v := range map[string]uint64{"rx_bytes": d.RxBytes, "rx_packets": d.RxPackets, "rx_errors": d.RxErrors, "rx_dropped": d.RxDropped, "tx_bytes": d.TxBytes, "tx_packets": d.TxPackets, "tx_errors": d.TxErrors, "tx_dropped": d.TxDropped} {
+				all["net/"+name+"/"+field] = float64(v)
+			}
+		}
+		stats, err := disks.ProcDiskstats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range stats {
+			for field, v := range map[string]uint64{"reads": d.ReadIOs, "writes": d.WriteIOs, "read_kib": d.ReadSectors / 2, "write_kib": d.WriteSectors / 2, "busy": d.IOsTotalTicks} {
+				all["disk/"+d.DeviceName+"/"+field] = float64(v)
+			}
+		}
+		for _, of := range pressureRows {
+			if p, err := fs.PSIStatsForResource(of); err == nil && p.Some != nil {
+				all["pressure/"+of+"/some"] = float64(p.Some.Total)
+			}
+		}
+		return all
+	}
+	before := look()
+	f := New("/proc").Figures(t.Context())
+	after := look()
+	compared := map[string]int{}
+	for _, g := range f.Groups() {
+		for i, row := range g.Rows {
+			for _, field := range g.Fields {
+				key := g.Name + "/" + row + "/" + field
+				low, ok := before[key]
+				if !ok {
+					continue
+				}
+				compared[g.Name]++
+				got, _ := g.Value(i, field)
+				// The parser goes by way of floating point: a tick may be rounded.
+				if float64(got) < low-10 || float64(got) > after[key]+10 {
+					t.Errorf("%s is %d, by the parser %v and then %v", key, got, low, after[key])
+				}
+			}
+		}
+	}
+	for _, name := range []string{"cpu", "events", "memory", "net", "disk"} {
+		if compared[name] == 0 {
+			t.Errorf("nothing of %s was compared", name)
+		}
+	}
+}
+
+// A file that makes no sense costs its own groups alone.
 func TestBrokenFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -80,9 +162,9 @@ func TestBrokenFiles(t *testing.T) {
 }
 
 func TestWholeDisk(t *testing.T) {
-	all := []string{"sda", "sda1", "nvme0n1", "nvme0n1p1", "vda", "vda15", "loop0", "dm-0", "md127", "ram1", "sr0", "mmcblk0", "mmcblk0p2", "xvdb1", "md", "nbd0", "mdraid"}
+	all := []string{"sda", "sda1", "nvme0n1", "nvme0n1p1", "vda", "vda15", "loop0", "dm-0", "md127", "ram1", "sr0", "mmcblk0", "mmcblk0p2", "xvdb1", "nbd0", "mdraid"}
 	want := []string{"sda", "nvme0n1", "vda", "mmcblk0", "xvdb1", "mdraid"}
-	got := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !wholeDisk(name, all) })
+	got := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return stacked([]byte(name)) || partition(name, all) })
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

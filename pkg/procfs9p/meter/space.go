@@ -30,14 +30,14 @@ var local = map[string]bool{
 	"reiserfs": true, "vfat": true, "exfat": true, "ntfs3": true,
 }
 
-// memory are where file systems in memory are looked at: those that users fill.
-var memory = []string{"/tmp", "/var/tmp", "/dev/shm"}
+// inMemory are where file systems in memory are looked at: those that users fill.
+var inMemory = []string{"/tmp", "/var/tmp", "/dev/shm"}
 
 // counted reports whether a mount is looked at.
 func counted(fstype, dir string) bool {
 	switch fstype {
 	case "tmpfs":
-		return slices.Contains(memory, dir)
+		return slices.Contains(inMemory, dir)
 	case "overlay":
 		return dir == "/"
 	}
