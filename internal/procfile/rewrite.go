@@ -2,6 +2,7 @@ package procfile
 
 import (
 	"bytes"
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,9 @@ type Map struct {
 	// PID returns the global pid of a native pid or thread id between 1 and
 	// MaxPID, or 0 where there is none. It must be safe for concurrent use.
 	PID func(native int64) int64
+	// Most is in place of MaxPID where pids are numbers that another front end has given out; 0 is
+	// MaxPID.
+	Most int64
 	// Shows reports whether a process, or thread, may be named in the file of another
 	// one; what it does not show becomes 0, as what is outside of a pid namespace does,
 	// see pid_namespaces(7). lives says that the number is that of something that lives,
@@ -60,7 +64,7 @@ func (m *Map) pid(native int64) (int64, bool) {
 	if native == 0 || native == -1 {
 		return native, true
 	}
-	if native < 0 || native > MaxPID {
+	if native < 0 || native > cmp.Or(m.Most, MaxPID) {
 		return 0, false
 	}
 	return m.PID(native), true
@@ -68,7 +72,7 @@ func (m *Map) pid(native int64) (int64, bool) {
 
 // other maps the pid of another process, or process group or session.
 func (m *Map) other(native int64, lives bool) (int64, bool) {
-	if native > 0 && native <= MaxPID && m.Shows != nil && !m.Shows(native, lives) {
+	if native > 0 && native <= cmp.Or(m.Most, MaxPID) && m.Shows != nil && !m.Shows(native, lives) {
 		return 0, true
 	}
 	return m.pid(native)

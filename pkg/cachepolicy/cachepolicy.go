@@ -104,6 +104,19 @@ func newPolicy(rules []*Rule) *Policy {
 	return p
 }
 
+// WithoutStale is the policy by which nothing is shown that has expired.
+func (p *Policy) WithoutStale() *Policy {
+	rules := make([]*Rule, len(p.Rules)-1) // newPolicy adds the last
+	for i := range rules {
+		rule := *p.Rules[i]
+		rule.Stale = 0
+		rules[i] = &rule
+	}
+	fresh := newPolicy(rules)
+	fresh.Name, fresh.MaxBytes, fresh.MaxEntry, fresh.Listing = p.Name, p.MaxBytes, p.MaxEntry, p.Listing
+	return fresh
+}
+
 // sweepFiles are what procps reads of every process: ps the first three, top
 // stat and statm.
 const sweepFiles = processDir + "{stat,status,cmdline,statm}"

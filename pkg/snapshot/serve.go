@@ -24,13 +24,41 @@ type Source func(ctx context.Context, req Request) ([]byte, error)
 // written.
 // attr is the directory's. Requests that are refused are logged at Debug.
 func NewDir(attr vfs.Attr, log *slog.Logger, take Source) vfs.Dir {
-	return &dir{attr: attr, log: log, take: take}
+	return NewOwnDir(attr, log, func() Own { return shared{take} })
+}
+
+// An Own makes the answers of one open rpc file, and may remember them: they are on the account of
+// who has it open.
+type Own interface {
+	// Answer is a [Source]. It and Forget are called by one at a time.
+	Answer(ctx context.Context, req Request) ([]byte, error)
+	// Forget gives up what is remembered. It is called at the end, too.
+	Forget()
+	// Holds is how many bytes are remembered. It may be called at any time.
+	Holds() int64
+}
+
+// shared is a Source that remembers nothing for anybody alone.
+type shared struct{ take Source }
+
+// Answer implements Own.
+func (s shared) Answer(ctx context.Context, req Request) ([]byte, error) { return s.take(ctx, req) }
+
+// Holds implements Own.
+func (shared) Holds() int64 { return 0 }
+
+// Forget implements Own.
+func (shared) Forget() {}
+
+// NewOwnDir is NewDir where each open file has a source of its own, which open makes.
+func NewOwnDir(attr vfs.Attr, log *slog.Logger, open func() Own) vfs.Dir {
+	return &dir{attr: attr, log: log, open: open}
 }
 
 type dir struct {
 	attr vfs.Attr
 	log  *slog.Logger
-	take Source
+	open func() Own
 }
 
 // ID implements vfs.Node.
@@ -78,12 +106,13 @@ func (f *file) Attr(ctx context.Context) (vfs.Attr, error) {
 
 // Open implements vfs.File.
 func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
-	return &exchange{d: f.d, mu: semaphore.NewWeighted(1)}, ctx.Err()
+	return &exchange{d: f.d, own: f.d.open(), mu: semaphore.NewWeighted(1)}, ctx.Err()
 }
 
 // exchange is one open rpc file.
 type exchange struct {
-	d *dir
+	d   *dir
+	own Own
 
 	mu       *semaphore.Weighted // the lock on what follows
 	request  []byte
@@ -134,7 +163,7 @@ func (c *exchange) ReadAt(ctx context.Context, p []byte, off int64) (int, error)
 			c.d.log.Debug("snapshot request refused", "err", err)
 			return 0, fmt.Errorf("%w: %w", syscall.EINVAL, err)
 		}
-		c.answer, c.err = c.d.take(ctx, req)
+		c.answer, c.err = c.own.Answer(ctx, req)
 		c.answered = true
 		c.holds.Store(int64(cap(c.request) + cap(c.answer)))
 	}
@@ -161,7 +190,7 @@ func (c *exchange) forget() {
 }
 
 // Holds implements vfs.Holder.
-func (c *exchange) Holds() int64 { return c.holds.Load() }
+func (c *exchange) Holds() int64 { return c.holds.Load() + c.own.Holds() }
 
 // Forget implements vfs.Holder: reads fail until another request is written, for the
 // rest of an answer is in no other. While a request is under way nothing is forgotten.
@@ -170,6 +199,7 @@ func (c *exchange) Forget() {
 		return
 	}
 	defer c.mu.Release(1)
+	c.own.Forget()
 	if c.answer != nil {
 		c.forget()
 		c.err = syscall.ENFILE
@@ -182,6 +212,7 @@ func (c *exchange) Close() error {
 		return err
 	}
 	defer c.mu.Release(1)
+	c.own.Forget()
 	c.forget()
 	return nil
 }

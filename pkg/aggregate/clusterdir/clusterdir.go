@@ -154,7 +154,7 @@ func (v viewTables) whereFile(ctx context.Context, id uint64, name string) (vfs.
 	}
 	return v.t.Base.File(id, func(ctx context.Context) ([]byte, error) {
 		return report.EncodeWhere(report.Where{
-			Node: string(n.Name), PID: pid, GPID: n.GPID(pid), User: v.t.Users.UserName(a.UID), Command: v.command(ctx, p),
+			Node: string(n.Name), PID: pid, GPID: n.GPIDFor(v.Host, pid), User: v.t.Users.UserName(a.UID), Command: v.command(ctx, p),
 		}), nil
 	}), nil
 }

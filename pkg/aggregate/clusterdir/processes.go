@@ -206,7 +206,7 @@ func (v viewTables) jobsOf(ctx context.Context, n *proctable.Node, r proctable.R
 		if !v.Sees(row.UID()) || v.Denies(strconv.Itoa(int(row.PID())), "cgroup") {
 			continue
 		}
-		g := n.GPID(row.PID())
+		g := n.GPIDFor(v.Host, row.PID())
 		if g == 0 {
 			l.Unnum++
 			continue

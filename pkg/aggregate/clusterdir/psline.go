@@ -49,7 +49,7 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 		uid := row.UID()
 		switch {
 		case !all && !v.Sees(uid) || w.only != nil && *w.only != uid:
-		case n.GPID(row.PID()) == 0:
+		case n.GPIDFor(v.Host, row.PID()) == 0:
 			l.Unnum++
 		case lines != nil && (mine || n.Visibility(row, v.Who) != proctable.None) && !(denies && deniesLine(v, row.PID())):
 			// What a line shows of stat is shown to all who see the process, but for
@@ -81,7 +81,7 @@ func deniesLine(v viewTables, pid gpid.PID) bool {
 
 // tableLine appends the line of a row as it stands in the table.
 func (w *psPen) tableLine(b []byte, n *proctable.Node, row proctable.Row, stat, cmdline int, m *procfile.Map) []byte {
-	g := n.GPID(row.PID())
+	g := n.GPIDFor(w.v.Host, row.PID())
 	raw, errno := row.Table.File(row.I, stat)
 	if g == 0 || errno != 0 {
 		return b
@@ -112,7 +112,7 @@ func (w *psPen) askLine(ctx context.Context, b []byte, n *proctable.Node, row pr
 	if cachepolicy.Unanswered(err) {
 		return b, err
 	}
-	return w.appendLine(b, n, proc.PID, n.GPID(proc.PID), proc.UID, l, args), nil
+	return w.appendLine(b, n, proc.PID, n.GPIDFor(w.v.Host, proc.PID), proc.UID, l, args), nil
 }
 
 // notGone is err unless it says that a process has ended, or does not exist for who reads it.
@@ -157,7 +157,7 @@ func (w *psPen) user(uid uint32) string {
 // viewer. The line is one that all share, in a copy.
 func (w *psPen) hideParent(line []byte, n *proctable.Node, t *proctable.Table) {
 	report.HideParent(line, w.nameWidth, func(g gpid.GPID) bool {
-		index, pid, ok := w.v.t.Numbers.Split(g)
+		index, pid, ok := w.v.t.Numbers.Split(gpid.Home(g))
 		if !ok || index != n.Index {
 			return false
 		}

@@ -10,7 +10,7 @@
 // Fixed gpids are index × Stride + pid. They need no memory, and there is room for 213
 // nodes.
 //
-// Paged gpids are for more. The numbers from Stride to 2147483647 are dealt in pages of
+// Paged gpids are for more. The numbers from Stride to Elsewhere are dealt in pages of
 // 100 to pages of native pids: pid 3456 of a node is the 56th number of whatever page that
 // node's pids 3400 to 3499 have. A page is dealt when the first of them is asked for. There
 // are 21 million, which is over 2,000 for each of 10,000 nodes. A page is given back when
@@ -18,6 +18,13 @@
 // minutes; and what was given back is dealt anew only when there is no page left that never
 // was, the longest free first. So a number does not soon name another process. When there
 // is no page at all a pid has no number.
+//
+// # Readers on another machine
+//
+// To a reader on another machine the head node's pids would be those of processes of that
+// machine. There a process of the head node has [Elsewhere] added to its pid; all others have
+// the gpids that they have everywhere. What another front end has numbered so is numbered by
+// [Relayed].
 //
 // # Files
 //
@@ -64,10 +71,21 @@ const (
 	// Max is above every gpid, and of as many digits as procps makes room for:
 	// sys/kernel/pid_max of the merged tree.
 	Max = math.MaxInt32
+	// Elsewhere is added to the pids of the head node for readers on another machine. It is
+	// above all other gpids.
+	Elsewhere = (maxFixedIndex + 1) * Stride
 	// MaxPID is the largest pid that a Linux kernel gives out, see PID_MAX_LIMIT of
 	// linux/threads.h.
 	MaxPID = 1 << 22
 )
+
+// Home is what a gpid that a reader on another machine was told is called on the front end's own.
+func Home(g GPID) GPID {
+	if g > Elsewhere && g <= Elsewhere+MaxPID {
+		return g - Elsewhere
+	}
+	return g
+}
 
 func (g GPID) String() string { return strconv.Itoa(int(g)) }
 

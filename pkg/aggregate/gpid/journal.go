@@ -157,13 +157,14 @@ func (s *pages) apply(r record) error {
 		return fmt.Errorf("pids %d to %d of node %d are dealt for twice", r.page*pageSize, r.page*pageSize+pageSize-1, index)
 	}
 	if p < s.fresh {
-		i := slices.Index(s.free, p)
-		s.free = slices.Delete(s.free, i, i+1)
+		if i := slices.Index(s.free, p); i >= 0 { // else it is one that is dealt no more
+			s.free = slices.Delete(s.free, i, i+1)
+		}
 	}
 	// What lies between pages that were dealt was given back before the journal was
 	// last written anew.
 	for ; s.fresh <= p; s.fresh++ {
-		if s.fresh < p {
+		if s.fresh < p && s.fresh < s.total {
 			s.free = append(s.free, s.fresh)
 		}
 	}

@@ -18,6 +18,7 @@ const (
 type Numbering struct {
 	indexes map[NodeName]int
 	pages   *pages // nil is that gpids are fixed
+	relayed bool   // pids are gpids of another front end
 }
 
 // Open numbers nodes, which are those besides the head node, as the state file at path
@@ -47,12 +48,17 @@ func Open(path, mode string, nodes []NodeName) (*Numbering, error) {
 	}
 	n := &Numbering{indexes: s.Nodes}
 	if mode == Paged {
-		if n.pages, err = openPages(path+".pages", allPages, time.Now); err != nil {
+		if n.pages, err = openPages(path+".pages", mostPages, time.Now); err != nil {
 			return nil, err
 		}
 	}
 	return n, nil
 }
+
+// Relayed is the numbering of nodes whose pids are gpids already, as another front end has dealt
+// them for readers on another machine. A number below Stride, which could be that of a process of
+// the reader's own machine, is none.
+func Relayed() *Numbering { return &Numbering{relayed: true} }
 
 // Mode is Fixed or Paged.
 func (n *Numbering) Mode() string {
@@ -72,6 +78,10 @@ func (n *Numbering) Index(name NodeName) (index int, ok bool) {
 // no kernel gives out, and where there is no page, see Err.
 func (n *Numbering) GPID(index int, pid PID) GPID {
 	switch {
+	case n.relayed && pid < Stride:
+		return 0
+	case n.relayed:
+		return GPID(pid)
 	case n.pages != nil && index != 0:
 		return n.pages.gpid(index, pid)
 	case pid < 1 || pid > MaxPID || index < 0 || index > maxFixedIndex:
@@ -80,13 +90,24 @@ func (n *Numbering) GPID(index int, pid PID) GPID {
 	return GPID(index)*Stride + GPID(pid)
 }
 
-// Split is the inverse of GPID.
+// Split is the inverse of GPID; where pids are gpids already all indexes are 0.
 func (n *Numbering) Split(g GPID) (index int, pid PID, ok bool) {
+	if n.relayed {
+		return 0, PID(g), g >= Stride
+	}
 	if n.pages != nil && g > MaxPID {
 		return n.pages.split(g)
 	}
 	index, pid = int(g/Stride), PID(g%Stride)
 	return index, pid, g > 0 && pid > 0 && pid <= MaxPID && index <= maxFixedIndex
+}
+
+// Most is the largest pid that a node can have.
+func (n *Numbering) Most() PID {
+	if n.relayed {
+		return Max
+	}
+	return MaxPID
 }
 
 // Seen says which processes a node has, by rising pid. Pages in which nothing has been
@@ -99,7 +120,7 @@ func (n *Numbering) Seen(index int, pids []int32) {
 
 // Rising reports whether the gpids of a node with a higher index, or of a higher pid, are
 // higher.
-func (n *Numbering) Rising() bool { return n.pages == nil }
+func (n *Numbering) Rising() bool { return n.pages == nil && !n.relayed }
 
 // Err is why some processes have no gpid now, and refused how many were asked for in vain
 // since the start; nil is that all have one.

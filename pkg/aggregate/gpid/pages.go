@@ -10,8 +10,10 @@ import (
 const (
 	// pageSize is how many numbers a page has.
 	pageSize = 100
-	// allPages is how many pages there are.
-	allPages = (1<<31 - Stride) / pageSize
+	// allPages is how many pages there are in the space of a pid_t, and mostPages how many of
+	// them are dealt: those below Elsewhere.
+	allPages  = (1<<31 - Stride) / pageSize
+	mostPages = (Elsewhere - Stride) / pageSize
 	// lastNative is the last page of native pids.
 	lastNative = MaxPID / pageSize
 	// rest is how long a page is left alone before it is given back.
@@ -147,7 +149,9 @@ func (s *pages) takeLocked(index int, page, p uint32) {
 	n.dealt.at(page).Store(0)
 	delete(n.vacant, page)
 	s.owner.at(p).Store(0)
-	s.free = append(s.free, p)
+	if p < s.total {
+		s.free = append(s.free, p)
+	}
 }
 
 // seen says which processes a node has, by rising pid.

@@ -22,7 +22,7 @@ type Clock struct {
 	n      *Node
 	facts  snapshot.Facts // as of when it was made
 
-	maps *lru.Cache[time.Time, *procfile.Map] // by the boot of the reader's machine
+	maps *lru.Cache[Host, *procfile.Map] // by the reader's machine
 
 	// namespaces are the names met in the ns directory of a process. They are the same for all of
 	// one kernel (fs/proc/namespaces.c lists them).
@@ -30,7 +30,7 @@ type Clock struct {
 }
 
 func newClock(n *Node, f snapshot.Facts) *Clock {
-	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[time.Time, *procfile.Map](maxMaps), namespaces: newLRU[string, struct{}](maxNamespaces)}
+	return &Clock{BootID: f.BootID, n: n, facts: f, maps: newLRU[Host, *procfile.Map](maxMaps), namespaces: newLRU[string, struct{}](maxNamespaces)}
 }
 
 // maxNamespaces is how many kinds of namespaces are remembered: kernels have eight, and ten names.
@@ -43,7 +43,7 @@ func (k *Clock) NoteNamespace(name string) { k.namespaces.Add(name, struct{}{}) 
 // HasNamespace is said of NoteNamespace.
 func (k *Clock) HasNamespace(name string) bool { return k.namespaces.Contains(name) }
 
-// maxMaps is how many readers' boots a clock remembers.
+// maxMaps is how many readers' machines a clock remembers.
 const maxMaps = 64
 
 // clocks are those of a node's boots, so that a connection that is made anew finds the
@@ -87,23 +87,25 @@ func inTicks(d time.Duration, hz int64) int64 {
 
 // Map is what rewrites the node's files for a reader on machine h.
 func (k *Clock) Map(h Host) *procfile.Map {
-	if m, ok := k.maps.Get(h.Boot); ok {
+	if m, ok := k.maps.Get(h); ok {
 		return m
 	}
 	n, boot := k.n, k.facts.BootTime
-	if n.Index == 0 {
+	own := n.Index == 0 && !h.Elsewhere
+	if own {
 		boot = n.Host.Boot // the same machine, whose clock was read twice
 	}
 	m := &procfile.Map{
-		PID:        func(native int64) int64 { return int64(n.GPID(gpid.PID(native))) },
+		PID:        func(native int64) int64 { return int64(n.GPIDFor(h, gpid.PID(native))) },
+		Most:       int64(n.Numbers.Most()),
 		StartShift: inTicks(boot.Sub(h.Boot), h.Hz),
 		HzFrom:     int64(k.facts.Hz), HzTo: h.Hz,
 		PageFrom: int64(k.facts.PageSize), PageTo: h.PageSize,
 	}
-	if n.CgroupNode && n.Index != 0 {
+	if n.CgroupNode && !own {
 		m.CgroupSlice = string(cgroup.AppendSlice(nil, string(n.Name)))
 	}
-	if before, ok, _ := k.maps.PeekOrAdd(h.Boot, m); ok {
+	if before, ok, _ := k.maps.PeekOrAdd(h, m); ok {
 		return before
 	}
 	return m
@@ -121,4 +123,7 @@ type Host struct {
 	Boot     time.Time
 	Hz       int64
 	PageSize int64
+	// Elsewhere: it is not the front end's own machine, so that to its reader the head node is a
+	// node like any other.
+	Elsewhere bool
 }

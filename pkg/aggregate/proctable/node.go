@@ -37,6 +37,9 @@ type Config struct {
 type Traits struct {
 	// MaxProcs is how many processes it may have; 0 is no limit.
 	MaxProcs int
+	// Listing: its snapshots have the processes that there are when they are asked for, so that a
+	// listing needs nothing else.
+	Listing bool
 	// Swept is called after each snapshot that came; nil is nobody. It answers soon.
 	Swept func()
 }
@@ -125,6 +128,15 @@ func (n *Node) Problem() error {
 
 // GPID is the gpid of a process of the node; 0 is that it has none.
 func (n *Node) GPID(pid gpid.PID) gpid.GPID { return n.Numbers.GPID(n.Index, pid) }
+
+// GPIDFor is the same for a reader on machine h.
+func (n *Node) GPIDFor(h Host, pid gpid.PID) gpid.GPID {
+	g := n.GPID(pid)
+	if h.Elsewhere && n.Index == 0 && g != 0 {
+		g += gpid.Elsewhere
+	}
+	return g
+}
 
 // MaxProcs is how many processes the node may have; 0 is no limit.
 func (n *Node) MaxProcs() int { return n.traits.MaxProcs }

@@ -123,12 +123,7 @@ func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PI
 	if rule.Cache <= 0 || !n.streaks.next(h, processKey{n, leaf}, n.Now()) {
 		return nil, nil, false
 	}
-	var b *fetched
-	select {
-	case r := <-a.flights.DoChan(h.reader+"\x00"+name, func() (any, error) { return a.bringAll(h, who, time.Duration(rule.Cache)), nil }):
-		b = r.Val.(*fetched)
-	case <-ctx.Done():
-	}
+	b := a.bring(ctx, h, who, time.Duration(rule.Cache))
 	if b == nil {
 		return nil, nil, false
 	}
@@ -142,14 +137,40 @@ func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PI
 	return content, err, ok
 }
 
-// A fetched is a file of all processes as one exchange has read it ahead.
-type fetched struct {
+// FileOfAll is the file of that name of all processes of the node as read-ahead brings it for who, and
+// FileOf what it says of one of them; nil is that read-ahead does not pay, fails, or has just
+// been done: then what it brought is cached.
+func (a *readAhead) FileOfAll(ctx context.Context, who vfs.Identity, name string) *Fetched {
+	rule := a.n.Store.Policy().Rule(string(a.n.Name), "1/"+name)
+	if rule.Cache <= 0 {
+		return nil
+	}
+	return a.bring(ctx, habit{who.Key(), name}, who, time.Duration(rule.Cache))
+}
+
+// FileOf is said of FileOfAll. It is not ok where the node's kernel must say.
+func (a *readAhead) FileOf(b *Fetched, r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+	return a.fileFor(b, r, who, name)
+}
+
+// bring has one read a name ahead for all who wait for it.
+func (a *readAhead) bring(ctx context.Context, h habit, who vfs.Identity, cache time.Duration) *Fetched {
+	select {
+	case r := <-a.flights.DoChan(h.reader+"\x00"+h.name, func() (any, error) { return a.bringAll(h, who, cache), nil }):
+		return r.Val.(*Fetched)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// A Fetched is a file of all processes as one exchange has read it ahead.
+type Fetched struct {
 	*Table
 	as bool // it is as the requester reads, and not as the node's reader
 }
 
 // bringAll reads a name ahead, unless that was done not long ago: what is missed now is new.
-func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *fetched {
+func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *Fetched {
 	n := a.n
 	if !n.Begin() {
 		return nil
@@ -168,7 +189,7 @@ func (a *readAhead) bringAll(h habit, who vfs.Identity, cache time.Duration) *fe
 }
 
 // takeAhead reads the file of that name of all processes and caches it for who.
-func (a *readAhead) takeAhead(who vfs.Identity, name string) (*fetched, error) {
+func (a *readAhead) takeAhead(who vfs.Identity, name string) (*Fetched, error) {
 	n := a.n
 	k := n.Clock()
 	if k == nil {
@@ -194,12 +215,12 @@ func (a *readAhead) takeAhead(who vfs.Identity, name string) (*fetched, error) {
 }
 
 // ask makes the exchange.
-func (a *readAhead) ask(who vfs.Identity, name string) (*fetched, error) {
+func (a *readAhead) ask(who vfs.Identity, name string) (*Fetched, error) {
 	n, files := a.n, []string{name}
 	if !n.Reads(who) {
 		t, by, err := n.SnapshotAs(who, snapshot.Request{Files: files}, n.answerLimits())
 		if err == nil {
-			return &fetched{&Table{Table: t, session: by}, true}, nil
+			return &Fetched{&Table{Table: t, session: by}, true}, nil
 		}
 		if !errors.Is(err, errors.ErrUnsupported) {
 			return nil, err
@@ -215,12 +236,12 @@ func (a *readAhead) ask(who vfs.Identity, name string) (*fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fetched{&Table{Table: t, session: by}, false}, nil
+	return &Fetched{&Table{Table: t, session: by}, false}, nil
 }
 
 // fileFor is the file of a row as who would read it; not ok where the node's
 // kernel must say.
-func (a *readAhead) fileFor(b *fetched, r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
+func (a *readAhead) fileFor(b *Fetched, r Row, who vfs.Identity, name string) (content []byte, err error, ok bool) {
 	v := Full
 	if !b.as {
 		v = a.n.Visibility(r, who)

@@ -58,6 +58,10 @@ func (n *Node) Roster(ctx context.Context, who vfs.Identity) Roster {
 		return n.stalled(n.Overdue(), who)
 	}
 	began := n.Now()
+	if n.traits.Listing {
+		t, err := n.Newer(ctx, began)
+		return n.shown(ctx, t, err, who)
+	}
 	t := n.table.Load()
 	if t.Left(began) == 0 {
 		var err error

@@ -217,6 +217,12 @@ func (r *object) rowContent(row proctable.Row, t lookup, v proctable.Visibility,
 	return (&namer{r: r, t: t}).rewrite([]string{name}, raw)
 }
 
+// Rewrite is a file of the process, at that path below its directory, as the viewer may have it who
+// is given it with those of a node's other processes: t has them.
+func (d *ProcessDir) Rewrite(t lookup, path []string, raw []byte) ([]byte, error) {
+	return (&namer{r: &d.object, t: t}).rewrite(path, raw)
+}
+
 // rewriteRead rewrites a file that was read on demand, after the node was asked at that
 // moment. If it names what lives and is not in the table, which may be older, another is
 // asked for: a process sees its children as soon as they are there.

@@ -211,8 +211,8 @@ func (d *dir) nativeName(name string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	index, tid, ok := d.n.Numbers.Split(g)
-	return strconv.Itoa(int(tid)), ok && index == d.n.Index
+	_, tid, ok := d.n.Numbers.Split(gpid.Home(g))
+	return strconv.Itoa(int(tid)), ok && d.proc.Map.PID(int64(tid)) == int64(g)
 }
 
 // List implements vfs.Dir.

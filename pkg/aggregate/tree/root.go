@@ -82,20 +82,24 @@ func (v viewTree) named(name string) vfs.Node {
 // process is the directory of the process with that native pid on a node, or of the one that
 // the reader was listed there.
 func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vfs.Node, error) {
-	v := r.v
-	if d := remote.ListedDir(ctx, v.listed, v.View, v.Host, v.ID, n, pid); d != nil {
+	return processDir(ctx, r.v.View, r.v.listed, r.v.Host, r.v.ID, n, pid)
+}
+
+// processDir is process of the root with that number, whose reader is on machine h.
+func processDir(ctx context.Context, v view.Viewer, listed *listing.Root, h proctable.Host, id uint64, n *proctable.Node, pid gpid.PID) (vfs.Node, error) {
+	if d := remote.ListedDir(ctx, listed, v, h, id, n, pid); d != nil {
 		return d, nil
 	}
-	p, a, err := view.Resolve(ctx, r.v.View, n, pid)
+	p, a, err := view.Resolve(ctx, v, n, pid)
 	if err != nil {
 		return nil, err
 	}
-	if p.Map, err = n.MapFor(ctx, r.v.Host); err != nil {
+	if p.Map, err = n.MapFor(ctx, h); err != nil {
 		return nil, err
 	}
-	p.Listed = v.listed
-	d := remote.NewProcessDir(v.View, v.ID, p, a)
-	if v.listed.Contested(n, pid, p.Leaf) {
+	p.Listed = listed
+	d := remote.NewProcessDir(v, id, p, a)
+	if listed.Contested(n, pid, p.Leaf) {
 		return d.Fleeting(), nil
 	}
 	return d, nil
@@ -121,7 +125,7 @@ func (r *root) walkGPID(ctx context.Context, g gpid.GPID) (vfs.Node, error) {
 	} else {
 		_ = r.v.ResolveNobody(ctx, g) // it is nobody's, whatever that says
 	}
-	if g <= gpid.MaxPID && native.mayBeCaller(ctx, r.v.Who, gpid.PID(g)) {
+	if g <= gpid.MaxPID && !r.v.Host.Elsewhere && native.mayBeCaller(ctx, r.v.Who, gpid.PID(g)) {
 		return native.link(objectid.Child(r.v.ID, g.String()), g.String()), nil
 	}
 	if g == 1 {
@@ -190,7 +194,7 @@ func (r *root) entries(ctx context.Context, anew bool) ([]vfs.DirEntry, error) {
 	if anew {
 		v.listed.Keep(ctx, listed)
 	}
-	if !v.t.Numbers.Rising() {
+	if !v.t.Numbers.Rising() || v.Host.Elsewhere {
 		synthetic.Sort(all)
 	}
 	if len(all) == 0 {

@@ -31,7 +31,7 @@ func (v viewTree) rows(nodes []*proctable.Node, rosters []proctable.Roster) iter
 				if !v.Sees(r.UID()) {
 					continue // what a requester does not see is not numbered for them
 				}
-				if g := n.GPID(r.PID()); g != 0 && !yield(row{g, n, r}) {
+				if g := n.GPIDFor(v.Host, r.PID()); g != 0 && !yield(row{g, n, r}) {
 					return
 				}
 			}

@@ -109,10 +109,52 @@ const timensName = "timens"
 // maxTimens is how far ahead a clock may be: decades.
 const maxTimens = 1 << 30 * time.Second
 
+// cutTimens takes "/timens/SECONDS" from the front of a path, if it is there, and returns the machine
+// of the reader to whom that is told, who is on machine h.
+func cutTimens(h proctable.Host, path string) (proctable.Host, string, error) {
+	kind, seconds, rest, ok := view.CutRoot(path)
+	if !ok || kind != timensName {
+		return h, path, nil
+	}
+	n, err := strconv.ParseUint(seconds, 10, 31)
+	if err != nil || time.Duration(n)*time.Second > maxTimens {
+		return h, "", fmt.Errorf("attach %q: %q is no number of seconds: %w", path, seconds, syscall.EINVAL)
+	}
+	h.Boot = h.Boot.Add(-time.Duration(n) * time.Second)
+	return h, rest, nil
+}
+
+// readerName comes before the path of a root, with a machine as readerOf writes it: the tree for a
+// reader on that machine, in which processes of the front end's own machine have other numbers than
+// their pids.
+const readerName = "reader"
+
+// ReaderRoot is what comes before the path of a root for readers on machine h.
+func ReaderRoot(h proctable.Host) string { return "/" + readerName + "/" + readerOf(h) }
+
+// readerOf is a reader's machine as an element of a path: when it was booted, in ns since 1970, and
+// its ticks a second and bytes a page.
+func readerOf(h proctable.Host) string {
+	return fmt.Sprintf("%d,%d,%d", h.Boot.UnixNano(), h.Hz, h.PageSize)
+}
+
+// parseReader reads what readerOf has written.
+func parseReader(text string) (h proctable.Host, ok bool) {
+	fields := strings.Split(text, ",")
+	if len(fields) != 3 {
+		return h, false
+	}
+	boot, err := strconv.ParseInt(fields[0], 10, 64)
+	hz, hzErr := strconv.ParseInt(fields[1], 10, 16)
+	page, pageErr := strconv.ParseInt(fields[2], 10, 32)
+	ok = err == nil && hzErr == nil && pageErr == nil && boot > 0 && hz > 0 && page >= 1024
+	return proctable.Host{Boot: time.Unix(0, boot), Hz: hz, PageSize: page, Elsewhere: true}, ok
+}
+
 // Attach implements vfs.Tree. aname is "" for the main tree or the path of a
 // root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
-// precede, see timensName; with "snapshot" before all that, the snapshots of
-// that root. upstream.NodeTree is the tree of one node, for a front end above.
+// precede, see timensName, or "/reader/MACHINE", see readerName; with "snapshot" before that of
+// a reader on another machine, the snapshots of that root, if it has one node. upstream.NodeTree is the tree of one node, for a front end above.
 func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	return t.attach(ctx, who, aname, t.native, nil)
 }
@@ -128,24 +170,29 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	if path == "/" {
 		path = ""
 	}
-	h := t.Host
-	if kind, seconds, rest, ok := view.CutRoot(path); ok && kind == timensName {
-		n, err := strconv.ParseUint(seconds, 10, 31)
-		if err != nil || time.Duration(n)*time.Second > maxTimens {
-			return nil, fmt.Errorf("attach %q: %q is no number of seconds: %w", aname, seconds, syscall.EINVAL)
+	h, path, err := cutTimens(t.Host, path)
+	if err != nil {
+		return nil, err
+	}
+	if kind, machine, rest, ok := view.CutRoot(path); ok && kind == readerName {
+		if h, ok = parseReader(machine); !ok {
+			return nil, fmt.Errorf("attach %q: %q is no reader's machine: %w", aname, machine, syscall.EINVAL)
 		}
-		h.Boot, path = h.Boot.Add(-time.Duration(n)*time.Second), rest
+		path = rest
 	}
 	whole := t.Views.Of(who, h)
 	if name, ok := strings.CutPrefix(path, upstream.NodeTree("")); ok && h == t.Host {
 		return viewTree{View: whole, t: t, native: native}.attachNode(gpid.NodeName(name), snapshots)
 	}
-	if snapshots {
+	if snapshots && !h.Elsewhere {
 		return nil, fmt.Errorf("attach %q: %w", aname, syscall.ENOENT)
 	}
 	v, err := whole.At(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("attach %q: %w", aname, err)
+	}
+	if snapshots {
+		return seenDir(viewTree{View: v, t: t, native: native})
 	}
 	return &root{viewTree{v, t, native, mount.Root(who, v.Path)}}, nil
 }

@@ -43,7 +43,7 @@ func (t *Timeouts) SweepWait() time.Duration { return t.Sweep - t.Sweep/16 }
 // Patience is how long to wait for a front end that itself waits that long for a node.
 func (t Timeouts) Patience() time.Duration { return t.Read + t.Sweep + time.Second }
 
-// Config is what a Node is made of. All fields but Tree and Changed are required.
+// Config is what a Node is made of. All fields but Tree, Idle and Changed are required.
 type Config struct {
 	Name     gpid.NodeName
 	Index    int
@@ -54,6 +54,9 @@ type Config struct {
 	Timeouts Timeouts
 	Log      *slog.Logger
 	Now      func() time.Time
+	// Idle is the time without an answer after which the node is probed; 0 is probeIdle. One whose
+	// connection is that of another node, which is probed, need not be.
+	Idle time.Duration
 	// Changed is called at each change of state. It must not call the node.
 	Changed func(State)
 }
@@ -218,14 +221,27 @@ func (n *Node) Unwell() error { return n.unwell(n.Health()) }
 
 func (n *Node) unwell(h Health) error {
 	if h.Err != nil {
-		return fmt.Errorf("node %s is %s (%v): %w", n.Name, h.State, h.Err, syscall.EHOSTDOWN)
+		return noAnswer{fmt.Errorf("node %s is %s (%v): %w", n.Name, h.State, h.Err, syscall.EHOSTDOWN)}
 	}
-	return fmt.Errorf("node %s is %s: %w", n.Name, h.State, syscall.EHOSTDOWN)
+	return noAnswer{fmt.Errorf("node %s is %s: %w", n.Name, h.State, syscall.EHOSTDOWN)}
+}
+
+// noAnswer is the error of a request that the node did not answer. An answer may be EHOSTDOWN as well,
+// of a front end of which another node is one.
+type noAnswer struct{ error }
+
+// Unwrap is what errors.Is goes on with.
+func (e noAnswer) Unwrap() error { return e.error }
+
+// NoAnswer reports whether an error of an exchange is that there was no answer: no connection, or no
+// time.
+func NoAnswer(err error) bool {
+	return errors.As(err, new(noAnswer)) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // Overdue is the error of a request that does not wait for an answer which has had its time.
 func (n *Node) Overdue() error {
-	return fmt.Errorf("node %s has not answered in time: %w", n.Name, syscall.EHOSTDOWN)
+	return noAnswer{fmt.Errorf("node %s has not answered in time: %w", n.Name, syscall.EHOSTDOWN)}
 }
 
 // unanswered makes an error of an exchange that ended for want of an answer one that says
@@ -240,7 +256,7 @@ func (n *Node) unanswered(ctx context.Context, s *Session, err error) error {
 	case ctx.Err() == context.DeadlineExceeded:
 		return fmt.Errorf("%w (%w)", n.Overdue(), context.DeadlineExceeded)
 	case s.ended(), cachepolicy.Unanswered(err):
-		return fmt.Errorf("node %s: the connection has ended: %w (%w)", n.Name, syscall.EHOSTDOWN, err)
+		return noAnswer{fmt.Errorf("node %s: the connection has ended: %w (%w)", n.Name, syscall.EHOSTDOWN, err)}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,9 +177,10 @@ func (n *Node) ping(ctx context.Context, s *Session) error {
 // watch probes the node when it has been idle, when somebody missed an answer,
 // and while it is silent. It returns when the connection is of no use any more.
 func (n *Node) watch(conn Conn, s *Session) error {
+	idle := cmp.Or(n.Idle, probeIdle)
 	for {
 		h := n.Health()
-		wait := probeIdle - n.Now().Sub(h.Last)
+		wait := idle - n.Now().Sub(h.Last)
 		if h.State == Silent {
 			wait = probeSilent
 			if n.Now().Sub(h.Since) > giveUp {
@@ -199,7 +201,7 @@ func (n *Node) watch(conn Conn, s *Session) error {
 		case <-n.suspect:
 			timer.Stop()
 		case <-timer.C:
-			if h = n.Health(); h.State != Silent && n.Now().Sub(h.Last) < probeIdle {
+			if h = n.Health(); h.State != Silent && n.Now().Sub(h.Last) < idle {
 				continue
 			}
 		}

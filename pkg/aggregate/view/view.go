@@ -259,7 +259,11 @@ func CutRoot(path string) (kind, name, rest string, ok bool) {
 
 // Locate finds the node and native pid of a gpid of the view.
 func (v *View) Locate(g gpid.GPID) (*proctable.Node, gpid.PID, bool) {
-	index, pid, ok := v.all.Numbers.Split(g)
+	home := gpid.Home(g)
+	if home != g && !v.Host.Elsewhere || g <= gpid.MaxPID && v.Host.Elsewhere {
+		return nil, 0, false // it is a pid of the reader's machine, or of none
+	}
+	index, pid, ok := v.all.Numbers.Split(home)
 	if !ok {
 		return nil, 0, false
 	}
