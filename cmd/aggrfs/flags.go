@@ -30,8 +30,7 @@ func strictFlag(cmd *cobra.Command, s *source, what string) {
 	cmd.Flags().BoolVar(&s.Strict, "strict", false, what)
 }
 
-// tlsFlags are for the commands that can ask a server on another machine: they show tables, in
-// which no pid is taken for one of this machine.
+// tlsFlags are for the commands that can ask a server on another machine.
 func tlsFlags(cmd *cobra.Command, s *source) {
 	f := cmd.Flags()
 	f.StringVar(&s.TLS.Cert, "tls-cert", "", "your certificate for --server tls:HOST:PORT, a PEM `FILE`")

@@ -297,8 +297,20 @@ nodes:
 	if _, err := src.OpenTable(t.Context()); err == nil || !strings.Contains(err.Error(), `not for "127.0.0.1"`) {
 		t.Errorf("without --server-name: %v", err)
 	}
-	if _, err := src.Open(t.Context(), "/proc"); err == nil || !strings.Contains(err.Error(), "run this on the machine") {
+	if _, err := src.Open(t.Context(), "/proc"); err == nil || !strings.Contains(err.Error(), `not for "127.0.0.1"`) {
+		t.Errorf("exec without --server-name: %v", err)
+	}
+	src.ServerName = "head"
+	if mirror, err := src.Open(t.Context(), "/proc"); err != nil {
 		t.Errorf("exec: %v", err)
+	} else {
+		whoami, err := mirror.Read(t.Context(), "cluster", "whoami")
+		if err != nil || !strings.Contains(string(whoami), "certificate  ann") || !mirror.Remote || mirror.Served() || mirror.Gone() != 0 {
+			t.Errorf("exec: %v\n%s", err, whoami)
+		}
+		if err := mirror.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	eventually(t, &headLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=1 gid=1 groups=0 cert=ann`)
 	eventually(t, &headLog, `"9P attach" peer="tls 127\.0\.0\.1:\d+" uid=65534 gid=65534 groups=0 cert=eve`)

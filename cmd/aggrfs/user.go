@@ -154,6 +154,7 @@ and end, and so does the end of the server, which is an error.`,
 		},
 	}
 	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
 	strictFlag(cmd, &src, "do not mount, and fail with status 3, if processes of any node are missing or old now")
 	cmd.Flags().BoolVar(&o.Shared, "allow-other", false, "mount for all users, each with their own view (for root)")
 	cmd.Flags().StringVar(&o.Type, "type", "fuse", "mount with this `TYPE` of file system: fuse, or 9p (see above)")
@@ -195,6 +196,7 @@ others belong to nobody. Root needs no helper.`,
 	}
 	cmd.Flags().SetInterspersed(false)
 	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
 	strictFlag(cmd, &src, "end with status 120 if processes of any node were missing or old, before or while COMMAND ran")
 	prefetchedFlag(cmd, &o.Prefetched)
 	cmd.Flags().BoolVar(&oneCPU, "one-cpu", false, "run COMMAND and its tree on one CPU, which is faster if COMMAND has one thread (default: for ps, top and the like, and with --prefetched)")

@@ -3,6 +3,7 @@ package aggregate
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -126,6 +127,43 @@ type Mount = tree.Mount
 
 // NewMount is the tree for a mount on this machine, see tree.Tree.NewMount.
 func (c *Cluster) NewMount(native string) *Mount { return c.tree.NewMount(native) }
+
+// A Mirror is the tree of a cluster that a server on another machine has, for readers of this one.
+type Mirror = tree.Mirror
+
+// MirrorConfig is what a mirror is made of. Those fields of tree.MirrorConfig that are not here are of this machine.
+type MirrorConfig struct {
+	Dial     Dialer // see tree.MirrorConfig, as are the next six
+	Address  string
+	Who      vfs.Identity
+	Path     string
+	Nodes    []string
+	Policy   *cachepolicy.Policy
+	Timeouts Timeouts
+	// Proc and Native are as in Config.
+	Proc, Native string
+	Log          *slog.Logger
+}
+
+// ReaderRoot is what comes before the path of a root, as the attach name of the same for readers on this
+// machine at a front end on another.
+func ReaderRoot() (string, error) {
+	host, err := thisHost("/proc")
+	return tree.ReaderRoot(host), err
+}
+
+// NewMirror makes a mirror, which connects when it is attached to. Close ends it.
+func NewMirror(cfg MirrorConfig) (*Mirror, error) {
+	host, err := thisHost(cfg.Proc)
+	if err != nil {
+		return nil, err
+	}
+	host.Boot = host.Boot.Round(0) // by the wall clock: the server is told it
+	return tree.NewMirror(tree.MirrorConfig{
+		Dial: cfg.Dial, Address: cfg.Address, Who: cfg.Who, Path: cfg.Path, Nodes: cfg.Nodes, Policy: cfg.Policy,
+		Timeouts: cfg.Timeouts, Host: host, Proc: cfg.Proc, Native: cfg.Native, Log: cfg.Log, Now: time.Now,
+	}), nil
+}
 
 // Generation changes whenever a sweep has brought something.
 func (c *Cluster) Generation() uint64 { return c.tree.Generation() }

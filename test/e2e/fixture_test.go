@@ -67,6 +67,7 @@ type site struct {
 	programs string // the directory of the front end's program
 	config   string
 	server   string // the front end's address
+	tls      string // another, where its configuration has certificates
 	log      *log
 	killed   bool // the test kills it
 }
@@ -106,7 +107,12 @@ func newSiteBy(t *testing.T, programs string, o cluster.Options, extra string) *
 		extra += "timeouts: {connect: 50s, read: 50s, sweep: 50s}\n"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\nlisten: [%q]\nstate: %s\nhead: head\n%snodes:\n", s.server, filepath.Join(dir, "gpids.json"), extra)
+	listen := fmt.Sprintf("%q", s.server)
+	if strings.Contains(extra, "tls: {") {
+		s.tls = "tls:" + freeAddress(t)
+		listen += fmt.Sprintf(", %q", s.tls)
+	}
+	fmt.Fprintf(&b, "version: 1\nlisten: [%s]\nstate: %s\nhead: head\n%snodes:\n", listen, filepath.Join(dir, "gpids.json"), extra)
 	for _, n := range c.Nodes {
 		fmt.Fprintf(&b, "  - {nodes: %s, address: %q}\n", n.Name, n.Address)
 	}

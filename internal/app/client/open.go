@@ -37,11 +37,17 @@ type Tree struct {
 	Remarks bool
 	// Remote: its server is on another machine, and so its users are not those of this one.
 	Remote bool
+	// Gone is how often its server has gone away; nil where that is not counted.
+	Gone func() uint64
 
 	aname   string            // of the root that was asked for, as Tree has it
 	as      bool              // Who is not the user of this process
 	meaning func(error) error // says what an error of its server means; nil is that there is none
 }
+
+// Served reports whether its server answers the kernel for a mount of it, which it is given then. Of
+// any other this process does.
+func (t *Tree) Served() bool { return t.Origin == OfServer && !t.Remote }
 
 // Explain says what an error of the tree means.
 func (t *Tree) Explain(err error) error {
@@ -91,9 +97,6 @@ const OpenTimeout = 5 * time.Second
 // Open finds the tree for who mounts it. native is the reader's procfs as the reader
 // will see it.
 func (s *Source) Open(ctx context.Context, native string) (*Tree, error) {
-	if s.IsRemote() {
-		return nil, exit.Usagef("--server %s: only nodes, ps, where and whoami can ask a server on another machine; run this on the machine that it runs on", s.Server)
-	}
 	from, err := s.from()
 	if err != nil {
 		return nil, err
@@ -104,6 +107,9 @@ func (s *Source) Open(ctx context.Context, native string) (*Tree, error) {
 	}
 	switch from {
 	case OfServer:
+		if s.IsRemote() {
+			return openMirror(ctx, s, proc, native)
+		}
 		if _, err := s.unixAddress(); err != nil {
 			return nil, err
 		}
@@ -178,7 +184,20 @@ func (s *Source) settle(ctx context.Context, t *Tree) error {
 		return err
 	}
 	t.Path, t.aname = path, path
-	root, err := t.Root(ctx)
+	var root vfs.Dir
+	if t.Remote { // where a pid of its machine would be taken for one of this machine
+		var here string
+		if here, err = aggregate.ReaderRoot(); err != nil {
+			return err
+		}
+		t.aname = here + path
+		if root, err = t.Root(ctx); errors.Is(err, syscall.ENOENT) {
+			t.aname = path // an older server knows no other machines
+		}
+	}
+	if root == nil {
+		root, err = t.Root(ctx)
+	}
 	if errors.Is(err, syscall.ENOENT) && len(s.Nodes) > 0 {
 		if unknown := s.unknownNodes(ctx, names); unknown != nil {
 			return unknown
@@ -206,7 +225,7 @@ func (t *Tree) Offer(native string) handover.Offer {
 func (s *Source) unixAddress() (ninep.Addr, error) {
 	addr, err := s.Address()
 	if err == nil && addr.Network != "unix" {
-		err = exit.Usagef("--server %s: exec and mount take a server's unix: address only, over which they give it the mount; run this on the server's machine", addr)
+		err = exit.Usagef("--server %s: exec and mount take a server's unix: address, over which they give it the mount, or a tls: address of another machine", addr)
 	}
 	return addr, err
 }

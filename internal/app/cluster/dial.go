@@ -108,6 +108,10 @@ type sharedUpstream struct {
 	users int // guarded by sharedDialer.turn
 }
 
+// Shared is a dialer that gives all who dial one connection, for as long as it lives and any of them
+// has it open.
+func Shared(open aggregate.Dialer) aggregate.Dialer { return newSharedDialer(open).dial }
+
 func newSharedDialer(open aggregate.Dialer) *sharedDialer {
 	return &sharedDialer{open: open, turn: semaphore.NewWeighted(1)}
 }

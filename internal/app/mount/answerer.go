@@ -17,20 +17,28 @@ type answerer interface {
 }
 
 // An ownAnswerer is this process.
-type ownAnswerer struct{ *fusefs.Server }
+type ownAnswerer struct {
+	*fusefs.Server
+	tree *client.Tree
+}
 
 // Gone implements answerer.
-func (ownAnswerer) Gone() uint64 { return 0 }
+func (a ownAnswerer) Gone() uint64 {
+	if a.tree.Gone == nil {
+		return 0
+	}
+	return a.tree.Gone()
+}
 
 // answer has a mounted device answered for. native is the native procfs as the mount's readers
 // see it.
 func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.File, cfg fusefs.Config, native string) (answerer, error) {
-	if t.Origin != client.OfServer {
+	if !t.Served() {
 		s, err := fusefs.Serve(dev, cfg)
 		if err != nil {
 			return nil, err
 		}
-		return ownAnswerer{s}, nil
+		return ownAnswerer{s, t}, nil
 	}
 	offer := t.Offer(native)
 	offer.AllUsers, offer.Prefetched, offer.Whole = cfg.Shared, cfg.Prefetched != nil, cfg.Whole
@@ -52,12 +60,12 @@ func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.Fil
 // one, and has it answered for. Closing it takes the mount away. It is nil, and no error, where
 // ctx ended before that and nothing is mounted.
 func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir string, dead bool, cfg fusefs.Config) (answerer, error) {
-	if t.Origin != client.OfServer && !dead {
+	if !t.Served() && !dead {
 		s, err := fusefs.Mount(dir, cfg)
 		if err != nil {
 			return nil, err
 		}
-		return ownAnswerer{s}, nil
+		return ownAnswerer{s, t}, nil
 	}
 	dev, unmount, err := fusefs.MountDevice(dir, cfg, dead)
 	if err != nil {

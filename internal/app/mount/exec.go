@@ -108,7 +108,7 @@ func withOldestBoot(ctx context.Context, log *slog.Logger, t *client.Tree, nodes
 	}
 	// The daemon counts from the machine's boot, this process from its own.
 	ahead := offset
-	if t.Origin == client.OfServer {
+	if t.Served() {
 		ahead += nsexec.BootOffset()
 	}
 	if ahead == 0 {

@@ -42,6 +42,8 @@ func Mount(ctx context.Context, src *client.Source, dir string, o Options) error
 		return exit.Usagef("--prefetched cannot be combined with --allow-other: the kernel caches one content of a file for all users, and users may see different ones")
 	case o.Prefetched && o.Type == "9p":
 		return exit.Usagef("--prefetched needs --type fuse: of a mount with --type 9p the kernel caches nothing")
+	case o.Shared && src.IsRemote():
+		return exit.Usagef("--allow-other: a server on another machine knows the one user of the certificate; mount for all users on the machine that it runs on")
 	case o.Type == "9p" && os.Geteuid() != 0:
 		return errors.New("only root can run mount --type 9p")
 	case o.Type == "9p":
