@@ -26,9 +26,10 @@ type Given struct {
 
 	greeted chan struct{} // closed when init is there
 
-	mu    sync.Mutex
-	init  []byte    // guarded by mu; what greeted tells
-	heard time.Time // when the daemon said something last; guarded by mu
+	mu     sync.Mutex
+	latest uint64    // guarded by mu; see Latest
+	init   []byte    // guarded by mu; what greeted tells
+	heard  time.Time // when the daemon said something last; guarded by mu
 }
 
 const (
@@ -92,6 +93,14 @@ func (g *Given) Init() []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.init
+}
+
+// Latest is the number of a request that the daemon had read not long before it said something last; 0
+// is that it has told none.
+func (g *Given) Latest() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.latest
 }
 
 // Greeted is closed when the kernel's INIT has been answered. Serve must run for that.
@@ -191,6 +200,9 @@ func (g *Given) listen(waiting *notes) error {
 		}
 		g.mu.Lock()
 		g.heard = time.Now()
+		if kind == kindPong && len(body) >= numberSize {
+			g.latest = binary.LittleEndian.Uint64(body)
+		}
 		if kind == kindInit && g.init == nil {
 			g.init = body
 			close(g.greeted)

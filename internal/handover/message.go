@@ -22,7 +22,7 @@ const (
 	kindNotify = 'n' // a number, 64 bits, and a notification
 	kindDone   = 'd' // a number, 64 bits, and an errno, 32 bits
 	kindPing   = 'p'
-	kindPong   = 'P'
+	kindPong   = 'P' // a request's number, 64 bits; may be left out
 )
 
 const (

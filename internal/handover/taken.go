@@ -21,6 +21,9 @@ import (
 type Taken struct {
 	Offer  Offer
 	Device *os.File // who takes it out closes it
+	// Latest is the number of a request that was among the last to be read, which the command is told;
+	// nil is that it is not. It is set before Serve.
+	Latest func() uint64
 
 	conn *net.UnixConn
 
@@ -332,13 +335,21 @@ func (h *Taken) listen() error {
 		}
 		switch {
 		case kind == kindPing && len(body) == 0:
-			h.send(frame(kindPong))
+			h.send(frame(kindPong, number(h.latest())))
 		case kind == kindDone && len(body) == doneSize:
 			h.done(binary.LittleEndian.Uint64(body), syscall.Errno(binary.LittleEndian.Uint32(body[numberSize:])))
 		default:
 			return fmt.Errorf("a message of kind %q and %d bytes is none of a command's", kind, len(body))
 		}
 	}
+}
+
+// latest is Latest, or 0.
+func (h *Taken) latest() uint64 {
+	if h.Latest == nil {
+		return 0
+	}
+	return h.Latest()
 }
 
 // done tells who waits for a notification what came of it.

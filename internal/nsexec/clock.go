@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/olderkernel"
 )
 
 // MaxBootOffset is the most that Spec.BootOffset may be: more than any machine has been up.
@@ -90,7 +92,7 @@ const clockName = "aggrfs-exec-clock"
 // CanShift reports whether Spec.BootOffset has an effect for this process, by
 // trying it. Where it has none, Run goes on without.
 func CanShift() bool {
-	if helper() != "" {
+	if helper() != "" || olderkernel.Lacks(olderkernel.Clock) {
 		return false // which may not set clocks
 	}
 	native, err := Native("")

@@ -96,6 +96,9 @@ func withCaller(h *fuse.InHeader) context.Context {
 	return vfs.WithCaller(context.Background(), vfs.Caller{TID: h.Pid})
 }
 
+// Latest is the number of a request that was among the last to be read, see [device.StandIn].
+func (s *Server) Latest() uint64 { return s.conn.Latest() }
+
 // WaitMounted waits until the device is mounted and its kernel has been
 // answered.
 func (s *Server) WaitMounted(ctx context.Context) error { return s.conn.WaitMounted(ctx) }

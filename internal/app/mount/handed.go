@@ -24,6 +24,7 @@ type handed struct {
 	dev   *os.File
 	offer handover.Offer
 	log   *slog.Logger
+	alone bool // the server has a clone of the device, of which what it has read fails when it ends
 
 	ended chan struct{} // closed when keep has returned
 	stop  context.CancelFunc
@@ -74,6 +75,7 @@ func (h *handed) give(ctx context.Context) (*handover.Given, error) {
 	// What a server has read from a clone of its own, and not answered when it ends, fails at
 	// once. Some kernels make none of a device that was opened in another user namespace.
 	device, err := fusefs.OpenClone(h.dev)
+	h.alone = err == nil
 	if err == nil {
 		defer device.Close()
 	} else {
@@ -97,7 +99,7 @@ func (h *handed) keep(ctx context.Context, now *handover.Given) {
 		if init := now.Init(); init != nil { // one that has just taken the mount over may not have told it
 			h.offer.Init = init
 		}
-		if now = h.again(ctx); now == nil {
+		if now = h.again(ctx, now.Latest()); now == nil {
 			return
 		}
 		h.log.Info("a server answers for the mount again")
@@ -115,10 +117,10 @@ func (h *handed) write(message []byte) error {
 	return fusefs.Write(h.dev, message)
 }
 
-// again answers in the place of a server until there is one again; nil is that ctx, or the
+// again answers in the place of a server, which had read the request of that number, until there is one again; nil is that ctx, or the
 // mount, has ended. It goes on to do so until that server serves: one that hangs takes a
 // connection and says nothing.
-func (h *handed) again(ctx context.Context) *handover.Given {
+func (h *handed) again(ctx context.Context, latest uint64) *handover.Given {
 	standIn, err := fusefs.StandBy(h.dev)
 	if err != nil {
 		h.log.Error("nobody answers for the mount", "error", err)
@@ -129,9 +131,10 @@ func (h *handed) again(ctx context.Context) *handover.Given {
 			h.log.Warn("the mount's device is read by somebody else", "error", err)
 		}
 	}()
-	// A kernel that cannot do this has failed what the server had read when that ended. If it
-	// has not ended, it answers late.
-	_ = fusefs.Resend(h.dev)
+	// Of a clone what the server had read fails when it ends; if it has not ended, it answers late.
+	if err := fusefs.Resend(h.dev); err != nil && !h.alone {
+		standIn.RefuseRead(latest)
+	}
 	told := ""
 	for wait := againSoon; ; wait = min(2*wait, againLate) {
 		select {

@@ -191,6 +191,7 @@ const prefetchedInterval = time.Second
 
 // serve answers the kernel until the mount, the command or ctx ends.
 func (m *mount) serve(ctx context.Context) error {
+	m.taken.Latest = m.fuse.Latest
 	m.taken.Ready(m.ready)
 	over := make(chan struct{})
 	var both sync.WaitGroup

@@ -60,6 +60,7 @@ type Conn struct {
 	protocol *fuse.ProtocolServer
 	requests requests
 	received [opcodes]atomic.Uint64 // requests by opcode
+	latest   atomic.Uint64          // see Latest
 	init     []byte                 // the INIT request, see greeted
 	// greeted is set when the INIT has been carried out, before it is answered. No
 	// other request comes sooner, which the kernel knows and Go's memory model
@@ -279,3 +280,7 @@ func (c *Conn) refuseUntil(ran <-chan struct{}) {
 		}
 	}
 }
+
+// Latest is the number of a request that was among the last to be read, for [StandIn.RefuseRead]; 0 is
+// that none was.
+func (c *Conn) Latest() uint64 { return c.latest.Load() }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -137,6 +138,59 @@ func TestResend(t *testing.T) {
 	served(t, duplicate(t, dev), newSmall(), init)
 	if err := <-got; err != nil {
 		t.Error(err)
+	}
+}
+
+// What a server has read and not answered is refused by the stand-in, where the kernel can do nothing
+// about it: with the next request, or with a signal to who waits.
+func TestRefuseRead(t *testing.T) {
+	for name, next := range map[string]func(t *testing.T, dir string, waits *os.Process) error{
+		"its number is known": func(*testing.T, string, *os.Process) error { return nil },
+		"another request": func(t *testing.T, dir string, _ *os.Process) error {
+			var st unix.Statfs_t
+			if err := unix.Statfs(dir, &st); err != unix.EIO {
+				return fmt.Errorf("it gets %v", err)
+			}
+			return nil
+		},
+		"a signal": func(_ *testing.T, _ string, waits *os.Process) error { return waits.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, dev := mountSmall(t)
+			greeting(t, dir, dev)
+			if err := unix.SetNonblock(int(dev.Fd()), false); err != nil {
+				t.Fatal(err)
+			}
+			cat := exec.Command("cat", dir+"/file")
+			if err := cat.Start(); err != nil {
+				t.Fatal(err)
+			}
+			request := make([]byte, requestSize)
+			if n, err := dev.Read(request); err != nil || n < headerSize { // and never answers
+				t.Fatal(n, err)
+			}
+			latest := (*fuse.InHeader)(unsafe.Pointer(&request[0])).Unique
+			if name != "its number is known" { // it is far from what is tried
+				latest = 1 << 62
+			}
+			s, err := StandBy(dev)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.RefuseRead(latest)
+			if err := next(t, dir, cat.Process); err != nil {
+				t.Error(err)
+			}
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = cat.Wait() // which fails
+			}()
+			wait.Until(t, "who waited ends", func() bool { return over(ended) })
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -250,3 +250,29 @@ func (d *descriptor) refuseOne(in []byte, errno unix.Errno) {
 	failure(out[:], (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in))).Unique, errno)
 	_ = d.write(out[:])
 }
+
+const (
+	// interruptBit is in the number of an INTERRUPT, beside that of the request which it is about, and
+	// numberStep between two requests, see FUSE_INT_REQ_BIT and FUSE_REQ_ID_STEP of the kernel's
+	// fs/fuse/fuse_i.h, since Linux 4.20.
+	interruptBit, numberStep = 1, 2
+	// numbersBack is how many requests before one of them may be unanswered that were read with it,
+	// and numbersOn how many may have been read since: to try each takes half a microsecond.
+	numbersBack, numbersOn = 1 << 18, 1 << 20
+)
+
+// refuseAround answers with that error what has been read, and not answered, of the requests with
+// numbers around that one. For what was answered, or read from another descriptor, the kernel says
+// ENOENT.
+func (d *descriptor) refuseAround(unique uint64, errno unix.Errno) {
+	unique &^= interruptBit
+	var out [16]byte
+	at := max(unique, numbersBack*numberStep) - numbersBack*numberStep
+	for range numbersBack + numbersOn {
+		if at += numberStep; d.stopped.Load() {
+			return
+		}
+		failure(out[:], at, errno)
+		_ = d.write(out[:])
+	}
+}

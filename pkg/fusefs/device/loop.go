@@ -96,6 +96,7 @@ func (c *Conn) carryOut(in, out []byte) []byte {
 		return out
 	}
 	c.received[h.Opcode].Add(1)
+	c.latest.Store(h.Unique)
 	if need := answerSize + payload(in); need > len(out) {
 		out = make([]byte, need)
 	}

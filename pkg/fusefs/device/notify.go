@@ -8,6 +8,8 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/olderkernel"
 )
 
 // Codes of notifications, see enum fuse_notify_code in linux/fuse.h. One is written like an
@@ -75,13 +77,17 @@ func checkNotification(message []byte) error {
 
 // Resend has all requests delivered again that somebody has read and not answered: what a
 // server that has ended left behind. Kernels before Linux 6.9 cannot: EINVAL.
-func Resend(dev *os.File) error { return bare(dev, notifyResend) }
+func Resend(dev *os.File) error { return bare(dev, notifyResend, olderkernel.Resend) }
 
 // Revalidate has the kernel look all names up again, whatever it was told about how long they
 // are good. Kernels before Linux 6.16 cannot: EINVAL.
-func Revalidate(dev *os.File) error { return bare(dev, notifyEpoch) }
+func Revalidate(dev *os.File) error { return bare(dev, notifyEpoch, olderkernel.Epoch) }
 
-func bare(dev *os.File, code int32) error {
+// bare writes a notification that has nothing behind its header, and is called what.
+func bare(dev *os.File, code int32, what string) error {
+	if olderkernel.Lacks(what) {
+		return os.NewSyscallError("notify the FUSE device", unix.EINVAL)
+	}
 	h := notificationHead(code, 0)
 	return writeTo(dev, BytesOf(&h))
 }

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/olderkernel"
 )
 
 // devicePath is where the FUSE device is, see fuse(4).
@@ -36,6 +38,9 @@ const cloneRequest = 0x8004e500
 // a clone closes, what was read from it and not answered fails with ECONNABORTED, and the
 // mount lives on. Both must have been opened in the same user namespace: EINVAL.
 func OpenClone(dev *os.File) (*os.File, error) {
+	if olderkernel.Lacks(olderkernel.Clone) {
+		return nil, os.NewSyscallError("clone the FUSE device", unix.EINVAL)
+	}
 	clone, err := Open()
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/internal/olderkernel"
 )
 
 // moveMountBeneath is MOVE_MOUNT_BENEATH of linux/mount.h, since Linux 6.5.
@@ -39,6 +41,9 @@ func Replace(dir string, o Options) (dev *os.File, unmount func() error, err err
 
 // mountBeneath mounts a device below what is mounted at dir, see move_mount(2).
 func mountBeneath(dir string, fd int, o Options) error {
+	if olderkernel.Lacks(olderkernel.Beneath) {
+		return os.NewSyscallError("move_mount", unix.EINVAL)
+	}
 	fs, err := unix.Fsopen("fuse", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return os.NewSyscallError("fsopen", err)

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
 )
 
@@ -13,6 +16,7 @@ import (
 type StandIn struct {
 	dev  *descriptor
 	gone chan struct{} // closed when there is nothing more to read
+	read atomic.Bool   // what others have read is to be refused, see RefuseRead
 	work sync.WaitGroup
 	bye  sync.Once
 }
@@ -42,8 +46,21 @@ func (s *StandIn) run() {
 		if err != nil {
 			return
 		}
+		if n >= headerSize && s.read.Swap(false) {
+			s.dev.refuseAround((*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(buf))).Unique, unix.EIO)
+		}
 		s.dev.refuseOne(buf[:n], unix.EIO)
 	}
+}
+
+// RefuseRead has the stand-in refuse also what somebody has read from this descriptor, or a duplicate,
+// and not answered: a server that has ended or hangs, where the kernel can neither fail it (OpenClone)
+// nor deliver it again (Resend). latest is the number of a request that the server has read not long
+// before, 0 if it had not read many. What that does not reach is refused with the next request, or
+// with a signal to one who waits, of which the kernel tells.
+func (s *StandIn) RefuseRead(latest uint64) {
+	s.read.Store(true)
+	s.work.Go(func() { s.dev.refuseAround(latest, unix.EIO) })
 }
 
 // Done is closed when the mount is gone, or Close has been called.
