@@ -47,7 +47,7 @@ a line that is none
 45 27 0:54 / /shorter rw - proc
 `
 	got := slices.Collect(Mounts([]byte(text)))
-	want := []Mount{{"36", "0:46", "fuse", "rw,user_id=0"}, {"22", "0:21", "proc", "rw,hidepid=2"}}
+	want := []Mount{{"36", "0:46", "/empty", "fuse", "rw,user_id=0"}, {"22", "0:21", "/a b", "proc", "rw,hidepid=2"}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

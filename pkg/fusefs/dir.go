@@ -53,6 +53,7 @@ func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	}
 	d := &openDir{inode: i, handle: h, pin: pin{share: &fs.shares.bytes}}
 	d.users.n.Store(1)
+	i.dirs.Add(1)
 	if err = d.hold(); err == nil {
 		out.Fh, err = fs.dirs.add(d)
 	}
@@ -187,5 +188,6 @@ func (d *openDir) leave() {
 	if d.users.leave() {
 		_ = d.handle.Close() // nobody is left to be told
 		d.pin.set(0)
+		d.inode.dirs.Add(-1)
 	}
 }

@@ -23,11 +23,12 @@
 // # Freshness
 //
 // What the kernel keeps follows from the contract and nothing else:
-// vfs.Attr.Keep and KeepName are the times of attributes and entries,
-// vfs.Missing.Keep is the time of a negative entry, and an open file that is a
-// vfs.Held with Keep > 0 goes through the page cache (see pages, and distant for a server
-// with a Notifier). All else is
-// direct I/O: each read(2) asks the tree. A name that listings named and no longer
+// vfs.Attr.Keep and KeepName are the times of attributes and entries, and
+// vfs.Missing.Keep is the time of a negative entry. Of a file's content it keeps nothing, but
+// where a mode says so: each read(2) asks. An open file has the
+// content that it was opened with until it is read from its start again; then it has the one of now,
+// or ESRCH where its object has ended. Whatever the kernel reads
+// by, the bytes are the same (see fileInode). A name that listings named and no longer
 // name is dropped with all below it (see listed), so that the kernel's caches,
 // and the inodes here, are those of what exists.
 //

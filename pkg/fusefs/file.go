@@ -6,17 +6,19 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
 // An openFile is one open(2) of a regular file.
 type openFile struct {
-	inode *inode
-	file  vfs.File
-	use   use         // of the inode's pages
-	begun atomic.Bool // it has been read from
+	inode  *inode
+	file   vfs.File
+	viewer uint64      // see viewer.mark
+	begun  atomic.Bool // it has been read from
 
 	mu  sync.Mutex
 	now *content // guarded by mu
@@ -26,58 +28,165 @@ type openFile struct {
 type content struct {
 	users  users
 	handle vfs.Handle
-	held   []byte // the bytes, where they are in memory
-	isHeld bool
-	share  *share // of the account that it is on
-	size   int64  // what it is there
+	held   atomic.Pointer[[]byte] // the bytes, where they are in memory
+	pin    pin                    // it
+	load   sync.Mutex             // held where held is made
 }
 
 // newContent is ENFILE where there is no room for it on the mount's account. h is the
 // content's, or closed.
 func (b *base) newContent(h vfs.Handle) (*content, error) {
-	c := &content{handle: h, share: &b.shares.bytes, size: holds(h)}
-	if !c.share.take(c.size) {
+	c := &content{handle: h, pin: pin{share: &b.shares.bytes}}
+	if !c.pin.set(holds(h)) {
 		_ = h.Close() // nobody has read it
 		return nil, syscall.ENFILE
 	}
 	c.users.n.Store(1)
 	if held, ok := h.(vfs.Held); ok {
-		c.held, c.isHeld = held.Content(), true
+		bytes := held.Content()
+		c.held.Store(&bytes)
 	}
 	return c, nil
+}
+
+// length is how long the content is, where that is known.
+func (c *content) length() (n uint64, known bool) {
+	if held := c.held.Load(); held != nil {
+		return uint64(len(*held)), true
+	}
+	return 0, false
+}
+
+// loaded is length of a content that is read to its end for it, if it is not too long.
+func (c *content) loaded(ctx context.Context) (n uint64, known bool) {
+	c.load.Lock()
+	defer c.load.Unlock()
+	if n, known := c.length(); known {
+		return n, true
+	}
+	bytes, err := vfs.ReadAll(ctx, c.handle, maxLoaded)
+	if err != nil || !c.pin.set(openSize+int64(len(bytes))) {
+		return 0, false
+	}
+	c.held.Store(&bytes)
+	return uint64(len(bytes)), true
 }
 
 func (c *content) leave() {
 	if c.users.leave() {
 		_ = c.handle.Close() // nobody is left to be told
-		c.share.give(c.size)
+		c.pin.set(0)
 	}
 }
 
-// opened are the open files of a mount whose files are opened.
+// opened are the open files of a mount whose files are opened, and what there is to their
+// inodes, see fileInode.
 type opened struct {
 	base
-	files table[*openFile]
+	inodes *inodes
+	files  table[*openFile]
+	retry  *retry
 }
 
-func newOpened(b base) opened {
-	return opened{base: b, files: newTable[*openFile](b.cfg.Generation)}
+func newOpened(b base, all *inodes) opened {
+	return opened{base: b, inodes: all, retry: new(retry), files: newTable[*openFile](b.cfg.Generation)}
 }
 
-// add makes a file known to the kernel. The kernel need not tell of close(2), only of the
-// last one (RELEASE).
-func (o *opened) add(f *openFile, flags uint32, out *fuse.OpenOut) error {
-	fh, err := o.files.add(f)
-	if err != nil {
-		f.close()
-		return err
+func (o *opened) prepare(i *inode) {
+	if i.kind == vfs.TypeFile {
+		i.file = newFileInode()
 	}
-	out.Fh, out.OpenFlags = fh, fuse.FOPEN_NOFLUSH|flags
+}
+
+// expands: an inode that is open, or about to be, is not told of.
+func (o *opened) expands(parent *inode, e fuse.DirEntry) bool {
+	i := o.inodes.named(parent, e.Name)
+	return i == nil || i.file == nil || !i.file.busy(0)
+}
+
+// name completes the answer that names a file, whose name the kernel may cache for so long.
+func (o *opened) name(ctx context.Context, i *inode, a vfs.Attr, keep time.Duration, inListing bool, out *fuse.EntryOut) error {
+	thread := uint32(0)
+	if !inListing {
+		thread = device.Thread(ctx)
+	}
+	again := thread != 0 && o.retry.has(thread)
+	if !i.file.look(thread, a.Mode, again) {
+		return errAnother
+	}
+	if !again {
+		out.SetEntryTimeout(keep)
+	}
+	a.Size = unknownSize
+	o.cfg.fillAttr(&out.Attr, a)
 	return nil
 }
 
-// read reads a file in direct I/O, or pages that the kernel does not have. It must take no
-// lock under which pages are notified, see notices.
+// attrs are the attributes that GETATTR says of a file or directory.
+func (o *opened) attrs(ctx context.Context, i *inode, n vfs.Node, out *fuse.Attr) (vfs.Attr, error) {
+	a, err := n.Attr(ctx)
+	if err != nil {
+		if i.file == nil || !i.file.isOpen() || !hasEnded(err) {
+			return a, err
+		}
+		// As procfs has it, a file that is open has attributes when its process has ended.
+		a = vfs.Attr{ID: i.object, Mode: i.file.mode(), Nlink: 1}
+	}
+	if i.file != nil {
+		a.Size = i.file.attr(ctx, &o.base, device.Thread(ctx), a.Size)
+	}
+	o.cfg.fillAttr(out, a)
+	return a, nil
+}
+
+// open answers OPEN. The kernel need not tell of close(2), only of the last one (RELEASE).
+func (o *opened) open(ctx context.Context, v *viewer, i *inode, file vfs.File, out *fuse.OpenOut) error {
+	thread := device.Thread(ctx)
+	f, err := o.openAlone(ctx, thread, v, i, file)
+	if err == syscall.ESTALE {
+		o.retry.add(thread)
+	} else {
+		o.retry.remove(thread)
+	}
+	if err != nil {
+		return err
+	}
+	fh, err := o.files.add(f)
+	if err != nil {
+		i.file.remove(f)
+		f.close()
+		return err
+	}
+	out.Fh, out.OpenFlags = fh, fuse.FOPEN_NOFLUSH|fuse.FOPEN_DIRECT_IO
+	return nil
+}
+
+// openAlone opens the file of an inode that nobody else has open; ESTALE is that somebody has, or
+// see fileInode.
+func (o *opened) openAlone(ctx context.Context, thread uint32, v *viewer, i *inode, file vfs.File) (*openFile, error) {
+	size := uint64(0)
+	if p, ok := file.(vfs.Previewer); ok {
+		size = p.Preview().Size
+	}
+	if err := i.file.begin(thread, size); err != nil {
+		return nil, err
+	}
+	h, err := file.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := o.newContent(h)
+	if err != nil {
+		return nil, err
+	}
+	f := &openFile{inode: i, file: file, viewer: v.mark, now: now}
+	if err := i.file.add(thread, f); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
 func (o *opened) read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
 	f, ok := o.files.get(in.Fh)
 	if !ok {
@@ -87,29 +196,17 @@ func (o *opened) read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
 	if ctx == nil {
 		return nil, syscall.EIO
 	}
-	c, err := f.enter(ctx, &o.base, in.Offset)
+	n, err := f.read(ctx, &o.base, in.Offset, buf)
 	if err != nil {
 		return nil, err
 	}
-	defer c.leave()
-	if c.isHeld {
-		from := min(in.Offset, uint64(len(c.held)))
-		to := min(from+uint64(len(buf)), uint64(len(c.held)))
-		n := copy(buf, c.held[from:to]) // which may be cleared when it is left
-		return fuse.ReadResultData(buf[:n]), nil
-	}
-	if in.Offset > math.MaxInt64 {
-		return nil, syscall.EINVAL
-	}
-	n, err := readFull(ctx, c.handle, buf, int64(in.Offset))
-	if err != nil && n == 0 {
-		return nil, err
-	}
+	f.inode.file.answered(in.Offset, len(buf), n)
 	return fuse.ReadResultData(buf[:n]), nil
 }
 
 func (o *opened) release(fh uint64) {
 	if f, ok := o.files.remove(fh); ok {
+		f.inode.file.remove(f)
 		f.close()
 	}
 }
@@ -126,11 +223,47 @@ func (o *opened) close() {
 	}
 }
 
+// read fills buf with what is from offset on, and says how much that is.
+func (f *openFile) read(ctx context.Context, b *base, offset uint64, buf []byte) (int, error) {
+	c, err := f.enter(ctx, b, offset)
+	if err != nil {
+		return 0, err
+	}
+	defer c.leave()
+	if held := c.held.Load(); held != nil {
+		return copy(buf, (*held)[min(offset, uint64(len(*held))):]), nil // which may be cleared when it is left
+	}
+	if offset > math.MaxInt64 {
+		return 0, syscall.EINVAL
+	}
+	n, err := readFull(ctx, c.handle, buf, int64(offset))
+	if n > 0 {
+		err = nil
+	}
+	return n, err
+}
+
+// size is how long the content is; otherwise if that cannot be told.
+func (f *openFile) size(ctx context.Context, b *base, otherwise uint64) uint64 {
+	f.mu.Lock()
+	c := f.now
+	entered := c.users.enter()
+	f.mu.Unlock()
+	if !entered {
+		return otherwise
+	}
+	defer c.leave()
+	if n, known := c.loaded(ctx); known {
+		return n
+	}
+	return otherwise
+}
+
 // enter returns what to read from at that offset, for the caller to leave. Who
 // reads a file from its start again, as top does with the /proc/stat that it
 // keeps open, gets what it is now: procfs makes its files anew then, and so they
-// are opened anew. That is for direct I/O alone; of pages, and of rpc files, an
-// open file keeps what it has.
+// are opened anew, and the tree has it that the file is as old as the policy lets it be. Of rpc files an
+// open file keeps what it has. ESRCH is that there is none any more.
 func (f *openFile) enter(ctx context.Context, b *base, offset uint64) (*content, error) {
 	f.mu.Lock()
 	c := f.now
@@ -139,16 +272,16 @@ func (f *openFile) enter(ctx context.Context, b *base, offset uint64) (*content,
 	if !entered {
 		return nil, syscall.EBADF
 	}
-	if f.use.how == renewed && !f.begun.Swap(true) {
-		f.inode.pages.arrived(f.use)
-	}
 	_, rpc := c.handle.(vfs.Writer)
-	if offset > 0 || f.use.how != direct || rpc || !f.begun.Swap(true) {
+	if offset > 0 || rpc || !f.begun.Swap(true) {
 		return c, nil
 	}
 	defer c.leave()
 	h, err := f.file.Open(ctx)
 	if err != nil {
+		if hasEnded(err) {
+			err = syscall.ESRCH
+		}
 		return nil, err
 	}
 	fresh, err := b.newContent(h)
@@ -188,7 +321,7 @@ func (f *openFile) close() {
 
 // Open implements OPEN.
 func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	ctx, _, i, n, err := fs.begin(&in.InHeader)
+	ctx, v, i, n, err := fs.begin(&in.InHeader)
 	if err != nil {
 		return statusOf(err)
 	}
@@ -196,7 +329,7 @@ func (fs *fileSystem) Open(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut
 	if !ok {
 		return fuse.EINVAL
 	}
-	err = fs.mode.open(ctx, i, file, out)
+	err = fs.mode.open(ctx, v, i, file, out)
 	if err != nil {
 		fs.pruner.ended(i, err)
 	}

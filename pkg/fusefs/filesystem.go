@@ -47,7 +47,7 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	case cfg.Shared && cfg.Prefetched != nil:
 		return nil, errors.New("a mount for all users cannot be prefetched: who opens a file is not asked there")
 	case cfg.Shared:
-		fs.mode = &shared{newOpened(common)}
+		fs.mode = &shared{newOpened(common, &fs.inodes)}
 	case cfg.Whole:
 		fs.mode = newWhole(common, told, &fs.inodes, func(h *fuse.InHeader) (context.Context, *inode, vfs.Node, error) {
 			ctx, _, i, n, err := fs.begin(h)
@@ -55,10 +55,8 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 		})
 	case cfg.Prefetched != nil:
 		fs.mode = newPrefetched(common, fs, told)
-	case cfg.Notifier != nil:
-		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newDistant}
 	default:
-		fs.mode = &ordinary{opened: newOpened(common), notices: told, newPages: newPages}
+		fs.mode = &ordinary{newOpened(common, &fs.inodes)}
 	}
 	fs.inodes.share = &fs.shares.inodes
 	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir}, cfg.Generation, fs.mode.prepare)
@@ -173,6 +171,11 @@ func (fs *fileSystem) GetAttr(_ <-chan struct{}, in *fuse.GetAttrIn, out *fuse.A
 	ctx, _, i, n, err := fs.begin(&in.InHeader)
 	if err == nil {
 		err = fs.mode.attr(ctx, i, n, out)
+	}
+	if err != nil && i != nil && i.dirs.Load() > 0 && hasEnded(err) {
+		// As procfs has it, a directory that is open has attributes when its process has ended.
+		fs.cfg.fillAttr(&out.Attr, vfs.Attr{ID: i.object, Mode: uint32(vfs.TypeDir) | 0o555, Nlink: 2})
+		return fuse.OK
 	}
 	return statusOf(err)
 }

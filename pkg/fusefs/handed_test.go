@@ -3,15 +3,12 @@ package fusefs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"github.com/aggrfs/aggrfs/test/wait"
 	"golang.org/x/sys/unix"
@@ -178,82 +175,6 @@ func TestVersionsOfHanded(t *testing.T) {
 	for name, w := range writers() {
 		t.Run(name, func(t *testing.T) { testVersions(t, allLengths, handedTo(w), handedTime) })
 	}
-}
-
-func TestVersionsOfLikeSizeOfHanded(t *testing.T) {
-	all := writers()
-	for _, name := range []string{"prompt", "slow", "silent"} {
-		w := all[name]
-		t.Run(name, func(t *testing.T) { testVersions(t, []int{4094, 4095, 4096}, handedTo(w), handedTime) })
-	}
-}
-
-// With a size of which the kernel is told at once, files are read from the page cache, and
-// made once for the LOOKUP and the OPEN that follows it.
-func TestHandedFew(t *testing.T) {
-	tree := vfstest.NewTree()
-	tree.Put("1", vfstest.Dir{Stat: vfstest.Stat{Keep: time.Hour}})
-	var opened atomic.Int64
-	tree.Before(func(_ context.Context, op vfstest.Op, _ string) error {
-		if op == vfstest.OpOpen {
-			opened.Add(1)
-		}
-		return nil
-	})
-	w := &writer{write: true, done: true}
-	dir, s := handedTo(w)(t, tree, Config{})
-	attempt := 0
-	// The machine may drop its caches at any time, and then there is more to ask.
-	wait.For(t, "little is asked", func() error {
-		attempt++
-		return handedFew(t, dir, s, w, tree, &opened, fmt.Sprintf("1/stat%d", attempt))
-	})
-}
-
-// handedFew reads a file that changes, and counts.
-func handedFew(t *testing.T, dir string, s *Server, w *writer, tree *vfstest.Tree, opened *atomic.Int64, name string) error {
-	t.Helper()
-	file := func(text string, state uint64) vfstest.File {
-		return vfstest.File{Stat: vfstest.Stat{Keep: time.Hour}, Data: []byte(text), Hold: time.Hour, State: state}
-	}
-	path := dir + "/" + name
-	opens, reads, notices := opened.Load(), s.conn.Received(device.OpRead), w.total()
-	asked := func(what string, o int64, r uint64, n int) error {
-		o, r, n = opened.Load()-opens-o, s.conn.Received(device.OpRead)-reads-r, w.total()-notices-n
-		if o != 0 || r != 0 || n != 0 {
-			return fmt.Errorf("%s: %d opens, %d reads, %d notifications too many", what, o, int64(r), n)
-		}
-		return nil
-	}
-	size := func(want int64) {
-		if st, err := os.Stat(path); err != nil || st.Size() != want {
-			t.Errorf("size %d, %v, want %d", st.Size(), err, want)
-		}
-	}
-	change := func(text string, state uint64) {
-		wait.Until(t, "closed", func() bool { return tree.Handles() == 0 })
-		tree.Change(name, file(text, state))
-		expect(t, path, text)
-	}
-	tree.Put(name, file("content", 1))
-	expect(t, path, "content")
-	size(7)
-	err := asked("a look", 1, 1, 0)
-	expect(t, path, "content")
-	err = errors.Join(err, asked("what is in the page cache", 2, 1, 0))
-	change("CONTENT", 2) // the kernel drops the pages itself
-	err = errors.Join(err, asked("another content of the same size", 3, 2, 0))
-	change("longer content", 3)
-	wait.Until(t, "the page cache has another size", func() bool {
-		before := s.conn.Received(device.OpRead)
-		expect(t, path, "longer content")
-		return s.conn.Received(device.OpRead) == before
-	})
-	size(14)
-	if n := w.total() - notices; n != 1 {
-		err = errors.Join(err, fmt.Errorf("%d notifications for another size", n))
-	}
-	return err
 }
 
 // Prefetched files are right after a listing where notifications are heard of, and nothing

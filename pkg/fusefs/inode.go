@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -22,9 +23,10 @@ type inode struct {
 	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
 
 	views  views
-	pages  pager      // of a file, in the ordinary mode
-	loaded *loaded    // in a mount that is Prefetched
-	whole  *wholeFile // of a file, in a mount that is Whole
+	file   *fileInode   // of a file, in a mount whose files are opened
+	loaded *loaded      // in a mount that is Prefetched
+	whole  *wholeFile   // of a file, in a mount that is Whole
+	dirs   atomic.Int32 // how often a directory is open
 }
 
 // path is the names from the root to i.
@@ -86,6 +88,13 @@ func (t *inodes) get(id uint64) *inode {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byID[id]
+}
+
+// named is the inode that a name means now; nil is that the kernel knows none.
+func (t *inodes) named(parent *inode, name string) *inode {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byName[place{parent.id, name}]
 }
 
 // enter counts one more answer that names n, found as name in parent. If the

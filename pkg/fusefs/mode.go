@@ -2,6 +2,7 @@ package fusefs
 
 import (
 	"context"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
@@ -28,7 +29,7 @@ type mode interface {
 	// attr answers GETATTR.
 	attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error
 	// open answers OPEN.
-	open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error
+	open(ctx context.Context, v *viewer, i *inode, file vfs.File, out *fuse.OpenOut) error
 	// read answers READ.
 	read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error)
 	// release is called for RELEASE.
@@ -43,6 +44,12 @@ type mode interface {
 	run(stop <-chan struct{})
 	// close closes what the kernel will not release any more.
 	close()
+}
+
+// hasEnded reports whether an error of the tree says that the object is there no more.
+func hasEnded(err error) bool {
+	e := vfs.Errno(err)
+	return e == syscall.ENOENT || e == syscall.ESRCH
 }
 
 // entryAttr is what has to be known of a node to enter its name somewhere.
@@ -93,114 +100,42 @@ type shared struct {
 	opened
 }
 
-func (m *shared) entry(_ context.Context, _ *inode, _ vfs.Node, a vfs.Attr, _ bool, out *fuse.EntryOut) error {
+func (m *shared) entry(ctx context.Context, i *inode, _ vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) error {
+	if i.file != nil {
+		return m.name(ctx, i, a, 0, inListing, out)
+	}
 	m.cfg.fillAttr(&out.Attr, a)
 	return nil
 }
 
 func (m *shared) missing(time.Duration) time.Duration { return 0 }
 
-func (m *shared) attr(ctx context.Context, _ *inode, n vfs.Node, out *fuse.AttrOut) error {
-	a, err := n.Attr(ctx)
-	if err == nil {
-		m.cfg.fillAttr(&out.Attr, a)
-	}
+func (m *shared) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error {
+	_, err := m.attrs(ctx, i, n, &out.Attr)
 	return err
 }
 
-func (m *shared) open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error {
-	h, err := file.Open(ctx)
-	if err != nil {
-		return err
-	}
-	now, err := m.newContent(h)
-	if err != nil {
-		return err
-	}
-	return m.add(&openFile{inode: i, file: file, now: now}, use{}.flags(), out)
-}
-
-// ordinary is the mode of a mount for one identity: the kernel keeps what the tree allows.
+// ordinary is the mode of a mount for one identity: the kernel keeps what the tree allows of
+// names and attributes.
 type ordinary struct {
 	opened
-	notices  notices
-	newPages func() pager
-}
-
-func (m *ordinary) prepare(i *inode) {
-	if i.kind == vfs.TypeFile {
-		i.pages = m.newPages()
-	}
 }
 
 func (m *ordinary) missing(keep time.Duration) time.Duration { return kernelTime(keep) }
 
-func (m *ordinary) entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr, _ bool, out *fuse.EntryOut) error {
-	keep := kernelTime(a.Keep)
-	out.SetEntryTimeout(kernelTime(max(a.Keep, a.KeepName)))
-	out.SetAttrTimeout(keep)
-	m.fill(i, a, keep, &out.Attr)
-	return nil
-}
-
-// fill translates attributes. The size of a file is what the page cache needs it to be.
-func (m *ordinary) fill(i *inode, a vfs.Attr, keep time.Duration, out *fuse.Attr) {
-	m.cfg.fillAttr(out, a)
-	if i.pages == nil {
-		return
+func (m *ordinary) entry(ctx context.Context, i *inode, _ vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) error {
+	keep := kernelTime(max(a.Keep, a.KeepName))
+	if i.file != nil {
+		return m.name(ctx, i, a, keep, inListing, out)
 	}
-	out.Size = i.pages.attr(m.notices, i.id, a, keep, a.Size != 0)
+	out.SetEntryTimeout(keep)
+	out.SetAttrTimeout(kernelTime(a.Keep))
+	m.cfg.fillAttr(&out.Attr, a)
+	return nil
 }
 
 func (m *ordinary) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOut) error {
-	a, err := n.Attr(ctx)
-	if err != nil {
-		// A file that is open can be read to its end though the object is gone;
-		// the kernel asks for attributes on the way.
-		if i.pages == nil {
-			return err
-		}
-		last, ok := i.pages.last()
-		if !ok {
-			return err
-		}
-		a, a.Keep = last, 0
-	}
-	keep := kernelTime(a.Keep)
-	out.SetTimeout(keep)
-	m.fill(i, a, keep, &out.Attr)
-	return nil
-}
-
-func (m *ordinary) open(ctx context.Context, i *inode, file vfs.File, out *fuse.OpenOut) error {
-	h, err := file.Open(ctx)
-	if err != nil {
-		return err
-	}
-	now, err := m.newContent(h)
-	if err != nil {
-		return err
-	}
-	f := &openFile{inode: i, file: file, now: now}
-	if held, ok := h.(vfs.Held); ok {
-		if _, rpc := h.(vfs.Writer); !rpc {
-			f.use = i.pages.use(m.notices, i.id, held)
-		}
-	}
-	err = m.add(f, f.use.flags(), out)
-	if err != nil && f.use.how != direct {
-		i.pages.release(m.notices, i.id)
-	}
+	a, err := m.attrs(ctx, i, n, &out.Attr)
+	out.SetTimeout(kernelTime(a.Keep))
 	return err
-}
-
-func (m *ordinary) release(fh uint64) {
-	f, ok := m.files.remove(fh)
-	if !ok {
-		return
-	}
-	if f.use.how != direct {
-		f.inode.pages.release(m.notices, f.inode.id)
-	}
-	f.close()
 }

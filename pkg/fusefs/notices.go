@@ -19,9 +19,9 @@ type Notifier interface {
 // notices tell the kernel what it did not ask for: with a Notifier at once and unheard, else
 // before they return.
 //
-// Deadlocks: INVAL_INODE of pages and STORE lock pages, and a page that is
+// Deadlocks: INVAL_INODE locks pages, and a page that is
 // being read is locked until its READ is answered. So READ must be answered
-// without any lock under which these are sent: it takes none but the file
+// without any lock under which it is sent: it takes none but the file
 // table's, for a look-up, and is carried out by another reader, which the watch
 // sends if there is none at the device.
 // INVAL_ENTRY locks the directory, as every LOOKUP and READDIR there does
@@ -59,11 +59,4 @@ func (n notices) send(code int32, body, payload []byte, done func(error)) {
 	if done != nil {
 		done(err)
 	}
-}
-
-// store puts content into the pages, from the beginning of the file. It
-// reports whether the kernel took it. There is none with a Notifier.
-func (n notices) store(id uint64, content []byte) bool {
-	body := fuse.NotifyStoreOut{Nodeid: id, Size: uint32(len(content))}
-	return n.conn.Notify(device.NotifyStore, device.BytesOf(&body), content) == nil
 }

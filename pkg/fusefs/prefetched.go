@@ -133,7 +133,7 @@ func (p *prefetched) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.A
 }
 
 // open is answered so that the kernel does not ask again.
-func (p *prefetched) open(context.Context, *inode, vfs.File, *fuse.OpenOut) error {
+func (p *prefetched) open(context.Context, *viewer, *inode, vfs.File, *fuse.OpenOut) error {
 	return syscall.ENOSYS
 }
 

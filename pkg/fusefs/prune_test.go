@@ -93,7 +93,8 @@ func TestPrune(t *testing.T) {
 			for round := range rounds {
 				churn(round)
 			}
-			if limit := 1 + (stay+each)*inodes; most > limit {
+			// A name whose file the kernel has not said to be closed yet has another inode.
+			if limit := 1 + (stay+each)*inodes + each/10; most > limit {
 				t.Errorf("%d inodes at most, not %d", most, limit)
 			}
 			if cfg.Shared {

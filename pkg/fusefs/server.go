@@ -66,7 +66,10 @@ func Serve(dev *os.File, cfg Config) (*Server, error) { return serve(dev, "", ni
 
 func serve(dev *os.File, dir string, umount func() error, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	d := device.Config{Deadline: cfg.Deadline, CPUs: cfg.CPUs, Lent: cfg.Notifier != nil, Log: cfg.Log, MaxRequests: cfg.MaxRequests}
+	d := device.Config{
+		Deadline: cfg.Deadline, CPUs: cfg.CPUs, Lent: cfg.Notifier != nil, Log: cfg.Log, MaxRequests: cfg.MaxRequests,
+		NoReadahead: !cfg.Whole && cfg.Prefetched == nil, // see fileInode
+	}
 	if cfg.Account != nil {
 		d.Load = cfg.Account.requests
 	}

@@ -262,7 +262,9 @@ func (m *whole) attr(ctx context.Context, i *inode, n vfs.Node, out *fuse.AttrOu
 }
 
 // open is answered so that the kernel does not ask again.
-func (m *whole) open(context.Context, *inode, vfs.File, *fuse.OpenOut) error { return syscall.ENOSYS }
+func (m *whole) open(context.Context, *viewer, *inode, vfs.File, *fuse.OpenOut) error {
+	return syscall.ENOSYS
+}
 
 func (m *whole) read(in *fuse.ReadIn, _ []byte) (fuse.ReadResult, error) {
 	ctx, i, n, err := m.find(&in.InHeader)

@@ -42,6 +42,8 @@ type Config struct {
 	// Init is the INIT request that a former server of the device was sent; nil if there
 	// was none.
 	Init []byte
+	// NoReadahead has the kernel ask for the pages of a file one after another.
+	NoReadahead bool
 	// Lent: the device is another's, who has it answered for by somebody else after Close.
 	Lent bool
 	Log  *slog.Logger
@@ -106,7 +108,7 @@ func (c *Conn) Abandon() { c.dev.close() }
 
 // Serve begins to answer requests.
 func (c *Conn) Serve(h Handler) error {
-	c.handler, c.protocol = h, newProtocol(h, c.cfg.Log)
+	c.handler, c.protocol = h, newProtocol(h, c.cfg)
 	first := c.greet
 	if c.cfg.Init != nil {
 		if err := c.resume(); err != nil {

@@ -100,7 +100,7 @@ func (c *Conn) carryOut(in, out []byte) []byte {
 	if need := answerSize + payload(in); need > len(out) {
 		out = make([]byte, need)
 	}
-	r := c.requests.begin(h.Unique, lockedDir(h), c.cfg.Context(h))
+	r := c.requests.begin(h.Unique, lockedDir(h), h.Pid, c.cfg.Context(h))
 	n, status := c.protocol.HandleRequest([][]byte{in}, [][]byte{out})
 	if h.Opcode == opInit && answered(out[:n]) {
 		c.init = append([]byte(nil), in...)

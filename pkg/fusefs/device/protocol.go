@@ -151,16 +151,21 @@ func lockedDir(h *fuse.InHeader) uint64 {
 }
 
 // newProtocol is go-fuse's decoder and encoder around h.
-func newProtocol(h Handler, log *slog.Logger) *fuse.ProtocolServer {
+func newProtocol(h Handler, cfg Config) *fuse.ProtocolServer {
+	readahead := 0 // as much as the kernel likes
+	if cfg.NoReadahead {
+		readahead = 1 // byte: less than a page is none
+	}
 	return fuse.NewProtocolServer(h, &fuse.MountOptions{
 		MaxWrite:      maxWrite,
+		MaxReadAhead:  readahead,
 		DisableXAttrs: true,
 		// The page cache is the handler's to invalidate, and answers are as
 		// long as the kernel likes without MAX_PAGES: 32 pages.
 		DisabledCapabilities: fuse.CAP_AUTO_INVAL_DATA | fuse.CAP_MAX_PAGES | fuse.CAP_PASSTHROUGH,
-		Logger:               slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Logger:               slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug),
 		PanicHandler: func(v any) fuse.Status {
-			log.Error("a call into the tree panicked", "panic", v)
+			cfg.Log.Error("a call into the tree panicked", "panic", v)
 			return fuse.EIO
 		},
 	})

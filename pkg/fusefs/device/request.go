@@ -1,6 +1,7 @@
 package device
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -16,11 +17,22 @@ type Request struct {
 	requestctx.Context
 
 	unique   uint64
+	thread   uint32 // see Thread
 	dir      uint64 // node id of the directory that the kernel keeps locked until the answer; 0: none
 	begun    time.Time
 	deadline time.Time
 
 	settled atomic.Bool // the answer is being written, or has been
+}
+
+// Thread is the number that the kernel gives the thread that makes a request, in whichever pid
+// namespace: who makes another request with another number is another thread. It is 0 where the
+// kernel does not tell, and where ctx is not that of a request.
+func Thread(ctx context.Context) uint32 {
+	if r, ok := ctx.(*Request); ok {
+		return r.thread
+	}
+	return 0
 }
 
 // settle reports whether it is the caller who has to answer.

@@ -14,7 +14,7 @@ import (
 func TestRequestContext(t *testing.T) {
 	var rs requests
 	rs.init(time.Hour, nil)
-	r := rs.begin(7, 0, vfs.WithCaller(context.Background(), vfs.Caller{TID: 42}))
+	r := rs.begin(7, 0, 0, vfs.WithCaller(context.Background(), vfs.Caller{TID: 42}))
 	if c, ok := vfs.CallerOf(r); !ok || c.TID != 42 {
 		t.Errorf("caller %+v", c)
 	}

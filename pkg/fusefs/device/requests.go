@@ -20,10 +20,11 @@ func (rs *requests) init(limit time.Duration, load *Load) {
 	rs.limit, rs.load, rs.busy = limit, load, make(map[uint64]*Request)
 }
 
-func (rs *requests) begin(unique, dir uint64, values context.Context) *Request {
+func (rs *requests) begin(unique, dir uint64, thread uint32, values context.Context) *Request {
 	now := time.Now()
 	r := &Request{
 		unique:   unique,
+		thread:   thread,
 		dir:      dir,
 		begun:    now,
 		deadline: now.Add(rs.limit),
