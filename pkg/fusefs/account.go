@@ -98,7 +98,10 @@ func (s *share) close() {
 }
 
 // shares are what a mount has of an account.
-type shares struct{ inodes, bytes share }
+type shares struct {
+	inodes, bytes share
+	files, dirs   atomic.Int64 // that are open, see maxOpen
+}
 
 func newShares(a *Account) *shares {
 	s := new(shares)
@@ -111,6 +114,54 @@ func newShares(a *Account) *shares {
 func (s *shares) close() {
 	s.inodes.close()
 	s.bytes.close()
+}
+
+// opening reports whether one more may be open, of what n counts.
+func opening(n *atomic.Int64) bool {
+	if n.Add(1) <= maxOpen {
+		return true
+	}
+	n.Add(-1)
+	return false
+}
+
+// payers are what a mount has of each account: of that of its owner, or where it is shared of each
+// identity's.
+type payers struct {
+	of func(vfs.Identity) *Account
+
+	mu  sync.Mutex
+	all map[*Account]*shares // guarded by mu
+}
+
+func newPayers(cfg *Config) *payers {
+	p := &payers{all: make(map[*Account]*shares)}
+	if p.of = cfg.Accounts; p.of == nil || !cfg.Shared {
+		p.of = func(vfs.Identity) *Account { return cfg.Account }
+	}
+	return p
+}
+
+// shares are those that an identity's use of the mount counts in.
+func (p *payers) shares(who vfs.Identity) *shares {
+	a := p.of(who)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.all[a]
+	if s == nil {
+		s = newShares(a)
+		p.all[a] = s
+	}
+	return s
+}
+
+// close takes what is left off all accounts.
+func (p *payers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.all {
+		s.close()
+	}
 }
 
 // holds is what an open file or directory has in memory, in bytes.

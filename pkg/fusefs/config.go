@@ -67,6 +67,11 @@ type Config struct {
 	// Account bounds what this mount and others may hold together; nil is no bound.
 	Account *Account
 
+	// Accounts is, for a Shared mount, on which account counts what an identity opens and looks up,
+	// in place of Account; nil, and a nil account, are no bound. How many requests are in flight
+	// counts on Account.
+	Accounts func(who vfs.Identity) *Account
+
 	// Resume is for a device that another server has served; nil for a new one.
 	Resume *Resume
 

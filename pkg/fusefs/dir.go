@@ -33,13 +33,14 @@ type openDir struct {
 	users  users
 	inode  *inode
 	handle vfs.DirHandle
-	pin    pin // the handle
+	shares *shares // that it counts in
+	pin    pin     // the handle
 	read   listing
 }
 
 // OpenDir implements OPENDIR.
 func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
-	ctx, _, i, n, err := fs.begin(&in.InHeader)
+	ctx, v, i, n, err := fs.begin(&in.InHeader)
 	if err != nil {
 		return statusOf(err)
 	}
@@ -47,20 +48,23 @@ func (fs *fileSystem) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.Open
 	if !ok {
 		return fuse.ENOTDIR
 	}
+	if !opening(&v.shares.dirs) {
+		return fuse.Status(syscall.ENFILE)
+	}
 	h, err := dir.List(ctx)
 	if err != nil {
+		v.shares.dirs.Add(-1)
 		return statusOf(err)
 	}
-	d := &openDir{inode: i, handle: h, pin: pin{share: &fs.shares.bytes}}
+	d := &openDir{inode: i, handle: h, shares: v.shares, pin: pin{share: &v.shares.bytes}}
 	d.users.n.Store(1)
 	i.dirs.Add(1)
-	if err = d.hold(); err == nil {
-		out.Fh, err = fs.dirs.add(d)
-	}
-	if err != nil {
+	if err = d.hold(); err != nil {
 		d.leave()
+		return statusOf(err)
 	}
-	return statusOf(err)
+	out.Fh = fs.dirs.add(d)
+	return fuse.OK
 }
 
 // ReadDir implements READDIR.
@@ -189,5 +193,6 @@ func (d *openDir) leave() {
 		_ = d.handle.Close() // nobody is left to be told
 		d.pin.set(0)
 		d.inode.dirs.Add(-1)
+		d.shares.dirs.Add(-1)
 	}
 }

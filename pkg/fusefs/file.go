@@ -18,6 +18,7 @@ type openFile struct {
 	inode  *inode
 	file   vfs.File
 	viewer uint64      // see viewer.mark
+	shares *shares     // that it counts in
 	begun  atomic.Bool // it has been read from
 
 	mu  sync.Mutex
@@ -33,10 +34,9 @@ type content struct {
 	load   sync.Mutex             // held where held is made
 }
 
-// newContent is ENFILE where there is no room for it on the mount's account. h is the
-// content's, or closed.
-func (b *base) newContent(h vfs.Handle) (*content, error) {
-	c := &content{handle: h, pin: pin{share: &b.shares.bytes}}
+// newContent is ENFILE where there is no room for it on the account. h is the content's, or closed.
+func newContent(h vfs.Handle, on *shares) (*content, error) {
+	c := &content{handle: h, pin: pin{share: &on.bytes}}
 	if !c.pin.set(holds(h)) {
 		_ = h.Close() // nobody has read it
 		return nil, syscall.ENFILE
@@ -133,7 +133,7 @@ func (o *opened) attrs(ctx context.Context, i *inode, n vfs.Node, out *fuse.Attr
 		a = vfs.Attr{ID: i.object, Mode: i.file.mode(), Nlink: 1}
 	}
 	if i.file != nil {
-		a.Size = i.file.attr(ctx, &o.base, device.Thread(ctx), a.Size)
+		a.Size = i.file.attr(ctx, device.Thread(ctx), a.Size)
 	}
 	o.cfg.fillAttr(out, a)
 	return a, nil
@@ -151,13 +151,7 @@ func (o *opened) open(ctx context.Context, v *viewer, i *inode, file vfs.File, o
 	if err != nil {
 		return err
 	}
-	fh, err := o.files.add(f)
-	if err != nil {
-		i.file.remove(f)
-		f.close()
-		return err
-	}
-	out.Fh, out.OpenFlags = fh, fuse.FOPEN_NOFLUSH|fuse.FOPEN_DIRECT_IO
+	out.Fh, out.OpenFlags = o.files.add(f), fuse.FOPEN_NOFLUSH|fuse.FOPEN_DIRECT_IO
 	return nil
 }
 
@@ -171,16 +165,18 @@ func (o *opened) openAlone(ctx context.Context, thread uint32, v *viewer, i *ino
 	if err := i.file.begin(thread, size); err != nil {
 		return nil, err
 	}
+	if !opening(&v.shares.files) {
+		return nil, syscall.ENFILE
+	}
+	f := &openFile{inode: i, file: file, viewer: v.mark, shares: v.shares}
 	h, err := file.Open(ctx)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		f.now, err = newContent(h, v.shares)
 	}
-	now, err := o.newContent(h)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = i.file.add(thread, f)
 	}
-	f := &openFile{inode: i, file: file, viewer: v.mark, now: now}
-	if err := i.file.add(thread, f); err != nil {
+	if err != nil {
 		f.close()
 		return nil, err
 	}
@@ -196,7 +192,7 @@ func (o *opened) read(in *fuse.ReadIn, buf []byte) (fuse.ReadResult, error) {
 	if ctx == nil {
 		return nil, syscall.EIO
 	}
-	n, err := f.read(ctx, &o.base, in.Offset, buf)
+	n, err := f.read(ctx, in.Offset, buf)
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +220,8 @@ func (o *opened) close() {
 }
 
 // read fills buf with what is from offset on, and says how much that is.
-func (f *openFile) read(ctx context.Context, b *base, offset uint64, buf []byte) (int, error) {
-	c, err := f.enter(ctx, b, offset)
+func (f *openFile) read(ctx context.Context, offset uint64, buf []byte) (int, error) {
+	c, err := f.enter(ctx, offset)
 	if err != nil {
 		return 0, err
 	}
@@ -244,7 +240,7 @@ func (f *openFile) read(ctx context.Context, b *base, offset uint64, buf []byte)
 }
 
 // size is how long the content is; otherwise if that cannot be told.
-func (f *openFile) size(ctx context.Context, b *base, otherwise uint64) uint64 {
+func (f *openFile) size(ctx context.Context, otherwise uint64) uint64 {
 	f.mu.Lock()
 	c := f.now
 	entered := c.users.enter()
@@ -264,7 +260,7 @@ func (f *openFile) size(ctx context.Context, b *base, otherwise uint64) uint64 {
 // keeps open, gets what it is now: procfs makes its files anew then, and so they
 // are opened anew, and the tree has it that the file is as old as the policy lets it be. Of rpc files an
 // open file keeps what it has. ESRCH is that there is none any more.
-func (f *openFile) enter(ctx context.Context, b *base, offset uint64) (*content, error) {
+func (f *openFile) enter(ctx context.Context, offset uint64) (*content, error) {
 	f.mu.Lock()
 	c := f.now
 	entered := c.users.enter()
@@ -284,7 +280,7 @@ func (f *openFile) enter(ctx context.Context, b *base, offset uint64) (*content,
 		}
 		return nil, err
 	}
-	fresh, err := b.newContent(h)
+	fresh, err := newContent(h, f.shares)
 	if err != nil {
 		return nil, err
 	}
@@ -311,12 +307,15 @@ func readFull(ctx context.Context, h vfs.Handle, buf []byte, off int64) (int, er
 	return max(0, min(n, len(buf))), err
 }
 
-// close gives up the file's own use of its content.
+// close gives up the file's own use of its content, if it has one.
 func (f *openFile) close() {
 	f.mu.Lock()
 	c := f.now
 	f.mu.Unlock()
-	c.leave()
+	if c != nil {
+		c.leave()
+	}
+	f.shares.files.Add(-1)
 }
 
 // Open implements OPEN.

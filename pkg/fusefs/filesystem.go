@@ -20,7 +20,7 @@ type fileSystem struct {
 	fuse.RawFileSystem
 	cfg     Config
 	conn    *device.Conn
-	shares  *shares
+	payers  *payers
 	mode    mode
 	viewers *viewers
 	inodes  inodes
@@ -29,18 +29,19 @@ type fileSystem struct {
 }
 
 func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
-	v, err := newViewers(cfg)
+	paid := newPayers(&cfg)
+	v, err := newViewers(cfg, paid)
 	if err != nil {
 		return nil, err
 	}
 	fs := &fileSystem{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
-		cfg:           cfg, conn: conn, viewers: v, shares: newShares(cfg.Account),
+		cfg:           cfg, conn: conn, viewers: v, payers: paid,
 		dirs: newTable[*openDir](cfg.Generation),
 	}
 	told := notices{conn, cfg.Notifier}
 	fs.pruner.init(fs, told)
-	common := base{&fs.cfg, conn, fs.shares}
+	common := base{&fs.cfg, conn}
 	switch {
 	case cfg.Whole && (cfg.Shared || cfg.Prefetched != nil):
 		return nil, errors.New("a mount is whole for one identity, and not prefetched besides")
@@ -58,7 +59,6 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	default:
 		fs.mode = &ordinary{newOpened(common, &fs.inodes)}
 	}
-	fs.inodes.share = &fs.shares.inodes
 	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir}, cfg.Generation, fs.mode.prepare)
 	return fs, nil
 }
@@ -77,7 +77,7 @@ func (fs *fileSystem) Close() {
 	for _, d := range fs.dirs.removeAll() {
 		d.leave()
 	}
-	fs.shares.close()
+	fs.payers.close()
 }
 
 // statusOf is the answer to an error of the tree.
@@ -142,7 +142,7 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 func (fs *fileSystem) enter(ctx *device.Request, parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) (*inode, error) {
 	var before *inode
 	for {
-		i := fs.inodes.enter(parent, name, n, inListing, v.mark)
+		i := fs.inodes.enter(parent, name, n, inListing, v)
 		if i == nil {
 			return nil, syscall.ENFILE
 		}

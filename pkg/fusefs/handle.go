@@ -3,11 +3,10 @@ package fusefs
 import (
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
-// maxOpen is how much a mount may have open, files and directories each: the kernel closes
-// what is closed, but whoever shares the device can keep it from being told.
+// maxOpen is how much a mount may have open on one account, files and directories each: the kernel
+// closes what is closed, but whoever shares the device can keep it from being told.
 const maxOpen = 1 << 16
 
 // counterBits are those of a node id or file handle that are counted; above them is the
@@ -28,16 +27,12 @@ func newTable[T any](generation uint32) table[T] {
 	return table[T]{open: make(map[uint64]T), last: firstOf(generation)}
 }
 
-// add is ENFILE when too much is open.
-func (t *table[T]) add(v T) (uint64, error) {
+func (t *table[T]) add(v T) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.open) >= maxOpen {
-		return 0, syscall.ENFILE
-	}
 	t.last++
 	t.open[t.last] = v
-	return t.last, nil
+	return t.last
 }
 
 func (t *table[T]) get(fh uint64) (T, bool) {

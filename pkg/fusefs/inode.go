@@ -20,6 +20,7 @@ type inode struct {
 	name   string
 
 	listed  listed
+	payer   *share // that it counts in; nil: in none
 	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
 
 	views  views
@@ -67,7 +68,6 @@ type inodes struct {
 	last   uint64
 
 	prepare func(*inode) // see mode
-	share   *share       // of the account that they are on; nil: of none
 
 	listings uint64 // the number of the newest listing, see listed
 }
@@ -99,28 +99,29 @@ func (t *inodes) named(parent *inode, name string) *inode {
 
 // enter counts one more answer that names n, found as name in parent. If the
 // name meant another object so far, the inode of that one lives on without it.
-// inListing is whether the answer is that of a listing, by whom is by. It is nil where there
-// are too many.
-func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, by uint64) *inode {
+// inListing is whether the answer is that of a listing, by whom is by, on whose account it counts.
+// It is nil where there are too many.
+func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, by *viewer) *inode {
 	at, object, kind := place{parent.id, name}, n.ID(), n.Type()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.byName[at]
 	if i == nil || i.object != object || i.kind != kind {
-		if !t.share.take(1) {
+		payer := &by.shares.inodes
+		if !payer.take(1) {
 			return nil
 		}
 		if i != nil {
 			i.unlistLocked()
 		}
 		t.last++
-		i = &inode{id: t.last, object: object, kind: kind, parent: parent, name: name}
+		i = &inode{id: t.last, object: object, kind: kind, parent: parent, name: name, payer: payer}
 		t.prepare(i)
 		t.byID[i.id], t.byName[at] = i, i
 	}
 	i.lookups++
 	if parent.listed.wasMissedLocked(name) || inListing {
-		t.stampLocked(i, by)
+		t.stampLocked(i, by.mark)
 	}
 	return i
 }
@@ -147,7 +148,7 @@ func (t *inodes) forget(id, n uint64) {
 		return
 	}
 	delete(t.byID, id)
-	t.share.give(1)
+	i.payer.give(1)
 	i.unlistLocked()
 	if at := (place{i.parent.id, i.name}); t.byName[at] == i {
 		delete(t.byName, at)

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"sync"
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"github.com/aggrfs/aggrfs/test/wait"
 )
@@ -16,9 +19,9 @@ func TestTakeBack(t *testing.T) {
 	var table inodes
 	root := &inode{id: rootID}
 	table.init(root, 0, func(*inode) {})
-	n := synthRoot{&synth{}}
-	i := table.enter(root, "a", n, false, 0)
-	if again := table.enter(root, "a", n, false, 0); again != i || i.lookups != 2 {
+	n, nobody := synthRoot{&synth{}}, &viewer{shares: new(shares)}
+	i := table.enter(root, "a", n, false, nobody)
+	if again := table.enter(root, "a", n, false, nobody); again != i || i.lookups != 2 {
 		t.Errorf("the same name is another inode")
 	}
 	table.forget(i.id, 1)
@@ -30,7 +33,7 @@ func TestTakeBack(t *testing.T) {
 	if table.get(i.id) != nil || table.get(rootID) != root || table.size() != 1 {
 		t.Error("not forgotten, or the root is")
 	}
-	if fresh := table.enter(root, "a", n, false, 0); fresh.id == i.id {
+	if fresh := table.enter(root, "a", n, false, nobody); fresh.id == i.id {
 		t.Error("a node id was used twice")
 	}
 }
@@ -119,5 +122,88 @@ func TestMostBytes(t *testing.T) {
 				t.Errorf("%d bytes and %d inodes count after the end", bytes, inodes)
 			}
 		})
+	}
+}
+
+// openMany opens files until that fails, prints how many and why, and holds them until its input ends.
+const openMany = `
+import errno, os, sys
+n, why, held = 0, "", []
+for i in range(int(sys.argv[2])):
+    try:
+        held.append(os.open("%s/%d" % (sys.argv[1], i), os.O_RDONLY))
+    except OSError as e:
+        why = errno.errorcode[e.errno]
+        break
+print(len(held), why, flush=True)
+sys.stdin.read()
+`
+
+// On a mount for all users what one has open, or looks up, counts on the account of that one, and
+// reaching its bound is felt by nobody else.
+func TestSharedAccounts(t *testing.T) {
+	const size, files = 100 << 10, 20
+	tree := vfstest.NewTree()
+	for i := range files {
+		tree.Put(fmt.Sprint("large/", i), vfstest.File{Data: make([]byte, size)})
+		tree.Put(fmt.Sprint("small/", i), vfstest.File{Data: []byte("x")})
+	}
+	accounts := map[uint32]*Account{}
+	var mu sync.Mutex
+	dir, s := mounted(t, tree, Config{Shared: true, Accounts: func(who vfs.Identity) *Account {
+		mu.Lock()
+		defer mu.Unlock()
+		a := accounts[who.UID]
+		if a == nil {
+			a = NewAccount(Limit{Requests: 100, Inodes: 12, Bytes: 5 * size})
+			accounts[who.UID] = a
+		}
+		return a
+	}})
+	open(t, dir)
+	for _, tc := range []struct {
+		dir   string
+		fewer int
+	}{{"large", 5}, {"small", 12}} {
+		cmd := exec.Command("python3", "-c", openMany, dir+"/"+tc.dir, fmt.Sprint(files))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1001, Gid: 1001}}
+		cmd.Dir = "/"
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		var why string
+		if _, err := fmt.Fscan(out, &n, &why); err != nil || n == 0 || n >= tc.fewer || why != "ENFILE" {
+			t.Errorf("%s: 1001 has %d open, and then %s, %v", tc.dir, n, why, err)
+		}
+		for i := range 2 {
+			if got, err := as(1002, 1002, nil, fmt.Sprintf("wc -c < %s/large/%d", dir, files-1-i)); err != nil || got != fmt.Sprint(size)+"\n" {
+				t.Errorf("%s: 1002 reads %q, %v", tc.dir, got, err)
+			}
+		}
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		wait.Until(t, "what is closed does not count", func() bool {
+			dropCaches(t)
+			return accounts[1001].bytes.now.Load() == 0
+		})
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	for uid, a := range accounts {
+		if bytes, inodes := a.bytes.now.Load(), a.inodes.now.Load(); bytes != 0 || inodes != 0 {
+			t.Errorf("%d: %d bytes and %d inodes count after the end", uid, bytes, inodes)
+		}
 	}
 }

@@ -82,9 +82,8 @@ func (c *Config) fillAttr(out *fuse.Attr, a vfs.Attr) {
 
 // base is what all modes do alike, which most do not change.
 type base struct {
-	cfg    *Config
-	conn   *device.Conn
-	shares *shares
+	cfg  *Config
+	conn *device.Conn
 }
 
 func (*base) used()                              {}

@@ -154,12 +154,12 @@ func (s *fileInode) answered(offset uint64, asked, got int) {
 }
 
 // attr is the size that a GETATTR of that thread says, where the tree says size.
-func (s *fileInode) attr(ctx context.Context, b *base, thread uint32, size uint64) uint64 {
+func (s *fileInode) attr(ctx context.Context, thread uint32, size uint64) uint64 {
 	for {
 		f := s.opened()
 		answer := size
 		if f != nil {
-			answer = f.size(ctx, b, size)
+			answer = f.size(ctx, size)
 		}
 		s.mu.Lock()
 		if s.open == f {

@@ -161,7 +161,7 @@ func TestPruneUnlisted(t *testing.T) {
 		putProc(tree, fmt.Sprint(10_000+i))
 	}
 	dir, s := mounted(t, tree, Config{})
-	hidden := s.fs.inodes.enter(s.fs.inodes.get(rootID), "hidden", synthRoot{&synth{}}, false, 0)
+	hidden := s.fs.inodes.enter(s.fs.inodes.get(rootID), "hidden", synthRoot{&synth{}}, false, s.fs.viewers.sole)
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -28,21 +28,23 @@ const (
 
 // A viewer is one identity and the root of its tree.
 type viewer struct {
-	root  vfs.Node
-	until time.Time
-	mark  uint64 // a hash of the identity; 0 where there is one only
+	root   vfs.Node
+	until  time.Time
+	mark   uint64  // a hash of the identity; 0 where there is one only
+	shares *shares // that what they use counts in
 }
 
 // viewers finds the viewer of a request. In a mount that is not shared it is
 // always the same: sole.
 type viewers struct {
 	cfg  Config
+	paid *payers
 	sole *viewer
 	held *lru.Cache[string, *viewer]
 }
 
-func newViewers(cfg Config) (*viewers, error) {
-	v := &viewers{cfg: cfg}
+func newViewers(cfg Config, paid *payers) (*viewers, error) {
+	v := &viewers{cfg: cfg, paid: paid}
 	if cfg.Shared {
 		var err error
 		v.held, err = lru.New[string, *viewer](maxViewers)
@@ -54,7 +56,7 @@ func newViewers(cfg Config) (*viewers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach for uid %d: %w", cfg.Owner.UID, err)
 	}
-	v.sole = &viewer{root: root}
+	v.sole = &viewer{root: root, shares: paid.shares(cfg.Owner)}
 	return v, nil
 }
 
@@ -86,7 +88,7 @@ func (v *viewers) of(ctx context.Context, h *fuse.InHeader) (*viewer, error) {
 	}
 	hash := fnv.New64a()
 	_, _ = io.WriteString(hash, key)
-	fresh := &viewer{root: root, until: now.Add(attachTime), mark: hash.Sum64()}
+	fresh := &viewer{root: root, until: now.Add(attachTime), mark: hash.Sum64(), shares: v.paid.shares(who)}
 	v.held.Add(key, fresh)
 	return fresh, nil
 }

@@ -75,6 +75,7 @@ func byFUSE(ctx context.Context, src *client.Source, dir string, o Options) erro
 	}
 	if o.Shared {
 		cfg.Shared, cfg.Attach = true, func(ctx context.Context, who vfs.Identity) (vfs.Node, error) { return tree.RootAs(ctx, who) }
+		cfg.Accounts = mountserver.Shared(mountserver.Limits{}) // where this process serves it
 	}
 	answers, err := mountAnswered(ctx, src, tree, dir, dead, cfg)
 	if answers == nil {

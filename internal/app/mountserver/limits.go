@@ -2,14 +2,17 @@ package mountserver
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/pkg/fusefs"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// Limits is what users may have this process do for their mounts. Zero is the default of each.
-// Root has no limits but RootRequests.
+// Limits is what users may have this process do for their mounts, and for what they look at on a mount
+// that is for all users. Zero is the default of each. Root has no limits but RootRequests and
+// RootBytes.
 type Limits struct {
 	// Mounts is how many all users may have at once, each of which takes up to four threads, of
 	// which a Go program has 10000, and descriptors; one more is ENFILE. Default DefaultMounts.
@@ -26,12 +29,14 @@ type Limits struct {
 	// RootRequests is MountRequests of a mount of root, which may be for all users. Default 4096.
 	RootRequests int
 	// UserInodes is how many files, directories and links the kernel may know on all of a user's
-	// mounts; a new one is ENFILE. Default 8388608: three times 400,000 processes with six names
+	// mounts, and on those for all users because the user has looked them up; a new one is ENFILE. Default 8388608: three times 400,000 processes with six names
 	// each.
 	UserInodes int64
-	// UserBytes is what all that a user has open may hold in memory; one more is ENFILE. Default
-	// 512 MiB.
+	// UserBytes is what all that a user has open may hold in memory, on mounts for all users as well;
+	// one more is ENFILE. Default 512 MiB.
 	UserBytes int64
+	// RootBytes is UserBytes of root. Default 2 GiB.
+	RootBytes int64
 }
 
 // DefaultMounts is Limits.Mounts where that is not said.
@@ -60,6 +65,9 @@ func (l Limits) withDefaults() Limits {
 	if l.UserBytes <= 0 {
 		l.UserBytes = 512 << 20
 	}
+	if l.RootBytes <= 0 {
+		l.RootBytes = 2 << 30
+	}
 	return l
 }
 
@@ -75,7 +83,8 @@ type accounts struct {
 
 // An account is what one user has.
 type account struct {
-	mounts int // guarded by mu of accounts
+	mounts int // guarded by mu of accounts, as is what follows
+	guest  int // of how many mounts for all users
 	fuse   *fusefs.Account
 }
 
@@ -83,45 +92,109 @@ func newAccounts(l Limits, payer func(uint32) (uint32, bool)) *accounts {
 	return &accounts{Limits: l.withDefaults(), payer: payer, users: make(map[uint32]*account)}
 }
 
+// Shared is on whose account counts what an identity does on one mount for all users, for
+// a process that serves no other: see fusefs.Config.
+func Shared(l Limits) func(vfs.Identity) *fusefs.Account {
+	of, _ := newAccounts(l, nil).guests()
+	return of
+}
+
+// owner is on whose account a user is.
+func (a *accounts) owner(uid uint32) uint32 {
+	if a.payer != nil {
+		uid, _ = a.payer(uid)
+	}
+	return uid
+}
+
+// userLocked is the account of an owner, a new one if there is none.
+func (a *accounts) userLocked(owner uint32) *account {
+	u := a.users[owner]
+	if u == nil {
+		limit := fusefs.Limit{Requests: a.UserRequests, Inodes: a.UserInodes, Bytes: a.UserBytes}
+		if owner == 0 {
+			limit = fusefs.Limit{Requests: math.MaxInt, Inodes: math.MaxInt64, Bytes: a.RootBytes}
+		}
+		u = &account{fuse: fusefs.NewAccount(limit)}
+		a.users[owner] = u
+	}
+	return u
+}
+
+// guests are the accounts of those who use one mount that is for all users, and what takes the
+// mount off them.
+func (a *accounts) guests() (of func(vfs.Identity) *fusefs.Account, leave func()) {
+	seen := make(map[uint32]*account) // guarded by mu of a; nil when the mount has ended
+	of = func(who vfs.Identity) *fusefs.Account {
+		owner := a.owner(who.UID)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		u := seen[owner]
+		switch {
+		case seen == nil: // what is done now is done for nothing
+			return nil
+		case u == nil:
+			u = a.userLocked(owner)
+			u.guest++
+			seen[owner] = u
+		}
+		return u.fuse
+	}
+	return of, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for owner, u := range seen {
+			u.guest--
+			a.dropLocked(owner, u)
+		}
+		seen = nil
+	}
+}
+
+// dropLocked drops an account that nobody is on.
+func (a *accounts) dropLocked(owner uint32, u *account) {
+	if u.mounts+u.guest == 0 {
+		delete(a.users, owner)
+	}
+}
+
 // enter counts one mount more on a user's account and returns what is to bound it, and what
 // takes it off. ENFILE: there are too many.
 func (a *accounts) enter(uid uint32) (m mountLimits, leave func(), err error) {
-	if uid == 0 {
-		return mountLimits{requests: a.RootRequests}, func() {}, nil
-	}
-	owner := uid
-	if a.payer != nil {
-		owner, _ = a.payer(uid)
-	}
+	owner := a.owner(uid)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	u := a.users[owner]
-	switch {
-	case u != nil && u.mounts >= a.UserMounts:
-		return m, nil, fmt.Errorf("you have %d mounts, and one user may have no more: end one first: %w", u.mounts, syscall.ENFILE)
-	case a.all >= a.Mounts:
-		return m, nil, fmt.Errorf("users have %d mounts, and the server takes no more: try again later: %w", a.all, syscall.ENFILE)
-	case u == nil:
-		u = &account{fuse: fusefs.NewAccount(fusefs.Limit{Requests: a.UserRequests, Inodes: a.UserInodes, Bytes: a.UserBytes})}
-		a.users[owner] = u
+	m.requests = a.RootRequests
+	if uid != 0 {
+		m.requests = a.MountRequests
+		switch u := a.users[owner]; {
+		case u != nil && u.mounts >= a.UserMounts:
+			return m, nil, fmt.Errorf("you have %d mounts, and one user may have no more: end one first: %w", u.mounts, syscall.ENFILE)
+		case a.all >= a.Mounts:
+			return m, nil, fmt.Errorf("users have %d mounts, and the server takes no more: try again later: %w", a.all, syscall.ENFILE)
+		}
+		a.all++
 	}
+	u := a.userLocked(owner)
 	u.mounts++
-	a.all++
-	return mountLimits{a.MountRequests, u.fuse}, func() { a.leave(owner) }, nil
+	m.account = u.fuse
+	return m, func() { a.leave(uid, owner) }, nil
 }
 
-func (a *accounts) leave(owner uint32) {
+func (a *accounts) leave(uid, owner uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.all--
-	u := a.users[owner]
-	if u.mounts--; u.mounts == 0 {
-		delete(a.users, owner)
+	if uid != 0 {
+		a.all--
 	}
+	u := a.users[owner]
+	u.mounts--
+	a.dropLocked(owner, u)
 }
 
 // A mountLimits is what bounds one mount.
 type mountLimits struct {
 	requests int
 	account  *fusefs.Account
+	guests   func(vfs.Identity) *fusefs.Account // of one for all users
 }

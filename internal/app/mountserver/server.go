@@ -138,6 +138,11 @@ func (s *Server) begin(taken *handover.Taken, peer ninep.Peer) (*mount, error) {
 		return nil, err
 	}
 	m := &mount{taken: taken, tree: s.cfg.Cluster.NewMount(o.Native), ready: handover.Ready{Patience: s.cfg.Patience}, limits: limits, release: release}
+	if o.AllUsers {
+		var leave func()
+		m.limits.guests, leave = s.accounts.guests()
+		m.release = func() { leave(); release() }
+	}
 	if m.fuse, err = fusefs.Serve(taken.Device, s.fuseConfig(m, peer, who)); err != nil {
 		m.end()
 		return nil, err
@@ -153,7 +158,7 @@ func (s *Server) fuseConfig(m *mount, peer ninep.Peer, who vfs.Identity) fusefs.
 		Deadline: max(fusefs.DefaultDeadline, s.cfg.Patience+time.Second),
 		Notifier: m.taken, IDs: s.proc.idsOf(peer), NoThreads: !s.proc.sharesPIDs(peer),
 		Groups: s.proc.groups,
-		CPUs:   cpuSet(o.CPUs), MaxRequests: m.limits.requests, Account: m.limits.account,
+		CPUs:   cpuSet(o.CPUs), MaxRequests: m.limits.requests, Account: m.limits.account, Accounts: m.limits.guests,
 		Attach: func(ctx context.Context, who vfs.Identity) (vfs.Node, error) {
 			return m.tree.Attach(ctx, who, o.Path)
 		},

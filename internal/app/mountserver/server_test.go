@@ -92,6 +92,12 @@ func TestMounts(t *testing.T) {
 	}
 	enter(1003)
 	refused("one more than all may have", 1004)
+	// What a user does on a mount for all users is on the account of that user, too.
+	of, done := a.guests()
+	if of(vfs.Identity{UID: 1001}) != a.users[1001].fuse || of(vfs.Identity{UID: 100009}) != a.users[1001].fuse || of(vfs.Identity{UID: 1005}) == of(vfs.Identity{UID: 1006}) || of(vfs.Root) == nil {
+		t.Error("guests of a mount are not on their own accounts")
+	}
+	leave = append(leave, done)
 	leave[0]()
 	enter(1001)
 	for range 100 {
