@@ -41,6 +41,10 @@ func run(socketArg, deviceArg string, command []string) int {
 	if !told(socket) {
 		return mountns.CodeFailed
 	}
+	if err := mountns.MountInside(aside, mountns.Inside); err != nil {
+		say(socket, "failed "+err.Error())
+		return mountns.CodeFailed
+	}
 	pid, err := start(command)
 	if err != nil {
 		say(socket, "failed "+err.Error())

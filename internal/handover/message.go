@@ -40,6 +40,9 @@ const (
 type Offer struct {
 	Path   string // the root within the merged tree, as an attach has it; "" is all of it
 	Native string // the native procfs as the mount's readers see it, an absolute path
+	// Inside is the name in the tree's root on which the command mounts the native procfs as well,
+	// once the tree is served; "" is that it does not.
+	Inside string `json:",omitempty"`
 
 	// AllUsers: everybody may enter the mount, and each sees their own tree. Only root can.
 	AllUsers bool `json:",omitempty"`

@@ -20,7 +20,7 @@ const procfs = mountns.Procfs
 // or aside ("" is Aside) for a process that runs under Run.
 func Native(aside string) (string, error) {
 	or(&aside, Aside())
-	places := []string{procfs, aside, DefaultAside}
+	places := []string{procfs, procfs + "/" + Inside, aside, DefaultAside}
 	// A tree over /proc says itself where an outer Run has put it.
 	if self, err := os.Readlink(procfs + "/self"); err == nil && filepath.IsAbs(self) {
 		places = append(places, filepath.Dir(self))

@@ -111,7 +111,7 @@ func start(spec Spec) (*session, error) {
 	s.deadline(time.Now().Add(setupDeadline))
 	// An error shows when the answer is read.
 	s.stage.Encode(setup{
-		Name: spec.Name, Aside: spec.Aside, Mount: spec.Mount(first + stageFiles - 1),
+		Name: spec.Name, Aside: spec.Aside, Inside: spec.Inside, Mount: spec.Mount(first + stageFiles - 1),
 		BootOffset: spec.BootOffset,
 		Native:     native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
 	})

@@ -73,7 +73,10 @@
 //
 // # The native procfs
 //
-// It is bound to a directory: what [Aside] says unless told otherwise. A user's
+// It is bound to a directory, and to a name in the tree itself ([Spec].Inside), where it goes along when
+// the tree is bound to another place or another root is made. Either is a whole procfs, without
+// which the kernel lets no user namespace below have a procfs of its own (mount_too_revealing in
+// fs/namespace.c). The directory is what [Aside] says unless told otherwise. A user's
 // is below $XDG_RUNTIME_DIR or in /tmp, and has to be the user's alone. It is made
 // (0700) where it is missing, and then removed by the last watcher that used it;
 // one that was made otherwise (0755) stays, for the helper needs it. Each holds a
@@ -98,6 +101,7 @@ package nsexec
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
@@ -109,6 +113,9 @@ import (
 
 // DefaultAside is where the native procfs is kept for root.
 const DefaultAside = "/run/aggrfs-native"
+
+// Inside is the name that the native procfs has in a tree, see Spec.
+const Inside = mountns.Inside
 
 // What Run returns when the command could not be run; env(1), timeout(1) and
 // the shells use the same.
@@ -158,6 +165,9 @@ type Spec struct {
 	// Aside is the directory where the native procfs is kept, an absolute
 	// path; "" is what Aside says.
 	Aside string
+	// Inside is the name in the tree's root on which the native procfs is mounted as well, once the
+	// tree is served: Inside, or "" for none. A tree without that name goes without.
+	Inside string
 	// BootOffset is how far CLOCK_BOOTTIME of the command is ahead of this
 	// process', in whole seconds: so processes that are older than this
 	// machine's boot have a start time. See CanShift.
@@ -175,6 +185,9 @@ func (s Spec) complete() (Spec, error) {
 	}
 	if err := checkBootOffset(s.BootOffset); err != nil {
 		return s, err
+	}
+	if s.Inside != "" && s.Inside != Inside {
+		return s, fmt.Errorf("nsexec: the native procfs is mounted on %q in a tree, not on %q", Inside, s.Inside)
 	}
 	or(&s.Stdin, os.Stdin)
 	or(&s.Stdout, os.Stdout)

@@ -72,6 +72,10 @@ func stage(args []string) int {
 	if server.Decode(&proceed{}) != nil {
 		return CodeFailed
 	}
+	if err := mountns.MountInside(s.Aside, s.Inside); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
+		return CodeFailed
+	}
 	if s.Unprivileged {
 		if err := mountns.Drop(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
@@ -248,6 +252,7 @@ type (
 	setup struct {
 		Name         string
 		Aside        string
+		Inside       string // where in the tree it is mounted as well
 		Native       string // where the native procfs is at first
 		Mount        Mount
 		BootOffset   time.Duration

@@ -25,7 +25,7 @@ func manyProcs(n int) *fakeLeaf {
 func benchRoots(b *testing.B, run func(b *testing.B, ctx context.Context, root vfs.Dir)) {
 	c := fakeCluster(b, Config{Policy: policy(b, swept)}, newFakeLeaf(), manyProcs(2000))
 	b.Run("9p", func(b *testing.B) { run(b, b.Context(), rootOf(b, c, vfs.Root, "")) })
-	m := c.NewMount("/run/native")
+	m := c.NewMount(Native{Path: "/run/native"})
 	defer m.Close()
 	reader := vfs.WithCaller(b.Context(), vfs.Caller{TID: uint32(unix.Gettid())})
 	b.Run("mount", func(b *testing.B) { run(b, reader, rootOf(b, m, vfs.Root, "")) })

@@ -125,8 +125,11 @@ func (c *Cluster) Attach(ctx context.Context, who vfs.Identity, aname string) (v
 // A Mount is a cluster's tree for one mount on this machine.
 type Mount = tree.Mount
 
+// Native says where the readers of a mount have their native procfs, see tree.Native.
+type Native = tree.Native
+
 // NewMount is the tree for a mount on this machine, see tree.Tree.NewMount.
-func (c *Cluster) NewMount(native string) *Mount { return c.tree.NewMount(native) }
+func (c *Cluster) NewMount(native Native) *Mount { return c.tree.NewMount(native) }
 
 // A Mirror is the tree of a cluster that a server on another machine has, for readers of this one.
 type Mirror = tree.Mirror

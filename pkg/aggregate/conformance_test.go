@@ -62,7 +62,7 @@ func TestMountedRoot(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1")
 	pid := sleeper(t, 0)
 	g := gpid0(pid)
-	m := c.NewMount("/aside")
+	m := c.NewMount(Native{Path: "/aside"})
 	defer m.Close()
 	n, err := m.Attach(t.Context(), vfs.Root, "/sets/n1")
 	if err != nil {

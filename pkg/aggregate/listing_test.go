@@ -52,7 +52,7 @@ func newPledge(t *testing.T, cfg Config, span string, leaves ...*fakeLeaf) *pled
 	head.add(50, 0, 1, 50, 50)
 	p.pass()
 	p.Cluster = fakeCluster(t, cfg, append([]*fakeLeaf{head}, leaves...)...)
-	p.mount = p.NewMount("/run/native")
+	p.mount = p.NewMount(Native{Path: "/run/native"})
 	t.Cleanup(p.mount.Close)
 	return p
 }
@@ -735,7 +735,7 @@ func TestListingEnds(t *testing.T) {
 			if _, err := rootOf(t, p.mount, vfs.Root, "").Walk(me, g); (err == nil) != (i < 8) {
 				t.Errorf("with %d listings more the first is %v", i, err)
 			}
-			m := p.NewMount("/run/native")
+			m := p.NewMount(Native{Path: "/run/native"})
 			defer m.Close()
 			namesFor(t, me, rootOf(t, m, vfs.Root, ""))
 		}
@@ -775,7 +775,7 @@ func TestListingMemory(t *testing.T) {
 	}
 	for _, sweeps := range []int{0, 1, 3, 10, 20, 40} {
 		p.pass()
-		m := p.NewMount("/run/native")
+		m := p.NewMount(Native{Path: "/run/native"})
 		if n := len(pidNames(namesFor(t, me, rootOf(t, m, vfs.Root, "")))); n != procs+1 {
 			t.Fatalf("%d are listed", n)
 		}

@@ -46,5 +46,8 @@ func Resend(dev *os.File) error { return device.Resend(dev) }
 // Revalidate has the kernel look its names up again, see [device.Revalidate].
 func Revalidate(dev *os.File) error { return device.Revalidate(dev) }
 
-// StandBy answers EIO to whoever uses a mount that has no server, see [device.StandBy].
-func StandBy(dev *os.File) (*device.StandIn, error) { return device.StandBy(dev) }
+// StandBy answers EIO to whoever uses a mount that has no server, see [device.StandBy]. mountPoint is
+// the name of the tree's vfs.MountPoint, "" for none.
+func StandBy(dev *os.File, mountPoint string) (*device.StandIn, error) {
+	return device.StandBy(dev, device.MountPoint{Name: mountPoint, Node: mountPointID, Keep: mountPointTime})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/fusefs/device"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -138,6 +139,10 @@ func (fs *fileSystem) Lookup(_ <-chan struct{}, h *fuse.InHeader, name string, o
 	return statusOf(err)
 }
 
+// mountPointTime is how long a kernel may keep the name of a vfs.MountPoint: longer than it runs. A
+// name that it has to ask for while nobody answers has nothing mounted on it afterwards.
+const mountPointTime = 100 * 365 * 24 * time.Hour
+
 // enter makes the answer that names a node, in a listing or for a LOOKUP.
 func (fs *fileSystem) enter(ctx *device.Request, parent *inode, name string, v *viewer, n vfs.Node, a vfs.Attr, inListing bool, out *fuse.EntryOut) (*inode, error) {
 	var before *inode
@@ -153,6 +158,9 @@ func (fs *fileSystem) enter(ctx *device.Request, parent *inode, name string, v *
 		err := fs.mode.entry(ctx, i, n, a, inListing, out)
 		if err == nil {
 			out.NodeId = i.id
+			if i.id == mountPointID {
+				out.SetEntryTimeout(mountPointTime)
+			}
 			return i, nil
 		}
 		if err == errAnother && before == nil {

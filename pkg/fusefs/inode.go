@@ -10,6 +10,10 @@ import (
 // rootID is the node id of the mount's root, FUSE_ROOT_ID.
 const rootID = 1
 
+// mountPointID is the node id of a vfs.MountPoint in the root: the same whoever serves the mount,
+// and in each generation.
+const mountPointID = rootID + 1
+
 // An inode is what the kernel knows under one node id: an object of the tree at
 // one path. parent, name, object and kind never change.
 type inode struct {
@@ -76,7 +80,7 @@ type inodes struct {
 func (t *inodes) init(root *inode, generation uint32, prepare func(*inode)) {
 	t.byID = map[uint64]*inode{rootID: root}
 	t.byName = make(map[place]*inode)
-	t.last = firstOf(generation) + rootID
+	t.last = firstOf(generation) + mountPointID
 	t.prepare = prepare
 	root.lookups = 1
 	prepare(root)
@@ -114,8 +118,7 @@ func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, b
 		if i != nil {
 			i.unlistLocked()
 		}
-		t.last++
-		i = &inode{id: t.last, object: object, kind: kind, parent: parent, name: name, payer: payer}
+		i = &inode{id: t.nextLocked(parent, n), object: object, kind: kind, parent: parent, name: name, payer: payer}
 		t.prepare(i)
 		t.byID[i.id], t.byName[at] = i, i
 	}
@@ -124,6 +127,15 @@ func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, b
 		t.stampLocked(i, by.mark)
 	}
 	return i
+}
+
+// nextLocked is the node id of a new inode.
+func (t *inodes) nextLocked(parent *inode, n vfs.Node) uint64 {
+	if _, ok := n.(vfs.MountPoint); ok && parent.parent == nil && t.byID[mountPointID] == nil {
+		return mountPointID
+	}
+	t.last++
+	return t.last
 }
 
 // replace makes the name of i mean another inode from the next answer on.

@@ -158,7 +158,7 @@ func TestResume(t *testing.T) {
 		if err := <-failed; !errors.Is(err, syscall.ECONNABORTED) {
 			t.Errorf("a reader of the server that was killed: %v", err)
 		}
-		stand, err := StandBy(dev)
+		stand, err := StandBy(dev, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -86,7 +86,7 @@ func (m *whole) prepare(i *inode) {
 	switch {
 	case i.kind == vfs.TypeFile:
 		i.whole = new(wholeFile)
-	case i.kind == vfs.TypeDir && i.parent != nil && i.parent.parent == nil:
+	case i.kind == vfs.TypeDir && i.parent != nil && i.parent.parent == nil && i.id != mountPointID:
 		select {
 		case m.named <- i:
 		default: // it stays

@@ -99,6 +99,14 @@ type StandIn interface {
 	StandIn(ctx context.Context) (Node, error)
 }
 
+// A MountPoint is a directory of a root that something may be mounted on, in a mount of the tree.
+// A kernel takes away what is mounted on a name that comes to mean another object: so a front
+// gives it the same number for as long as the mount lasts, whoever serves it.
+type MountPoint interface {
+	Dir
+	MountPoint()
+}
+
 // A Handle is an open file.
 type Handle interface {
 	// ReadAt fills p with the bytes from off on and says how many there were:

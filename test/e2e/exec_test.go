@@ -33,7 +33,7 @@ func TestExecAsUser(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 2}, "views: [{users: \"1001\", nodes: all}]\n")
 	s.openToAll()
 	n := s.cluster.Nodes[1] // the older
-	script := `native=$(dirname $(readlink /proc/self)); readlink $native/self/ns/user; id -u; uptime -s; exec ps -eo pid,uid,lstart`
+	script := `native=/proc/.native; readlink $native/self/ns/user; id -u; uptime -s; exec ps -eo pid,uid,lstart`
 	run := map[string][]string{
 		"user": {"setpriv", "--reuid", "1001", "--regid", "1001", "--clear-groups", filepath.Join(bin, "aggrfs")},
 		"root": {filepath.Join(bin, "aggrfs")},

@@ -42,7 +42,7 @@ func TestPrograms(t *testing.T) {
 		{"Python", "python3 " + python, "True True True\n"},
 		{"Java", "java " + java, "true\n"},
 		{"lsof", "timeout 60 lsof -p $$ 2>/dev/null | grep -q cwd && echo lsof", "lsof\n"},
-		{"self", "test $(readlink /proc/self) = /run/aggrfs-native/self; cat /proc/$$/comm; test -r /proc/$$/status && echo self", "bash\nself\n"},
+		{"self", "test $(readlink /proc/self) -gt 1; cat /proc/$$/comm; test -r /proc/$$/status && echo self", "bash\nself\n"},
 		{"a file kept open", `python3 -c 'import time
 f = open("/proc/stat"); a = f.read(); time.sleep(0.5); f.seek(0); print(f.read() != a)'`, "True\n"},
 		{"sys", "cat /proc/sys/kernel/ostype /proc/sys/kernel/pid_max; cat /proc/sys/kernel/hostname >/dev/null && echo sys", "Linux\n2147483647\nsys\n"},

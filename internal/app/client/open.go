@@ -40,9 +40,10 @@ type Tree struct {
 	// Gone is how often its server has gone away; nil where that is not counted.
 	Gone func() uint64
 
-	aname   string            // of the root that was asked for, as Tree has it
-	as      bool              // Who is not the user of this process
-	meaning func(error) error // says what an error of its server means; nil is that there is none
+	cluster *aggregate.Cluster // that this process runs itself; nil is that it does not
+	aname   string             // of the root that was asked for, as Tree has it
+	as      bool               // Who is not the user of this process
+	meaning func(error) error  // says what an error of its server means; nil is that there is none
 }
 
 // Served reports whether its server answers the kernel for a mount of it, which it is given then. Of
@@ -212,9 +213,29 @@ func (s *Source) settle(ctx context.Context, t *Tree) error {
 	return err
 }
 
-// Offer is the tree's root as a mount of it is offered to its server, see Dial.
-func (t *Tree) Offer(native string) handover.Offer {
-	o := handover.Offer{Path: t.Path, Native: native}
+// Mounted is the tree for a mount of this process that has the native procfs inside, at that
+// name, as Offer says it to a server; closing either closes both. native is as in Open.
+func (t *Tree) Mounted(native, inside string) *Tree {
+	if t.cluster == nil || t.as {
+		return t
+	}
+	own, err := nsexec.Native("")
+	if err != nil {
+		return t
+	}
+	namespace, err := os.Readlink(own + "/self/ns/mnt")
+	if err != nil {
+		return t
+	}
+	other := *t
+	other.Tree = t.cluster.NewMount(aggregate.Native{Path: native, Inside: inside, Namespace: namespace})
+	return &other
+}
+
+// Offer is the tree's root as a mount of it is offered to its server, see Dial. inside is as in
+// Mounted; "" is nowhere.
+func (t *Tree) Offer(native, inside string) handover.Offer {
+	o := handover.Offer{Path: t.Path, Native: native, Inside: inside}
 	if t.as {
 		o.As = &handover.Identity{UID: t.Who.UID, GID: t.Who.GID, Groups: t.Who.Groups}
 	}
@@ -258,7 +279,7 @@ func (s *Source) embed(ctx context.Context, from Origin, cfg *config.Config, nat
 		return nil, err
 	}
 	// What is read by this process is read with its own rights anyway.
-	t := &Tree{Tree: c, Closer: c, Origin: from, Who: vfs.Root, Generation: c.Generation}
+	t := &Tree{Tree: c, Closer: c, cluster: c, Origin: from, Who: vfs.Root, Generation: c.Generation}
 	if s.As != "" {
 		t.Who, err = s.who(ctx)
 	}

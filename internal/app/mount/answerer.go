@@ -31,8 +31,8 @@ func (a ownAnswerer) Gone() uint64 {
 }
 
 // answer has a mounted device answered for. native is the native procfs as the mount's readers
-// see it.
-func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.File, cfg fusefs.Config, native string) (answerer, error) {
+// see it, and inside the name in the tree's root that it is mounted on as well, "" for none.
+func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.File, cfg fusefs.Config, native, inside string) (answerer, error) {
 	if !t.Served() {
 		s, err := fusefs.Serve(dev, cfg)
 		if err != nil {
@@ -40,7 +40,7 @@ func answer(ctx context.Context, src *client.Source, t *client.Tree, dev *os.Fil
 		}
 		return ownAnswerer{s, t}, nil
 	}
-	offer := t.Offer(native)
+	offer := t.Offer(native, inside)
 	offer.AllUsers, offer.Prefetched, offer.Whole = cfg.Shared, cfg.Prefetched != nil, cfg.Whole
 	if cfg.CPUs != nil {
 		for cpu := range len(cfg.CPUs) * 64 {
@@ -71,7 +71,7 @@ func mountAnswered(ctx context.Context, src *client.Source, t *client.Tree, dir 
 	if err != nil {
 		return nil, err
 	}
-	a, err := answer(ctx, src, t, dev, cfg, "/proc")
+	a, err := answer(ctx, src, t, dev, cfg, "/proc", "")
 	if err != nil {
 		dev.Close() // first, so that nobody waits in the mount
 		away := unmount()

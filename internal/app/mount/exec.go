@@ -40,6 +40,11 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 	}
 	tree, offset := withOldestBoot(ctx, src.Log, tree, nodes)
 	before := gaps.LookOf(nodes)
+	inside := ""
+	if !o.Prefetched {
+		inside = nsexec.Inside
+		tree = tree.Mounted(aside, inside)
+	}
 	dev, err := fusefs.OpenDevice()
 	if err != nil {
 		return nsexec.CodeFailed, err
@@ -66,10 +71,10 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 			return nsexec.Mount{Source: "aggrfs", FSType: fstype, Flags: flags, Data: data}
 		},
 		Serve: func() error {
-			answers, err = answer(ctx, src, tree, dev, cfg, aside)
+			answers, err = answer(ctx, src, tree, dev, cfg, aside, inside)
 			return err
 		},
-		Aside: aside, BootOffset: offset, Log: src.Log,
+		Aside: aside, Inside: inside, BootOffset: offset, Log: src.Log,
 	})
 	if err != nil {
 		return code, err // the command has not run

@@ -121,7 +121,7 @@ func (h *handed) write(message []byte) error {
 // mount, has ended. It goes on to do so until that server serves: one that hangs takes a
 // connection and says nothing.
 func (h *handed) again(ctx context.Context, latest uint64) *handover.Given {
-	standIn, err := fusefs.StandBy(h.dev)
+	standIn, err := fusefs.StandBy(h.dev, h.offer.Inside)
 	if err != nil {
 		h.log.Error("nobody answers for the mount", "error", err)
 		return nil
@@ -147,7 +147,9 @@ func (h *handed) again(ctx context.Context, latest uint64) *handover.Given {
 		h.offer.Generation++ // a server that was given up may take the offer after all
 		next, err := h.give(ctx)
 		if err == nil {
-			_ = fusefs.Revalidate(h.dev) // where the kernel cannot, names last as long as they were told to
+			if h.offer.Inside == "" { // to look a name up anew, a kernel takes away what is mounted on it
+				_ = fusefs.Revalidate(h.dev) // where the kernel cannot, names last as long as they were told to
+			}
 			return next
 		}
 		if why := err.Error(); why != told && ctx.Err() == nil {

@@ -24,7 +24,7 @@ import (
 
 // A Cluster is what is mounted: an aggregate.Cluster.
 type Cluster interface {
-	NewMount(native string) *aggregate.Mount
+	NewMount(native aggregate.Native) *aggregate.Mount
 	Generation() uint64
 }
 
@@ -126,6 +126,9 @@ func (s *Server) begin(taken *handover.Taken, peer ninep.Peer) (*mount, error) {
 	if !path.IsAbs(o.Native) || len(o.Native) >= unix.PathMax {
 		return nil, fmt.Errorf("the native procfs at %q: the path is not absolute, or too long: %w", lograte.Cut(o.Native), syscall.EINVAL)
 	}
+	if o.Inside != "" && (!vfs.ValidName(o.Inside) || len(o.Inside) > vfs.MaxName || o.Inside[0] != '.') {
+		return nil, fmt.Errorf("the native procfs in %q: that is no name with a dot before it: %w", lograte.Cut(o.Inside), syscall.EINVAL)
+	}
 	who, err := s.cfg.Identify(peer, ninep.Claim{NUname: vfs.NoID, Aname: o.Path})
 	if err != nil {
 		return nil, err
@@ -137,7 +140,7 @@ func (s *Server) begin(taken *handover.Taken, peer ninep.Peer) (*mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mount{taken: taken, tree: s.cfg.Cluster.NewMount(o.Native), ready: handover.Ready{Patience: s.cfg.Patience}, limits: limits, release: release}
+	m := &mount{taken: taken, tree: s.cfg.Cluster.NewMount(s.native(o, peer)), ready: handover.Ready{Patience: s.cfg.Patience}, limits: limits, release: release}
 	if o.AllUsers {
 		var leave func()
 		m.limits.guests, leave = s.accounts.guests()
@@ -148,6 +151,17 @@ func (s *Server) begin(taken *handover.Taken, peer ninep.Peer) (*mount, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// native is where the readers of a mount have their native procfs. One inside of the tree is of use
+// where its pids are this process's, and shows what the reader may see: so not in another's tree,
+// and not where all is what sweeps bring.
+func (s *Server) native(o *handover.Offer, peer ninep.Peer) aggregate.Native {
+	n := aggregate.Native{Path: o.Native}
+	if o.Inside != "" && o.As == nil && !o.AllUsers && !o.Prefetched && s.proc.sharesPIDs(peer) {
+		n.Inside, n.Namespace = o.Inside, s.proc.mountNamespace(int(peer.PID))
+	}
+	return n
 }
 
 // fuseConfig is how an offered device is served for who.

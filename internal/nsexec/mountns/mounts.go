@@ -6,6 +6,7 @@
 package mountns
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,9 @@ import (
 
 // Procfs is where a procfs is looked for, and where the tree goes.
 const Procfs = "/proc"
+
+// Inside is the name in the tree's root on which the native procfs is mounted.
+const Inside = ".native"
 
 // A Mount is what mount(2) is told about the tree.
 type Mount struct {
@@ -52,6 +56,20 @@ func Bind(from, to string) error {
 		return fmt.Errorf("keep %s at %s: %w", from, to, err)
 	}
 	return nil
+}
+
+// MountInside mounts a copy of the native procfs, which is at the path proc, on the name inside in the
+// tree, which must be served; a tree that has no such name is left alone. It follows no link of the
+// tree's: move_mount(2) does not, and the name is the last in the path.
+func MountInside(proc, inside string) error {
+	if inside == "" {
+		return nil
+	}
+	err := Bind(proc, Procfs+"/"+inside)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }
 
 // MountTree mounts the tree on /proc and returns the mount's number, as in

@@ -72,7 +72,7 @@ func NewMirror(cfg MirrorConfig) *Mirror {
 	store := cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read})
 	base := synthetic.Base{Since: cfg.Now(), Keep: cfg.Policy.Table()}
 	m := &Mirror{
-		cfg: cfg, store: store, base: base, native: newNative(base, cfg.Proc, cfg.Native, cfg.Now), ctx: ctx, stop: stop,
+		cfg: cfg, store: store, base: base, native: newNative(base, cfg.Proc, Native{Path: cfg.Native}, cfg.Now), ctx: ctx, stop: stop,
 		shared:   proctable.NewShared(proctable.Config{Policy: store.Policy, Store: store, Numbers: gpid.Relayed(), Host: cfg.Host}),
 		listings: listing.New(listing.Config{Proc: cfg.Proc, Time: func() time.Duration { return cfg.Policy.Listing }}),
 		trees:    map[proctable.Host]*mirrorTree{},

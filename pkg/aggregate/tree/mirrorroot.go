@@ -57,17 +57,17 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	case isPID && isCaller(ctx, g):
 		return native.ownLink(r.id, name), nil
 	case isPID && g <= gpid.MaxPID && native.callerPID(ctx) == gpid.PID(g):
-		return native.link(objectid.Child(r.id, name), name), nil
+		return native.link(objectid.Child(r.id, name), 0, name), nil
 	case isPID && g == 1:
 		return native.initProcess(ctx, r.id)
 	case isPID || strings.Contains(name, ":"):
 		return r.process(ctx, name)
 	case name == "sys":
-		return newSysDir(native, objectid.Child(r.id, name), alone), nil
+		return newSysDir(native, objectid.Child(r.id, name), 1, alone), nil
 	case merged:
 		return r.read(ctx, name)
 	}
-	return alone(native.entry(r.id, name))
+	return alone(native.entry(r.id, 0, name))
 }
 
 // alone is a link for which nothing stands in.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,22 +17,37 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
+// Native says where the readers of a mount have their native procfs.
+type Native struct {
+	// Path is its absolute path, as they see it.
+	Path string
+	// Inside is the name below which it is mounted in the root of the tree as well; "" is that it
+	// is not. Then links into it are relative, and go wherever the mount goes (mount --rbind,
+	// pivot_root), and what is in the directory of a process of this machine is such links.
+	Inside string
+	// Namespace is the mount namespace that the mount's readers come from, as the link ns/mnt
+	// tells it; "" is not known. A path there is the same to them.
+	Namespace string
+}
+
 // native is the reader's native procfs: what a root shows besides the
 // processes and the sums is found there, by symbolic links. The kernel resolves
 // them with the reader's own rights and in the reader's own namespaces.
 type native struct {
+	Native
 	base synthetic.Base
 	proc string // the procfs as this process sees it
-	path string // the procfs as the reader sees it
 	now  func() time.Time
 
 	mu   sync.Mutex
 	list []string  // guarded by mu; replaced, never changed
 	read time.Time // guarded by mu; when list was read
+
+	process, thread names // of the directory of a process, and of a thread
 }
 
-func newNative(base synthetic.Base, proc, path string, now func() time.Time) *native {
-	return &native{base: base, proc: proc, path: path, now: now}
+func newNative(base synthetic.Base, proc string, where Native, now func() time.Time) *native {
+	return &native{Native: where, base: base, proc: proc, now: now}
 }
 
 // nativeAge is how long the list of root names is good. Names come with modules
@@ -54,20 +70,21 @@ func (n *native) names() []string {
 	return n.list
 }
 
-// entry is the link for a root name.
-func (n *native) entry(parent uint64, name string) (*synthetic.Link, error) {
+// entry is the link for a root name. depth, here and below, is how many directories the link's
+// own is below the mount's root.
+func (n *native) entry(parent uint64, depth int, name string) (*synthetic.Link, error) {
 	if _, ok := slices.BinarySearch(n.names(), name); !ok {
 		return nil, syscall.ENOENT
 	}
-	return n.link(objectid.Child(parent, name), name), nil
+	return n.link(objectid.Child(parent, name), depth, name), nil
 }
 
 // entryIn is the link for an entry of a directory of the native procfs.
-func (n *native) entryIn(parent uint64, dir, name string) (*synthetic.Link, error) {
+func (n *native) entryIn(parent uint64, depth int, dir, name string) (*synthetic.Link, error) {
 	if _, err := os.Lstat(n.proc + "/" + dir + "/" + name); err != nil {
 		return nil, err
 	}
-	return n.link(objectid.Child(parent, name), dir+"/"+name), nil
+	return n.link(objectid.Child(parent, name), depth, dir+"/"+name), nil
 }
 
 // entriesIn is the listing of such a directory, with own in place of the native
@@ -121,7 +138,7 @@ func isCaller(ctx context.Context, g gpid.GPID) bool {
 // ns/ can be followed and its files written. It is not to be kept: to others the
 // name is the process as the tree has it.
 func (n *native) ownLink(parent uint64, name string) *synthetic.Link {
-	l := n.link(objectid.Child(parent, name), name)
+	l := n.link(objectid.Child(parent, name), 0, name)
 	l.Keep = 0
 	return l
 }
@@ -140,7 +157,7 @@ func (n *native) initProcess(ctx context.Context, parent uint64) (vfs.Node, erro
 		if name != "cgroup" {
 			return nil, syscall.ENOENT
 		}
-		return n.link(objectid.Child(id, name), "1/cgroup"), nil
+		return n.link(objectid.Child(id, name), 1, "1/cgroup"), nil
 	}, func(context.Context) ([]vfs.DirEntry, error) {
 		return []vfs.DirEntry{synthetic.Entry(id, "cgroup", vfs.TypeLink)}, nil
 	}), nil
@@ -148,6 +165,20 @@ func (n *native) initProcess(ctx context.Context, parent uint64) (vfs.Node, erro
 
 // ownEntry is the entry of the reader's own process, where they are known, for a
 // listing without any other: ps and top take a /proc without processes for broken.
+func ownEntry(ctx context.Context, v viewTree) []vfs.DirEntry {
+	all := v.native.ownEntry(ctx, v.ID)
+	if len(all) == 0 || v.native.Inside == "" {
+		return all
+	}
+	n, err := related(ctx, v, gpid.GPID(v.native.callerPID(ctx)))
+	if err != nil {
+		return nil
+	}
+	all[0].ID, all[0].Type = n.ID(), n.Type()
+	return all
+}
+
+// ownEntry is the entry that is a link to the native one.
 func (n *native) ownEntry(ctx context.Context, parent uint64) []vfs.DirEntry {
 	pid := n.callerPID(ctx)
 	if pid == 0 {
@@ -176,6 +207,44 @@ func (n *native) mayBeCaller(ctx context.Context, who vfs.Identity, pid gpid.PID
 }
 
 // link makes the link to that path below the native procfs.
-func (n *native) link(id uint64, path string) *synthetic.Link {
-	return n.base.Link(id, n.path+"/"+path)
+func (n *native) link(id uint64, depth int, path string) *synthetic.Link {
+	return n.base.Link(id, n.target(depth, path))
+}
+
+// target is the text of the link.
+func (n *native) target(depth int, path string) string {
+	if n.Inside == "" {
+		return n.Path + "/" + path
+	}
+	return strings.Repeat("../", depth) + n.Inside + "/" + path
+}
+
+// names are those of a directory of the native procfs that are the same in all of its kind.
+type names struct {
+	mu  sync.Mutex
+	all []string // sorted; guarded by mu; replaced, never changed
+}
+
+// of are the names, by an example of such a directory.
+func (n *names) of(dir string) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.all == nil {
+		n.all, _ = readNames(dir) // without it there are none this time
+	}
+	return n.all
+}
+
+// processNames are the names in the directory of a process, or of a thread.
+func (n *native) processNames(thread bool) []string {
+	if thread {
+		return n.thread.of(n.proc + "/thread-self")
+	}
+	return n.process.of(n.proc + "/self")
+}
+
+// textOf is the text of a link of a process; "" where it is not to be had.
+func (n *native) textOf(pid gpid.PID, name string) string {
+	text, _ := os.Readlink(n.proc + "/" + strconv.Itoa(int(pid)) + "/" + name)
+	return text
 }

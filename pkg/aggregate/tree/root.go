@@ -51,7 +51,10 @@ func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		}
 		return r.v.named(name), nil
 	}
-	return r.v.standing(r.v.native.entry(r.v.ID, name))
+	if n := nativeEntry(r.v, name); n != nil {
+		return n, nil
+	}
+	return r.v.standing(r.v.native.entry(r.v.ID, r.v.depth, name))
 }
 
 // rootNames are the names of a root besides the processes and what is the
@@ -74,7 +77,7 @@ func (v viewTree) named(name string) vfs.Node {
 	case "cluster":
 		return v.t.tables.Dir(v.View, id)
 	case "sys":
-		return newSysDir(v.native, id, v.standing)
+		return newSysDir(v.native, id, v.depth+1, v.standing)
 	}
 	return newSumFile(v, name, id)
 }
@@ -82,6 +85,13 @@ func (v viewTree) named(name string) vfs.Node {
 // process is the directory of the process with that native pid on a node, or of the one that
 // the reader was listed there.
 func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vfs.Node, error) {
+	if v := r.v; isHead(v, n) {
+		p, a, err := view.Resolve(ctx, v.View, n, pid)
+		if err != nil {
+			return nil, err
+		}
+		return newHeadProcess(v, remote.NewProcessDir(v.View, v.ID, p, a), pid, p.Leaf), nil
+	}
 	return processDir(ctx, r.v.View, r.v.listed, r.v.Host, r.v.ID, n, pid)
 }
 
@@ -106,12 +116,12 @@ func processDir(ctx context.Context, v view.Viewer, listed *listing.Root, h proc
 }
 
 // walkGPID finds a process of the view. The reader's own process can be walked in
-// every root, as a link to the native one: procps refuses to start without it, and
-// programs look for themselves there. Over 9P, which does not tell who the reader
+// every root, as a link to the native one, or with others, see related: procps refuses
+// to start without it, and programs look for themselves there. Over 9P, which does not tell who the reader
 // is, that holds for all processes of the reading user on this machine.
 func (r *root) walkGPID(ctx context.Context, g gpid.GPID) (vfs.Node, error) {
 	native := r.v.native
-	if isCaller(ctx, g) {
+	if native.Inside == "" && isCaller(ctx, g) {
 		return native.ownLink(r.v.ID, g.String()), nil
 	}
 	if n, pid, ok := r.v.Locate(g); ok {
@@ -125,8 +135,11 @@ func (r *root) walkGPID(ctx context.Context, g gpid.GPID) (vfs.Node, error) {
 	} else {
 		_ = r.v.ResolveNobody(ctx, g) // it is nobody's, whatever that says
 	}
+	if native.Inside != "" {
+		return related(ctx, r.v, g)
+	}
 	if g <= gpid.MaxPID && !r.v.Host.Elsewhere && native.mayBeCaller(ctx, r.v.Who, gpid.PID(g)) {
-		return native.link(objectid.Child(r.v.ID, g.String()), g.String()), nil
+		return native.link(objectid.Child(r.v.ID, g.String()), r.v.depth, g.String()), nil
 	}
 	if g == 1 {
 		return native.initProcess(ctx, r.v.ID)
@@ -198,7 +211,7 @@ func (r *root) entries(ctx context.Context, anew bool) ([]vfs.DirEntry, error) {
 		synthetic.Sort(all)
 	}
 	if len(all) == 0 {
-		all = v.native.ownEntry(ctx, v.ID)
+		all = ownEntry(ctx, v)
 	}
 	return append(all, v.native.otherNames(v.ID, v.Denies)...), nil
 }
@@ -221,6 +234,7 @@ func (n *native) otherNames(parent uint64, denies func(...string) bool) []vfs.Di
 // narrowed is the same tree as a view within that one has it.
 func (v viewTree) narrowed(to *view.View) viewTree {
 	v.View, v.listed = to, v.listed.At(to.Path)
+	v.depth += 2 // as sets/NAME
 	return v
 }
 

@@ -18,7 +18,7 @@ type standingLink struct {
 // StandIn implements vfs.StandIn.
 func (l *standingLink) StandIn(ctx context.Context) (vfs.Node, error) {
 	head := l.v.t.Views.Nodes[0]
-	path, ok := strings.CutPrefix(l.Target, l.v.native.path+"/")
+	path, ok := strings.CutPrefix(l.Target, l.v.native.Path+"/")
 	if !ok || !l.v.Reaches(head) {
 		return nil, syscall.ENOENT
 	}

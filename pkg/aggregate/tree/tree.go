@@ -56,7 +56,7 @@ type Tree struct {
 func New(cfg Config) *Tree {
 	s := synthetic.Base{Since: cfg.Now(), Keep: cfg.Store.Policy().Table()}
 	t := &Tree{
-		Config: cfg, base: s, native: newNative(s, cfg.Proc, cfg.Native, cfg.Now),
+		Config: cfg, base: s, native: newNative(s, cfg.Proc, Native{Path: cfg.Native}, cfg.Now),
 		tables: clusterdir.New(clusterdir.Config{
 			Views: cfg.Views, Store: cfg.Store, Numbers: cfg.Numbers, Users: cfg.Users, Access: cfg.Access,
 			Timeouts: cfg.Timeouts, Base: s, Now: cfg.Now,
@@ -97,6 +97,7 @@ type viewTree struct {
 	*view.View
 	t      *Tree
 	native *native       // the reader's
+	depth  int           // how many directories its root is below that of the mount
 	listed *listing.Root // whose readers are promised what they were listed; nil is that none is
 }
 
@@ -159,9 +160,8 @@ func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 	return t.attach(ctx, who, aname, t.native, nil)
 }
 
-// NewMount is the tree for a mount whose readers have their native procfs at that path. Close
-// ends it.
-func (t *Tree) NewMount(native string) *Mount {
+// NewMount is the tree for a mount whose readers have their native procfs there. Close ends it.
+func (t *Tree) NewMount(native Native) *Mount {
 	return &Mount{t, newNative(t.base, t.Proc, native, t.Now), t.listings.NewMount()}
 }
 
@@ -194,5 +194,5 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	if snapshots {
 		return seenDir(viewTree{View: v, t: t, native: native})
 	}
-	return &root{viewTree{v, t, native, mount.Root(who, v.Path)}}, nil
+	return &root{viewTree{v, t, native, 0, mount.Root(who, v.Path)}}, nil
 }

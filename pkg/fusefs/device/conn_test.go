@@ -173,7 +173,7 @@ func TestRefuseRead(t *testing.T) {
 			if name != "its number is known" { // it is far from what is tried
 				latest = 1 << 62
 			}
-			s, err := StandBy(dev)
+			s, err := StandBy(dev, MountPoint{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,7 +226,7 @@ func TestBlockingDevice(t *testing.T) {
 		defer c.dev.mu.RUnlock()
 		return c.dev.closed
 	})
-	s, err := StandBy(dev)
+	s, err := StandBy(dev, MountPoint{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func TestStandBy(t *testing.T) {
 	dir, dev := mountSmall(t)
 	init := greeting(t, dir, dev)
 	for range 20 {
-		s, err := StandBy(dev)
+		s, err := StandBy(dev, MountPoint{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -354,7 +354,7 @@ func TestStandBy(t *testing.T) {
 func TestStandByUnmounted(t *testing.T) {
 	dir, dev := mountSmall(t)
 	greeting(t, dir, dev)
-	s, err := StandBy(dev)
+	s, err := StandBy(dev, MountPoint{})
 	if err != nil {
 		t.Fatal(err)
 	}

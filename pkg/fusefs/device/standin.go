@@ -1,10 +1,14 @@
 package device
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -12,18 +16,27 @@ import (
 )
 
 // A StandIn answers EIO to all requests of a mount whose server has gone, so that nobody
-// waits until there is another.
+// waits until there is another; but for a look at a mount point, which says what the servers say.
 type StandIn struct {
-	dev  *descriptor
-	gone chan struct{} // closed when there is nothing more to read
-	read atomic.Bool   // what others have read is to be refused, see RefuseRead
-	work sync.WaitGroup
-	bye  sync.Once
+	point MountPoint
+	dev   *descriptor
+	gone  chan struct{} // closed when there is nothing more to read
+	read  atomic.Bool   // what others have read is to be refused, see RefuseRead
+	work  sync.WaitGroup
+	bye   sync.Once
+}
+
+// A MountPoint is a directory of the root on which something is mounted: a kernel to which a look at
+// its name is an error takes that away. No name is none.
+type MountPoint struct {
+	Name string
+	Node uint64        // its node id
+	Keep time.Duration // how long the name is good
 }
 
 // StandBy starts a stand-in on a mounted device, which it makes non-blocking, and leaves
 // open.
-func StandBy(dev *os.File) (*StandIn, error) {
+func StandBy(dev *os.File, point MountPoint) (*StandIn, error) {
 	d, err := watchDescriptor(int(dev.Fd()), nil)
 	if err != nil {
 		return nil, err
@@ -32,7 +45,7 @@ func StandBy(dev *os.File) (*StandIn, error) {
 		d.close()
 		return nil, os.NewSyscallError("watch the FUSE device", err)
 	}
-	s := &StandIn{dev: d, gone: make(chan struct{})}
+	s := &StandIn{point: point, dev: d, gone: make(chan struct{})}
 	s.work.Go(s.run)
 	return s, nil
 }
@@ -49,7 +62,9 @@ func (s *StandIn) run() {
 		if n >= headerSize && s.read.Swap(false) {
 			s.dev.refuseAround((*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(buf))).Unique, unix.EIO)
 		}
-		s.dev.refuseOne(buf[:n], unix.EIO)
+		if !s.lookedAt(buf[:n]) {
+			s.dev.refuseOne(buf[:n], unix.EIO)
+		}
 	}
 }
 
@@ -61,6 +76,29 @@ func (s *StandIn) run() {
 func (s *StandIn) RefuseRead(latest uint64) {
 	s.read.Store(true)
 	s.work.Go(func() { s.dev.refuseAround(latest, unix.EIO) })
+}
+
+// lookedAt answers a LOOKUP of the mount point, and reports whether the request is one.
+func (s *StandIn) lookedAt(in []byte) bool {
+	const head = int(unsafe.Sizeof(fuse.InHeader{}))
+	if s.point.Name == "" || opcode(in) != OpLookup || string(bytes.TrimRight(in[head:], "\x00")) != s.point.Name {
+		return false
+	}
+	asked := (*fuse.InHeader)(unsafe.Pointer(unsafe.SliceData(in)))
+	if asked.NodeId != fuse.FUSE_ROOT_ID {
+		return false
+	}
+	found := fuse.EntryOut{NodeId: s.point.Node, Attr: fuse.Attr{Ino: s.point.Node, Mode: syscall.S_IFDIR | 0o555, Nlink: 2}}
+	found.SetEntryTimeout(s.point.Keep)
+	out := make([]byte, outHeaderSize, outHeaderSize+int(unsafe.Sizeof(found)))
+	out, err := binary.Append(out, binary.NativeEndian, &found)
+	if err != nil {
+		return false
+	}
+	binary.NativeEndian.PutUint32(out, uint32(len(out)))
+	binary.NativeEndian.PutUint64(out[8:], asked.Unique)
+	_ = s.dev.write(out)
+	return true
 }
 
 // Done is closed when the mount is gone, or Close has been called.

@@ -1,0 +1,219 @@
+package tree
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
+	"github.com/aggrfs/aggrfs/pkg/vfs"
+)
+
+// In a mount that has the native procfs inside (Native.Inside), the processes of the reader's own
+// machine are what they are natively: their numbers are the native ones, so nothing in their
+// files has to be rewritten. Who they are, and whether they are in the view, is known here; what
+// is in them is the kernel's to say: to this reader, at this moment, for reading, writing, mapping and
+// following alike.
+
+// A kind is what a name in the directory of a process of the reader's machine is, or of a thread.
+type kind int
+
+const (
+	// nativeLink is a link into the native procfs. That is what every name is that is not among
+	// headKinds: it costs no exchange, is never stale, and takes what is written to it. It is not a
+	// directory where the native one is (ls -l shows fd as a link, fd/ as what is in it).
+	nativeLink kind = iota
+	// ownDir is a directory of this tree.
+	ownDir
+	// ownText is a link with the text that the native one has, where that leads the reader to what the
+	// native one leads to; or else it is a nativeLink, see headText.
+	ownText
+)
+
+// headKinds are the names that are no links into the native procfs, and why.
+var headKinds = map[string]kind{
+	"task": ownDir,  // htop opens it and what is in it without following links; find goes in
+	"exe":  ownText, // programs look where they are (Go's os.Executable, the JVM), pidof what runs
+	"cwd":  ownText, // pwdx and lsof show it
+	"root": ownText, // lsof shows it
+}
+
+// linkKeep is how long what a name of such a directory is may be cached: the directory is that
+// of one process for ever.
+const linkKeep = time.Hour
+
+// isHead reports whether that is the reader's own machine, whose processes are native.
+func isHead(v viewTree, n *proctable.Node) bool {
+	return v.native.Inside != "" && n == v.t.Views.Nodes[0]
+}
+
+// A headDir is the directory of such a process, or of a thread of it.
+type headDir struct {
+	own   vfs.Dir // as the directory of any process is: its number, owner and mode
+	v     viewTree
+	depth int      // how many directories it is below the mount's root
+	path  []string // from the root of the procfs
+	leaf  uint64   // the leaf's number for the process; 0 is not known
+}
+
+func newHeadProcess(v viewTree, own vfs.Dir, pid gpid.PID, leaf uint64) *headDir {
+	return &headDir{own: own, v: v, depth: v.depth + 1, path: []string{strconv.Itoa(int(pid))}, leaf: leaf}
+}
+
+// ID implements vfs.Node.
+func (d *headDir) ID() uint64 { return d.own.ID() }
+
+// Type implements vfs.Node.
+func (d *headDir) Type() vfs.Type { return vfs.TypeDir }
+
+// Attr implements vfs.Node.
+func (d *headDir) Attr(ctx context.Context) (vfs.Attr, error) { return d.own.Attr(ctx) }
+
+// Preview implements vfs.Previewer.
+func (d *headDir) Preview() vfs.Attr { return preview(d.own) }
+
+// isThread reports whether d is that of a thread.
+func (d *headDir) isThread() bool { return len(d.path) > 1 }
+
+// Walk implements vfs.Dir.
+func (d *headDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
+	if _, ok := slices.BinarySearch(d.v.native.processNames(d.isThread()), name); !ok {
+		return nil, vfs.Missing{Keep: linkKeep}
+	}
+	id := objectid.Child(d.ID(), name)
+	link := synthetic.Base{Since: d.v.native.base.Since, Keep: linkKeep}.Link(id, d.target(name))
+	switch headKinds[name] {
+	case ownDir:
+		return d.tasks(id), nil
+	case ownText:
+		return &headText{link, d, name}, nil
+	}
+	return link, nil
+}
+
+// target is where a name leads in the native procfs.
+func (d *headDir) target(name string) string {
+	return d.v.native.target(d.depth, strings.Join(d.path, "/")+"/"+name)
+}
+
+// List implements vfs.Dir.
+func (d *headDir) List(context.Context) (vfs.DirHandle, error) {
+	return vfs.NewListing(func(context.Context) ([]vfs.DirEntry, error) {
+		var all []vfs.DirEntry
+		for _, name := range d.v.native.processNames(d.isThread()) {
+			t := vfs.TypeLink
+			if headKinds[name] == ownDir {
+				t = vfs.TypeDir
+			}
+			all = append(all, synthetic.Entry(d.ID(), name, t))
+		}
+		return synthetic.Sort(all), nil
+	}), nil
+}
+
+// at calls f with what is at that name below d, as the leaf gives it to the reader.
+func (d *headDir) at(ctx context.Context, f func(context.Context, vfs.Node) error, names ...string) error {
+	head := d.v.t.Views.Nodes[0]
+	return head.Call(ctx, d.v.Who, func(ctx context.Context, root vfs.Dir) error {
+		found, ids, err := vfs.WalkPath(ctx, root, append(slices.Clip(d.path), names...)...)
+		if err != nil {
+			return err
+		}
+		if d.leaf != 0 && ids[0] != d.leaf {
+			return syscall.ESRCH
+		}
+		return f(ctx, found)
+	})
+}
+
+// tasks is the directory of d's threads.
+func (d *headDir) tasks(id uint64) vfs.Dir {
+	base := d.v.native.base
+	return base.Dir(id, func(ctx context.Context, name string) (vfs.Node, error) {
+		if _, ok := gpid.Parse(name); !ok {
+			return nil, syscall.ENOENT
+		}
+		thread := &headDir{v: d.v, depth: d.depth + 2, path: append(slices.Clip(d.path), "task", name), leaf: d.leaf}
+		err := d.at(ctx, func(ctx context.Context, n vfs.Node) error {
+			a, err := d.v.t.Views.Nodes[0].AttrOf(ctx, d.v.Who, n)
+			a.ID, a.Keep, a.KeepName = objectid.Child(id, name), base.Keep, base.Keep
+			thread.own = &fixedDir{base.Dir(a.ID, nil, nil), a}
+			return err
+		}, "task", name)
+		return thread, err
+	}, func(ctx context.Context) (all []vfs.DirEntry, err error) {
+		err = d.at(ctx, func(ctx context.Context, n vfs.Node) error {
+			dir, ok := n.(vfs.Dir)
+			if !ok {
+				return syscall.ENOTDIR
+			}
+			all, err = d.v.t.Views.Nodes[0].ReadDir(ctx, dir, proctable.MaxEntries)
+			return err
+		}, "task")
+		for i := range all {
+			all[i].ID = objectid.Child(id, all[i].Name)
+		}
+		return all, err
+	})
+}
+
+// A fixedDir is a directory with the attributes that it was found with.
+type fixedDir struct {
+	vfs.Dir
+	attr vfs.Attr
+}
+
+// Attr implements vfs.Node.
+func (d *fixedDir) Attr(context.Context) (vfs.Attr, error) { return d.attr, nil }
+
+// A headText is exe, cwd or root.
+//
+// A link of this tree has one text, to read and to follow. The text of the native one, as it is
+// read, is followed only where a path leads the reader to where it leads the process: not to a
+// file that has been deleted, and not from a mount namespace or a root to another, where it may
+// be another file. Else fuser(1), which follows it, takes a process in a container for one that
+// uses the reader's directory of that name.
+type headText struct {
+	*synthetic.Link
+	d    *headDir
+	name string
+}
+
+// Readlink implements vfs.Link.
+func (l *headText) Readlink(ctx context.Context) (text string, err error) {
+	err = l.d.at(ctx, func(ctx context.Context, n vfs.Node) error {
+		link, ok := n.(vfs.Link)
+		if !ok {
+			return syscall.EINVAL
+		}
+		text, err = link.Readlink(ctx)
+		return err
+	}, l.name)
+	if err != nil {
+		return "", err
+	}
+	if strings.HasPrefix(text, "/") && !strings.HasSuffix(text, " (deleted)") && l.d.sharesPaths(ctx) {
+		return text, nil
+	}
+	return l.Target, nil
+}
+
+// sharesPaths reports whether a path of the process is the reader's, too. Nobody's file system
+// is asked for that, which may be one that does not answer.
+func (d *headDir) sharesPaths(ctx context.Context) bool {
+	n := d.v.native
+	reader := n.callerPID(ctx)
+	if reader == 0 || n.textOf(reader, "root") != "/" {
+		return false
+	}
+	theirs := n.textOf(gpid.PID(atoi(d.path[0])), "ns/mnt")
+	return theirs != "" && (theirs == n.Namespace || theirs == n.textOf(reader, "ns/mnt"))
+}
+
+func atoi(s string) int { n, _ := strconv.Atoi(s); return n }
