@@ -94,7 +94,7 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 	if !ok {
 		return fuse.ENOTDIR
 	}
-	start := time.Now()
+	var start time.Time // when the entries were there: to list a root it is swept
 	return fs.list(in, v, plusSize, func(ctx *device.Request, e fuse.DirEntry) bool {
 		entry := out.AddDirLookupEntry(e)
 		if entry == nil {
@@ -102,6 +102,9 @@ func (fs *fileSystem) ReadDirPlus(_ <-chan struct{}, in *fuse.ReadIn, out *fuse.
 		}
 		if e.Off <= dots {
 			return true // node id 0: the name alone
+		}
+		if start.IsZero() {
+			start = time.Now()
 		}
 		if time.Since(start) > fs.cfg.plusTime || !fs.enterListed(ctx, parent, dir, v, e, entry) {
 			fs.inodes.list(parent, e.Name, v.mark)
