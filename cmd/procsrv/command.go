@@ -22,6 +22,7 @@ type options struct {
 	tls          ninep.TLSFiles
 	frontEnds    []string
 	certificates []string // NAME=USER
+	control      string   // none, own or all
 	level        slog.Level
 	confine      func(*slog.Logger) error // gives up what rights are not needed
 }
@@ -35,6 +36,9 @@ func command(logTo io.Writer, confine func(*slog.Logger) error) *cobra.Command {
 		Long: `procsrv serves a node's /proc over 9P (9P2000.L) to aggrfs, and to anyone who mounts
 it. It is read-only, and shows to each user what the kernel shows to that user. It runs
 until SIGTERM or SIGINT.
+
+With --control it also carries out what a front end asks for a user (signals, priorities,
+processors, limits), as that user: see docs/control.md.
 
 It is started as root and then gives up the rights of root that it does not need, or as a
 user of its own with the capabilities that are needed to read all of /proc (see
@@ -62,6 +66,7 @@ without the others.`,
 	f.StringArrayVar(&o.frontEnds, "front-end", nil, "let the certificate of this `NAME` read as any user, root too; repeatable")
 	f.StringArrayVar(&o.certificates, "certificate", nil, "`NAME=USER`: let the certificate of that name read as that user of this node; repeatable")
 	f.BoolVar(&o.insecure, "insecure", false, "allow tcp: addresses, where whoever reaches the port can claim to be any user, root too")
+	f.StringVar(&o.control, "control", "none", "let users act on processes of this node through aggrfs: `WHOSE` is none, own (those that they run) or all (what the kernel lets them)")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "log from this `LEVEL` on: debug, info, warn or error")
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/aggrfs/aggrfs/internal/actor"
 	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/internal/service"
 )
@@ -22,6 +23,7 @@ import (
 func init() { runtime.LockOSThread() }
 
 func main() {
+	actor.MaybeRun()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := command(os.Stderr, confine).ExecuteContext(ctx); err != nil {

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
+	"github.com/aggrfs/aggrfs/internal/actor"
 	"github.com/aggrfs/aggrfs/internal/app/listen"
 	"github.com/aggrfs/aggrfs/internal/service"
 	"github.com/aggrfs/aggrfs/internal/userdb"
@@ -32,7 +34,13 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	leaf, err := procfs9p.New(procfs9p.Config{Root: o.proc, Version: buildVersion(), Log: log})
+	// Before rights are given up, and before anything is read from a network.
+	acts, end, err := o.controls()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	leaf, err := procfs9p.New(procfs9p.Config{Root: o.proc, Version: buildVersion(), Log: log, Control: acts})
 	if err != nil {
 		return err
 	}
@@ -58,7 +66,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 		if addrs[i].Network == "tcp" {
 			log.Warn("insecure: whoever reaches this address may read as any user, root too", "listen", l.Addr())
 		}
-		log.Info("serving", "proc", o.proc, "listen", addrs[i].Network+":"+l.Addr().String())
+		log.Info("serving", "proc", o.proc, "control", o.control, "listen", addrs[i].Network+":"+l.Addr().String())
 	}
 	manager := service.NewManager(log)
 	defer manager.Stopping()
@@ -86,4 +94,19 @@ func answers(ctx context.Context, leaf vfs.Tree) error {
 		return err
 	}
 	return h.Close()
+}
+
+// controls is who carries out actions on processes, nil for nobody; end is called last.
+func (o options) controls() (c *procfs9p.Control, end func() error, err error) {
+	switch o.control {
+	case "none":
+		return nil, func() error { return nil }, nil
+	case "own", "all":
+		actors, err := actor.Start()
+		if err != nil {
+			return nil, nil, err
+		}
+		return &procfs9p.Control{Actors: actors, OwnOnly: o.control == "own"}, actors.Close, nil
+	}
+	return nil, nil, fmt.Errorf("--control %s: write none, own or all", o.control)
 }

@@ -112,17 +112,26 @@ func limit(all bool, to Set) error {
 	if errno := call(all, unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); errno != 0 {
 		return fmt.Errorf("prctl PR_CAP_AMBIENT_CLEAR_ALL: %w", errno)
 	}
+	if err := setCaps(all, to, 0); err != nil {
+		return err
+	}
+	if errno := call(all, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); errno != 0 {
+		return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS: %w", errno)
+	}
+	return nil
+}
+
+// setCaps sets the permitted and the effective set, and the inheritable one, of all threads or of
+// the calling one.
+func setCaps(all bool, permitted, inheritable Set) error {
 	var data [2]unix.CapUserData
 	for i := range data {
-		half := uint32(to >> (32 * i))
-		data[i] = unix.CapUserData{Effective: half, Permitted: half}
+		half := uint32(permitted >> (32 * i))
+		data[i] = unix.CapUserData{Effective: half, Permitted: half, Inheritable: uint32(inheritable >> (32 * i))}
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	if errno := call(all, unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&data[0])), 0); errno != 0 {
 		return fmt.Errorf("capset: %w", errno)
-	}
-	if errno := call(all, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); errno != 0 {
-		return fmt.Errorf("prctl PR_SET_NO_NEW_PRIVS: %w", errno)
 	}
 	return nil
 }

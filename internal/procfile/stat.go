@@ -151,6 +151,15 @@ func StartTime(stat []byte) (ticks int64, ok bool) {
 	return ticks, ok && ticks >= 0
 }
 
+// Group is the process group of a stat file, 0 where it does not tell.
+func Group(stat []byte) int64 {
+	s, ok := scanStat(stat)
+	if !ok {
+		return 0
+	}
+	return s.number(statPGrp)
+}
+
 // IsStatOf reports whether a file has the form of the stat file of that process.
 func IsStatOf(pid string, src []byte) bool {
 	s, ok := scanStat(src)

@@ -114,6 +114,17 @@ func StatusOwner(status []byte) (uid, gid uint32, ok bool) {
 	return uid, gid, ok
 }
 
+// RunBy reports whether a status file is of a process that a user runs: its real, effective or
+// saved user id is theirs.
+func RunBy(status []byte, uid uint32) bool {
+	for i, field := range bytes.Fields(StatusValue(status, "Uid")) {
+		if id, ok := parseID(field); ok && i < 3 && id == uid {
+			return true
+		}
+	}
+	return false
+}
+
 // effectiveID is the second id of a Uid or Gid line.
 func effectiveID(value []byte) (id uint32, ok bool) {
 	if fields := bytes.Fields(value); len(fields) > 1 {

@@ -126,7 +126,7 @@ func (c *conn) root(ctx context.Context, r *request) (vfs.Node, *vfs.Identity, e
 	if claim.Credential != nil {
 		c.proven.Store(&who)
 	}
-	root, err := c.srv.cfg.Tree.Attach(ctx, who, r.aname)
+	root, err := c.srv.cfg.Tree.Attach(vfs.WithOrigin(ctx, vfs.Origin{Peer: c.peer.String(), Cert: c.peer.Cert}), who, r.aname)
 	if err == nil && root == nil {
 		err = syscall.EIO
 	}

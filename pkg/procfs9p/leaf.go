@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/control"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/acts"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/fdlimit"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p/meter"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -47,6 +50,10 @@ type Config struct {
 	StallTimeout time.Duration // for one file within a sweep; default 200 ms
 	MaxSweepFile int           // bytes of a file in a snapshot, longer ones are EFBIG there; default 64 KiB
 	MaxSweep     int           // bytes of a snapshot; processes beyond are skipped; default 256 MiB
+
+	// Control is who acts on processes for those who may; nil is that nobody does, and that there is
+	// no tree of control. It is not the leaf's to close.
+	Control *Control
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -85,12 +92,13 @@ type Leaf struct {
 	itself *session
 	guard  *guard
 	// descriptors are what guard's calls and the workers of sweeps may have open.
-	descriptors *descriptors
+	descriptors *fdlimit.Descriptors
 	procs       *registry
 	dirs        *heldDirs
 	sweeps      *snapshot.Server
 	readAheads  *semaphore.Weighted // of the sweeps with requesters' rights, which are not shared
 	born        time.Time           // of the snapshot trees
+	acts        *acts.Server        // nil is that nobody acts on processes
 	reader
 	// entries are the names seen in process directories: string to vfs.Type.
 	// There are as many as the kernel has.
@@ -102,9 +110,9 @@ type Leaf struct {
 // files at which nothing would work.
 func New(cfg Config) (*Leaf, error) {
 	cfg.setDefaults()
-	limit := descriptorLimit()
-	if limit < leastDescriptors {
-		return nil, fmt.Errorf("%w: the process may have %d open, and at least %d are needed; raise its limit (LimitNOFILE= in the unit, ulimit -n)", syscall.EMFILE, limit, leastDescriptors)
+	limit := fdlimit.Limit()
+	if limit < fdlimit.Least {
+		return nil, fmt.Errorf("%w: the process may have %d open, and at least %d are needed; raise its limit (LimitNOFILE= in the unit, ulimit -n)", syscall.EMFILE, limit, fdlimit.Least)
 	}
 	root, err := openRoot(cfg.Root)
 	if err != nil {
@@ -116,11 +124,15 @@ func New(cfg Config) (*Leaf, error) {
 		root.Close()
 		return nil, fmt.Errorf("readlink %s/self: %w", cfg.Root, err)
 	}
+	if l.acts, err = newActs(l); err != nil {
+		root.Close()
+		return nil, err
+	}
 	l.userNS = ownUserNS()
 	l.seed = maphash.String(l.names, "") | 1
-	l.descriptors = newDescriptors(limit, cfg.ReadTimeout)
-	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.mayStick(cfg.MaxAbandoned))
-	l.procs, l.dirs = newRegistry(root, l.self, l.seed), newHeldDirs(l.descriptors.keep)
+	l.descriptors = fdlimit.New(limit, cfg.ReadTimeout)
+	l.guard = newGuard(cfg.ReadTimeout, l.descriptors.MayStick(cfg.MaxAbandoned))
+	l.procs, l.dirs = newRegistry(root, l.self, l.seed), newHeldDirs(l.descriptors.Keep)
 	l.sweeps, l.born = snapshot.NewServer(l.produce, cfg.SweepTimeout), time.Now()
 	l.sweeps.Measure(meter.New(cfg.Root).Figures)
 	l.readAheads = semaphore.NewWeighted(mostReadAheads)
@@ -151,6 +163,9 @@ func openRoot(dir string) (*os.File, error) {
 func (l *Leaf) Close() error {
 	l.sweeps.Close()
 	l.dirs.close()
+	if l.acts != nil {
+		defer l.acts.Audit.Flush()
+	}
 	if left := l.guard.close(); left > 0 {
 		// The descriptor may still be used: it is closed when the last of them
 		// lets go of l.
@@ -172,28 +187,35 @@ func (l *Leaf) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.
 	if who.UID == vfs.NoID || who.GID == vfs.NoID {
 		return nil, syscall.EACCES
 	}
+	s := &session{leaf: l, who: who}
 	switch aname {
 	case "", "/": // many a client has no other name for a root
-		s := &session{leaf: l, who: who}
 		return dir{node{s: s, id: l.seed, typ: vfs.TypeDir}}, nil
 	case SnapshotName:
 		if !who.IsRoot() {
 			return nil, syscall.EACCES
 		}
-		return l.snapshots(SnapshotName, who, l.sweeps.Answer), nil
+		return s.snapshots(SnapshotName, l.sweeps.Answer), nil
 	case ReadAheadName:
-		s := &session{leaf: l, who: who}
-		return l.snapshots(ReadAheadName, who, s.readAhead), nil
+		return s.snapshots(ReadAheadName, s.readAhead), nil
+	case control.Tree:
+		return s.control(ctx)
 	}
 	return nil, syscall.ENOENT
 }
 
-// snapshots is the root of a tree of snapshots, which is who's.
-func (l *Leaf) snapshots(aname string, who vfs.Identity, source snapshot.Source) vfs.Dir {
-	return snapshot.NewDir(vfs.Attr{
+// snapshots is the root of a tree of snapshots.
+func (s *session) snapshots(aname string, source snapshot.Source) vfs.Dir {
+	return snapshot.NewDir(s.rpcDir(aname), s.leaf.cfg.Log, source)
+}
+
+// rpcDir are the attributes of a tree of one rpc file, which is the requester's.
+func (s *session) rpcDir(aname string) vfs.Attr {
+	l := s.leaf
+	return vfs.Attr{
 		ID:   l.childID(l.seed, "\x00"+aname), // no name in procfs
-		Mode: uint32(vfs.TypeDir) | 0o500, UID: who.UID, GID: who.GID, Nlink: 1, Atime: l.born, Mtime: l.born, Ctime: l.born,
-	}, l.cfg.Log, source)
+		Mode: uint32(vfs.TypeDir) | 0o500, UID: s.who.UID, GID: s.who.GID, Nlink: 1, Atime: l.born, Mtime: l.born, Ctime: l.born,
+	}
 }
 
 // session is what all nodes of one attach share.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/actor"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/test/wait"
 	"go.uber.org/goleak"
@@ -21,6 +22,7 @@ func init() { runtime.LockOSThread() }
 
 // TestMain keeps the first thread to itself.
 func TestMain(m *testing.M) {
+	actor.MaybeRun()
 	if what := os.Getenv(actVariable); what != "" {
 		if err := act(what); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -33,8 +33,6 @@ type heldDir struct {
 const (
 	// heldFor is how long they are kept when nobody sweeps.
 	heldFor = time.Minute
-	// mostHeld bounds them, beside the descriptors that there may be.
-	mostHeld = 16384
 )
 
 func newHeldDirs(most int) *heldDirs {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/fdlimit"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,8 @@ func act(what string) error {
 		return serveOracle(lookNatively)
 	case "leaf":
 		return actLeaf()
+	case "actions":
+		return actNatively()
 	case "pester":
 		tid, err := strconv.Atoi(os.Getenv(threadVariable))
 		if err != nil {
@@ -53,7 +56,7 @@ func act(what string) error {
 			_ = syscall.Pause()
 		}
 	case "limit":
-		fmt.Println(descriptorLimit())
+		fmt.Println(fdlimit.Limit())
 		return nil
 	case "short":
 		return actShort()

@@ -60,8 +60,8 @@ func zoo(t *testing.T) map[string]int {
 		"container's, no cap":  quiet(t, container(7)),
 		"container's, A":       quiet(t, container(uidA)),
 		"with an ambient one":  quiet(t, capable),
-		"undumpable":           actor(t, "undumpable"),
-		"without a leader":     actor(t, "leaderless"),
+		"undumpable":           acting(t, "undumpable"),
+		"without a leader":     acting(t, "leaderless"),
 	}
 	pids["A's container's root"], pids["A's container's user"] = ownContainer(t, false), ownContainer(t, true)
 	parent := start(t, becomes(userA), "sh", "-c", "exit 3 & exec sleep 1000").Process.Pid
@@ -182,8 +182,8 @@ func ownContainer(t *testing.T, other bool) int {
 	return pid
 }
 
-// actor has this program act as A, and stops it.
-func actor(t *testing.T, what string) int {
+// acting has this program act as A, and stops it.
+func acting(t *testing.T, what string) int {
 	t.Helper()
 	cmd := again(context.Background(), what)
 	cmd.SysProcAttr = becomes(userA)

@@ -43,10 +43,10 @@ func (l *Leaf) produce(ctx context.Context, b *snapshot.Builder, base *snapshot.
 
 // survey says what the node is and which processes it has.
 func (l *Leaf) survey(ctx context.Context) (facts snapshot.Facts, pids []pidIno, err error) {
-	if err := l.descriptors.acquire(ctx); err != nil {
+	if err := l.descriptors.Acquire(ctx); err != nil {
 		return facts, nil, err
 	}
-	defer l.descriptors.release()
+	defer l.descriptors.Release()
 	look := func() {
 		if facts, err = l.facts(); err == nil {
 			pids, err = l.pids()

@@ -25,10 +25,10 @@ func run[T any](ctx context.Context, s *session, key uint64, mayBlock bool, f fu
 		lent = func() (T, error) { return lend.As(l.own, &s.who, asked) }
 	}
 	f = func() (value T, err error) {
-		if err := l.descriptors.acquire(ctx); err != nil {
+		if err := l.descriptors.Acquire(ctx); err != nil {
 			return value, err
 		}
-		defer l.descriptors.release()
+		defer l.descriptors.Release()
 		if value, err = lent(); isShortage(err) && l.dirs.yield() {
 			value, err = lent()
 		}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/fdlimit"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p/lend"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -39,7 +40,7 @@ func TestFewDescriptors(t *testing.T) {
 }
 
 // enough is how many descriptors a leaf needs beside those that it has at rest.
-const enough = fewestOperations * perOperation
+const enough = fdlimit.FewestOperations * fdlimit.PerOperation
 
 // actShort is the other process. The limit is lowered step by step, and at each the
 // rest is taken up but for a few.
@@ -62,7 +63,7 @@ func actShort() error {
 		if err != nil {
 			return err
 		}
-		all := l.descriptors.most * perOperation // that operations at once can have
+		all := l.descriptors.Most * fdlimit.PerOperation // that operations at once can have
 		var taken []int
 		for {
 			fd, err := unix.Dup(null)
@@ -78,12 +79,12 @@ func actShort() error {
 				alone bool // nothing else needs descriptors meanwhile
 			}{{"sweep", countSwept, true}, {"listing", countListed, true}, {"sweeps and listings at once", countAtOnce, false}} {
 				n, err := what.try(l)
-				if n != len(native) && !isShortage(err) || err != nil && (what.alone && free >= enough || limit < keepFrom && free >= all) {
+				if n != len(native) && !isShortage(err) || err != nil && (what.alone && free >= enough || limit < fdlimit.KeepFrom && free >= all) {
 					wrong++
 					fmt.Printf("%s: limit %d, %d descriptors free: %d of %d processes, %v\n", what.name, limit, free, n, len(native), err)
 				}
 			}
-			if free == 2*enough && limit >= keepFrom || free > all || len(taken) == 0 {
+			if free == 2*enough && limit >= fdlimit.KeepFrom || free > all || len(taken) == 0 {
 				break
 			}
 			unix.Close(taken[len(taken)-1])

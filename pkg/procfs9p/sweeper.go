@@ -78,14 +78,14 @@ func (w *sweeper) start(ctx context.Context) <-chan struct{} {
 	l.guard.hold()
 	go func() {
 		defer l.guard.leave()
-		if err := l.descriptors.acquire(ctx); err != nil {
+		if err := l.descriptors.Acquire(ctx); err != nil {
 			if isShortage(err) {
 				w.err = err
 			}
 			close(done)
 			return
 		}
-		defer l.descriptors.release()
+		defer l.descriptors.Release()
 		if w.work() {
 			close(done)
 		}

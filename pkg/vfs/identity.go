@@ -73,3 +73,26 @@ func CallerOf(ctx context.Context) (Caller, bool) {
 	c, ok := ctx.Value(callerKey{}).(Caller)
 	return c, ok && c.TID != 0
 }
+
+// An Origin is from where somebody attaches, for the log of a tree that lets things be done. It
+// decides nothing.
+type Origin struct {
+	Peer string // the front's word for the other end
+	Cert string // the name in the other end's certificate; "" is none
+}
+
+type originKey struct{}
+
+// WithOrigin returns a context for Attach that carries o.
+func WithOrigin(ctx context.Context, o Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// OriginOf returns the origin that ctx carries, or one that says that there is none.
+func OriginOf(ctx context.Context) Origin {
+	o, ok := ctx.Value(originKey{}).(Origin)
+	if !ok {
+		o.Peer = "this process"
+	}
+	return o
+}

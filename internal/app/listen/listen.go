@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/pkg/ninep"
-	"github.com/aggrfs/aggrfs/pkg/procfs9p"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/fdlimit"
 )
 
 // Listeners are the open addresses of a daemon.
@@ -72,6 +72,6 @@ func ForConnections(limit, taken uint64) int {
 	if limit == 0 {
 		return 0
 	}
-	left := int64(min(limit, 1<<30)) - int64(taken) - int64(procfs9p.Descriptors(limit)) - int64(min(limit/4, ownDescriptors))
+	left := int64(min(limit, 1<<30)) - int64(taken) - int64(fdlimit.Total(limit)) - int64(min(limit/4, ownDescriptors))
 	return int(max(left, 1))
 }
