@@ -157,6 +157,8 @@ func (st *state) allocated(r *requester) []Allocation {
 type Rules struct {
 	Admins []Principal
 	Views  []View // the first that is for somebody counts
+	// Control is what those may do who see everything.
+	Control Control
 }
 
 // A Kind is what a Principal names.
@@ -194,7 +196,8 @@ type View struct {
 	Nodes     Nodes
 	Processes Processes
 	Deny      []*procpath.Pattern // files that do not exist, nor what is below them
-	Place     string              // where it stands, for people: "views.d/chem.yaml:3"
+	Control   Control
+	Place     string // where it stands, for people: "views.d/chem.yaml:3"
 }
 
 // Nodes is which nodes a view grants: the union.

@@ -23,6 +23,7 @@ type Scope struct {
 	allProcesses bool
 	uids         []uint32 // whose processes, where not all's; sorted
 	deny         []*procpath.Pattern
+	control      Control
 
 	groups    []uint32 // of the user database
 	allocated bool     // it has the nodes that are allocated to it
@@ -119,6 +120,7 @@ func (st *state) resolve(who vfs.Identity, names Names, now func() time.Time) *S
 	s := &Scope{state: st}
 	if who.IsRoot() {
 		s.grantAll("the superuser is an administrator", "")
+		s.control = st.rules.Control
 	} else {
 		st.find(s, r, now())
 	}
@@ -137,6 +139,9 @@ func (st *state) resolve(who vfs.Identity, names Names, now func() time.Time) *S
 func (st *state) find(s *Scope, r *requester, now time.Time) {
 	if p, a := r.anyOf(st.rules.Admins); a == yes {
 		s.grantAll("administrator ("+p.String()+")", "")
+		if r.nobody == "" {
+			s.control = st.rules.Control
+		}
 		return
 	}
 	for i := range st.rules.Views {
@@ -155,6 +160,9 @@ func (st *state) find(s *Scope, r *requester, now time.Time) {
 			s.addAllocated(st.allocated(r), now)
 		}
 		s.setProcesses(v.Processes, r)
+		if r.nobody == "" {
+			s.control = v.Control
+		}
 		return
 	}
 	s.Rule = "no view is for this user: own processes on no nodes"

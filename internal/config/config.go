@@ -22,9 +22,10 @@
 //	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed
 //	munge: false                               # whether credentials of MUNGE say who attaches
+//	control: none                              # what root and admins may do to processes: none, own or all
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
-//	  - {users: "*", nodes: allocated, processes: own}
+//	  - {users: "*", nodes: allocated, processes: own, control: own}
 //	allocations: {file: /run/aggrfs/allocations}   # or {command: [/usr/bin/squeue, ...], user: slurm}
 //
 // Further views come from views.d/*.yaml beside the file, each with the key views

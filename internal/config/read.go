@@ -67,6 +67,7 @@ func (r *reader) read(root strict.Value) {
 				absolute(v, &c.Policy)
 			}
 		},
+		"control":     func(v strict.Value) { c.Access.Control = readControl(v) },
 		"cgroup_node": func(v strict.Value) { c.CgroupNode, _ = v.Bool() },
 		"proc":        func(v strict.Value) { absolute(v, &c.Proc) },
 		"native":      func(v strict.Value) { absolute(v, &c.Native) },

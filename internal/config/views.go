@@ -78,6 +78,7 @@ func readView(entry strict.Value, mentions *Mentions) (view access.View, ok bool
 		"users": note(who(access.User)), "groups": note(who(access.Group)), "certificates": note(who(access.Certificate)),
 		"nodes":     func(v strict.Value) { haveNodes = true; view.Nodes = readNodes(v, mentions) },
 		"processes": func(v strict.Value) { view.Processes = readProcesses(v, mentions) },
+		"control":   func(v strict.Value) { view.Control = readControl(v) },
 		"deny": func(v strict.Value) {
 			v.Texts(func(v strict.Value, text string) {
 				p, err := procpath.Compile(text)

@@ -151,6 +151,9 @@ func StartTime(stat []byte) (ticks int64, ok bool) {
 	return ticks, ok && ticks >= 0
 }
 
+// Start is a node's start time as the reader's stat file has it.
+func (m *Map) Start(ticks int64) int64 { return max(m.ticks(ticks)+m.StartShift, 0) }
+
 // Group is the process group of a stat file, 0 where it does not tell.
 func Group(stat []byte) int64 {
 	s, ok := scanStat(stat)

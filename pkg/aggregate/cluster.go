@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/internal/lograte"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
@@ -25,12 +26,13 @@ import (
 
 // A Cluster is the merged tree of a set of nodes.
 type Cluster struct {
-	tree  *tree.Tree
-	nodes []*proctable.Node // by index; the head node first
-	store *cachepolicy.Store
-	gpids *gpid.Numbering
-	stop  context.CancelFunc
-	work  sync.WaitGroup
+	tree    *tree.Tree
+	nodes   []*proctable.Node // by index; the head node first
+	store   *cachepolicy.Store
+	gpids   *gpid.Numbering
+	actions *actions.Controller
+	stop    context.CancelFunc
+	work    sync.WaitGroup
 }
 
 // New starts to connect to all nodes and returns at once. Close ends it.
@@ -53,7 +55,7 @@ func New(cfg Config) (*Cluster, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Cluster{
 		store: cachepolicy.NewStore(cachepolicy.StoreConfig{Policy: cfg.Policy, Timeout: cfg.Timeouts.Read}),
-		gpids: cfg.GPIDs, stop: stop,
+		gpids: cfg.GPIDs, stop: stop, actions: actions.New(cfg.Log),
 	}
 	shared := proctable.NewShared(proctable.Config{
 		Policy: c.store.Policy, Store: c.store, Numbers: cfg.GPIDs, Host: host, CgroupNode: cfg.CgroupNode,
@@ -67,7 +69,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	views := view.New(view.Config{Nodes: c.nodes, Numbers: cfg.GPIDs, Access: cfg.Access, Users: cfg.Names})
 	treeConfig := cfg.tree(host)
-	treeConfig.Views, treeConfig.Store = views, c.store
+	treeConfig.Views, treeConfig.Store, treeConfig.Actions = views, c.store, c.actions
 	c.tree = tree.New(treeConfig)
 	for _, n := range c.nodes {
 		delay := upstream.Spread(len(c.nodes))
@@ -200,6 +202,7 @@ func (c *Cluster) Close() error {
 	}
 	c.work.Wait()
 	c.tree.EndListings()
+	c.actions.Flush()
 	c.store.Close()
 	return c.gpids.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -118,10 +119,10 @@ func TestRefusedWithoutAsking(t *testing.T) {
 	const many = 90
 	leaf := manyUsers(many)
 	leaf.owners(uid(1))
-	var skew time.Duration
+	var skew atomic.Int64 // ns
 	c := fakeCluster(t, Config{
 		Policy: policy(t, keepOthers), Access: authority(everybodyEverywhere),
-		Now: func() time.Time { return time.Now().Add(skew) },
+		Now: func() time.Time { return time.Now().Add(time.Duration(skew.Load())) },
 	}, newFakeLeaf(), leaf)
 	root := rootOf(t, c, uid(1), "")
 	ps := func() []string {
@@ -146,7 +147,7 @@ func TestRefusedWithoutAsking(t *testing.T) {
 			t.Errorf("%d exchanges: %v", len(made), made[:8])
 		}
 	}
-	skew = 2 * time.Hour
+	skew.Store(int64(2 * time.Hour))
 	leaf.requests()
 	if _, err := content(t, root, strconv.Itoa(gpid.Stride+1000), "environ"); vfs.Errno(err) != syscall.EACCES || len(leaf.requests()) == 0 {
 		t.Errorf("with old attributes the node is not asked: %v", err)

@@ -43,7 +43,7 @@ func FetchFigures(ctx context.Context, h RPC, maxAge time.Duration, known *Figur
 	}
 	l = l.withDefaults()
 	buf := make([]byte, fetchFirst)
-	n, err := ask(ctx, h, req.Append(nil), buf)
+	n, err := Ask(ctx, h, req.Append(nil), buf)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func FetchWith(ctx context.Context, h RPC, req Request, base *Table, known *Figu
 	}
 	l = l.withDefaults()
 	first := make([]byte, max(fetchFirst, min(l.Expect, l.Answer)))
-	n, err := ask(ctx, h, req.Append(nil), first)
+	n, err := Ask(ctx, h, req.Append(nil), first)
 	if err != nil {
 		return nil, err
 	}
@@ -91,28 +91,28 @@ func FetchWith(ctx context.Context, h RPC, req Request, base *Table, known *Figu
 	return t, err
 }
 
-// ask writes the request and reads the start of its answer.
-func ask(ctx context.Context, h RPC, msg, first []byte) (int, error) {
+// Ask writes a request and reads the start of its answer, in one exchange where h can.
+func Ask(ctx context.Context, h RPC, msg, first []byte) (int, error) {
 	if a, ok := h.(Asker); ok {
 		n, err := a.Ask(ctx, msg, first)
 		if err != nil {
-			err = fmt.Errorf("ask for a snapshot: %w", err)
+			err = fmt.Errorf("ask: %w", err)
 		}
 		return n, err
 	}
 	for off := 0; off < len(msg); {
 		n, err := h.WriteAt(ctx, msg[off:], int64(off))
 		if err != nil {
-			return 0, fmt.Errorf("write snapshot request: %w", err)
+			return 0, fmt.Errorf("write request: %w", err)
 		}
 		if n <= 0 || n > len(msg)-off {
-			return 0, fmt.Errorf("write snapshot request: %d of %d bytes taken", n, len(msg)-off)
+			return 0, fmt.Errorf("write request: %d of %d bytes taken", n, len(msg)-off)
 		}
 		off += n
 	}
 	n, err := h.ReadAt(ctx, first, 0)
 	if err != nil {
-		err = fmt.Errorf("read snapshot: %w", err)
+		err = fmt.Errorf("read answer: %w", err)
 	}
 	return n, err
 }

@@ -164,6 +164,12 @@ func (v Value) IsList() bool {
 	return list
 }
 
+// IsMapping reports whether v is a mapping.
+func (v Value) IsMapping() bool {
+	_, is := v.entries()
+	return is && v.node != nil
+}
+
 // Texts reads one text, or a list of them, and gives each to read.
 func (v Value) Texts(read func(v Value, text string)) {
 	if v.IsList() {

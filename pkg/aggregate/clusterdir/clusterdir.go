@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/monitor"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
@@ -33,7 +34,8 @@ import (
 //	          walked, is not listed
 //	hints     what commands that ask for tables must know; can be walked, is not listed
 //	where/ID  one process, by gpid or NODE:PID; can be walked, is not listed
-func newDir(v viewTables, id uint64) vfs.Node {
+//	ctl       takes actions on processes, for who may act on any, see package control
+func newDir(v viewTables, s *actions.Session, id uint64) vfs.Node {
 	file := func(name string, text func(context.Context) []byte) vfs.Node {
 		return v.t.Base.File(objectid.Child(id, name), func(ctx context.Context) ([]byte, error) { return text(ctx), nil })
 	}
@@ -60,6 +62,8 @@ func newDir(v viewTables, id uint64) vfs.Node {
 			return file(name, func(context.Context) []byte { return v.hintsTable() }), nil
 		case name == "whoami":
 			return file(name, func(context.Context) []byte { return v.whoamiTable() }), nil
+		case name == "ctl" && s.Allowed():
+			return s.File(v.t.Base.Attr(objectid.Child(id, name), vfs.TypeFile)), nil
 		case !v.SeesAll():
 		case name == "policy":
 			return file(name, func(context.Context) []byte { return v.t.Store.Table() }), nil
@@ -72,6 +76,9 @@ func newDir(v viewTables, id uint64) vfs.Node {
 	}, func(context.Context) ([]vfs.DirEntry, error) {
 		files, dirs := []string{"cgroups", "nodes", "ps", "whoami"}, []string{monitor.Every, "where"}
 		files = append(files, v.t.monitor.Of(v.View).Names()...)
+		if s.Allowed() {
+			files = append(files, "ctl")
+		}
 		if v.SeesAll() {
 			files, dirs = append(files, "policy", "status"), append(dirs, "explain")
 		}
@@ -192,6 +199,9 @@ func (v viewTables) whoamiTable() []byte {
 		User: v.userText(v.Who.UID), Groups: strings.Join(groups, ","), Certificate: v.Who.Cert,
 		Rule: scope.Rule, Place: scope.Place, Nodes: report.NodesText(names),
 		Processes: v.whose(scope), Denied: strings.Join(scope.Denied(), " "),
+	}
+	if c := scope.Control(); !c.None() {
+		w.Control = c.String()
 	}
 	if end := scope.End(); !end.IsZero() {
 		w.Until = end.Format(time.RFC3339)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/monitor"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
@@ -61,8 +62,10 @@ func (t *Tables) Tidy() {
 // Sampling is how many nodes are being sampled now.
 func (t *Tables) Sampling() int { return t.monitor.Sampler.Running() }
 
-// Dir is the directory for a view, whose number is id.
-func (t *Tables) Dir(v *view.View, id uint64) vfs.Node { return newDir(viewTables{v, t}, id) }
+// Dir is the directory for a session's view, whose number is id.
+func (t *Tables) Dir(s *actions.Session, id uint64) vfs.Node {
+	return newDir(viewTables{s.View, t}, s, id)
+}
 
 // viewTables are the tables as one view has them.
 type viewTables struct {

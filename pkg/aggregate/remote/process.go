@@ -18,11 +18,56 @@ import (
 )
 
 // ProcessDir is a process's directory.
-type ProcessDir struct{ dir }
+type ProcessDir struct {
+	dir
+	ctl Ctl
+}
+
+// ctlName is the file by which a process is acted on.
+const ctlName = "ctl"
+
+// A Ctl makes the file by which a process is acted on, with that number; nil is that there is none
+// for the viewer now.
+type Ctl func(p *view.Process, id uint64) vfs.Node
+
+// WithCtl is a process directory of this package with such a file in it.
+func WithCtl(d vfs.Dir, ctl Ctl) vfs.Dir {
+	switch d := d.(type) {
+	case *ProcessDir:
+		d.ctl = ctl
+	case fleetingDir:
+		d.ctl = ctl
+	}
+	return d
+}
+
+// control is the file by which the process is acted on, nil if there is none.
+func (d *ProcessDir) control() vfs.Node {
+	if d.ctl == nil || d.v.Denies(d.path[0], ctlName) {
+		return nil
+	}
+	return d.ctl(d.proc, objectid.Child(d.id, ctlName))
+}
+
+// List implements vfs.Dir.
+func (d *ProcessDir) List(context.Context) (vfs.DirHandle, error) {
+	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
+		all, err := d.entries(ctx)
+		if err != nil || d.control() == nil {
+			return all, err
+		}
+		// It comes last: how far the node's offsets go only the node knows.
+		e := vfs.DirEntry{Name: ctlName, ID: objectid.Child(d.id, ctlName), Type: vfs.TypeFile, Next: 1}
+		if len(all) > 0 {
+			e.Next = all[len(all)-1].Next + 1
+		}
+		return append(all, e), nil
+	}), nil
+}
 
 // NewProcessDir makes the directory of a process below parent.
 func NewProcessDir(v view.Viewer, parent uint64, p *view.Process, attr vfs.Attr) *ProcessDir {
-	d := &ProcessDir{dir{object{
+	d := &ProcessDir{dir: dir{object{
 		n: p.Node, v: v, proc: p,
 		path: []string{strconv.Itoa(int(p.PID))},
 		leaf: p.Leaf, id: objectid.Process(parent, p.Node.Index, p.Leaf), attr: attr,
@@ -103,6 +148,11 @@ func (d *ProcessDir) Preview() vfs.Attr {
 func (d *ProcessDir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if d.v.Denies(d.path[0], name) {
 		return nil, syscall.ENOENT
+	}
+	if name == ctlName {
+		if n := d.control(); n != nil {
+			return n, nil
+		}
 	}
 	d.n.Renew(d.proc.PID)
 	e, err := d.listed(ctx)

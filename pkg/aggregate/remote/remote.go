@@ -217,13 +217,16 @@ func (d *dir) nativeName(name string) (string, bool) {
 
 // List implements vfs.Dir.
 func (d *dir) List(ctx context.Context) (vfs.DirHandle, error) {
-	return vfs.NewListing(func(ctx context.Context) ([]vfs.DirEntry, error) {
-		all, err := d.list(ctx)
-		if err != nil {
-			return nil, d.told(err)
-		}
-		return d.mergedNames(all), nil
-	}), nil
+	return vfs.NewListing(d.entries), nil
+}
+
+// entries are what is in the directory, as the tree has it.
+func (d *dir) entries(ctx context.Context) ([]vfs.DirEntry, error) {
+	all, err := d.list(ctx)
+	if err != nil {
+		return nil, d.told(err)
+	}
+	return d.mergedNames(all), nil
 }
 
 // list reads the whole directory on the node, native names.

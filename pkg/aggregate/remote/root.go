@@ -16,11 +16,13 @@ import (
 type Root struct {
 	dir
 	fixed vfs.Attr // its own attributes
+	ctl   Ctl
 }
 
-// NewRoot makes the root of a node's /proc; attr is what the directory itself has.
-func NewRoot(n *proctable.Node, v view.Viewer, id uint64, attr vfs.Attr) *Root {
-	return &Root{dir{object{n: n, v: v, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}}, attr}
+// NewRoot makes the root of a node's /proc; attr is what the directory itself has, and ctl, which
+// may be nil, makes files of its processes.
+func NewRoot(n *proctable.Node, v view.Viewer, id uint64, attr vfs.Attr, ctl Ctl) *Root {
+	return &Root{dir{object{n: n, v: v, id: id, attr: vfs.Attr{Mode: uint32(vfs.TypeDir) | 0o555}}}, attr, ctl}
 }
 
 // Node is whose /proc it is.
@@ -51,7 +53,7 @@ func (r *Root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewProcessDir(r.v, r.id, p, a), nil
+	return WithCtl(NewProcessDir(r.v, r.id, p, a), r.ctl), nil
 }
 
 // List implements vfs.Dir.

@@ -16,11 +16,12 @@ type Whoami struct {
 	User        string `column:"user,fact"`   // see UserText
 	Groups      string `column:"groups,fact"` // numbers, with commas
 	Certificate string `column:"certificate,fact"`
-	Rule        string `column:"rule,fact"`      // by which they see what they see
-	Place       string `column:"place,fact"`     // of the rule
-	Nodes       string `column:"nodes,fact"`     // see NodesText
-	Processes   string `column:"processes,fact"` // whose: "all", or users
-	Denied      string `column:"denied,fact"`    // patterns of files
+	Rule        string `column:"rule,fact"`        // by which they see what they see
+	Place       string `column:"place,fact"`       // of the rule
+	Nodes       string `column:"nodes,fact"`       // see NodesText
+	Processes   string `column:"processes,fact"`   // whose: "all", or users
+	Denied      string `column:"denied,fact"`      // patterns of files
+	Control     string `column:"control,optional"` // what they may do to processes
 	Until       string `column:"until,optional"`
 	Allocations string `column:"allocations,optional"` // how old they are
 }

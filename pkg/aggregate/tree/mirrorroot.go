@@ -33,7 +33,7 @@ func newMirrorRoot(t *mirrorTree, path string) *mirrorRoot {
 	m, id, v := t.m, objectid.Child(objectid.Offset, t.path+path), view.Everything{Who: t.m.cfg.Who}
 	return &mirrorRoot{
 		t: t, id: id, path: path, v: v, listed: m.mount.Root(m.cfg.Who, t.path+path),
-		rest: remote.NewRoot(t.server, v, id, m.base.Attr(id, vfs.TypeDir)),
+		rest: remote.NewRoot(t.server, v, id, m.base.Attr(id, vfs.TypeDir), nil),
 	}
 }
 

@@ -43,7 +43,7 @@ func (v viewTree) nodeEntries(parent uint64) []vfs.DirEntry {
 
 // nodeRoot is the root of one node's own /proc.
 func (v viewTree) nodeRoot(n *proctable.Node, id uint64) *remote.Root {
-	return remote.NewRoot(n, v.View, id, v.t.base.Attr(id, vfs.TypeDir))
+	return remote.NewRoot(n, v.View, id, v.t.base.Attr(id, vfs.TypeDir), v.ctl)
 }
 
 // attachNode is what is at NodeTree(name), with snapshots before it or without.

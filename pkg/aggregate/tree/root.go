@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
@@ -75,7 +76,7 @@ func (v viewTree) named(name string) vfs.Node {
 	case "users":
 		return newUsersDir(v, id)
 	case "cluster":
-		return v.t.tables.Dir(v.View, id)
+		return v.t.tables.Dir(v.session(), id)
 	case "sys":
 		return newSysDir(v.native, id, v.depth+1, v.standing)
 	}
@@ -92,11 +93,15 @@ func (r *root) process(ctx context.Context, n *proctable.Node, pid gpid.PID) (vf
 		}
 		return newHeadProcess(v, remote.NewProcessDir(v.View, v.ID, p, a), pid, p.Leaf), nil
 	}
-	return processDir(ctx, r.v.View, r.v.listed, r.v.Host, r.v.ID, n, pid)
+	d, err := processDir(ctx, r.v.View, r.v.listed, r.v.Host, r.v.ID, n, pid)
+	if err != nil {
+		return nil, err
+	}
+	return remote.WithCtl(d, r.v.ctl), nil
 }
 
 // processDir is process of the root with that number, whose reader is on machine h.
-func processDir(ctx context.Context, v view.Viewer, listed *listing.Root, h proctable.Host, id uint64, n *proctable.Node, pid gpid.PID) (vfs.Node, error) {
+func processDir(ctx context.Context, v view.Viewer, listed *listing.Root, h proctable.Host, id uint64, n *proctable.Node, pid gpid.PID) (vfs.Dir, error) {
 	if d := remote.ListedDir(ctx, listed, v, h, id, n, pid); d != nil {
 		return d, nil
 	}
@@ -246,4 +251,16 @@ func (v viewTree) standing(l *synthetic.Link, err error) (vfs.Node, error) {
 		return nil, err
 	}
 	return &standingLink{l, v}, nil
+}
+
+// session is the view as one whose requester may act on processes.
+func (v viewTree) session() *actions.Session { return v.t.Actions.For(v.View, v.from) }
+
+// ctl is a remote.Ctl.
+func (v viewTree) ctl(p *view.Process, id uint64) vfs.Node {
+	s := v.session()
+	if !s.Allowed() {
+		return nil
+	}
+	return s.Process(p, v.t.base.Attr(id, vfs.TypeFile))
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
@@ -31,6 +32,7 @@ type Config struct {
 	Users    access.Names
 	Access   *access.Authority
 	Timeouts upstream.Timeouts
+	Actions  *actions.Controller
 	Host     proctable.Host // the front end's machine
 	Proc     string         // its native procfs as this process sees it
 	Native   string         // the reader's native procfs as the reader sees it
@@ -99,6 +101,7 @@ type viewTree struct {
 	native *native       // the reader's
 	depth  int           // how many directories its root is below that of the mount
 	listed *listing.Root // whose readers are promised what they were listed; nil is that none is
+	from   vfs.Origin    // from where the requester has attached
 }
 
 // timensName comes before the path of a root, with a number of seconds: the
@@ -182,7 +185,7 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	}
 	whole := t.Views.Of(who, h)
 	if name, ok := strings.CutPrefix(path, upstream.NodeTree("")); ok && h == t.Host {
-		return viewTree{View: whole, t: t, native: native}.attachNode(gpid.NodeName(name), snapshots)
+		return viewTree{View: whole, t: t, native: native, from: vfs.OriginOf(ctx)}.attachNode(gpid.NodeName(name), snapshots)
 	}
 	if snapshots && !h.Elsewhere {
 		return nil, fmt.Errorf("attach %q: %w", aname, syscall.ENOENT)
@@ -194,5 +197,5 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	if snapshots {
 		return seenDir(viewTree{View: v, t: t, native: native})
 	}
-	return &root{viewTree{v, t, native, 0, mount.Root(who, v.Path)}}, nil
+	return &root{viewTree{v, t, native, 0, mount.Root(who, v.Path), vfs.OriginOf(ctx)}}, nil
 }

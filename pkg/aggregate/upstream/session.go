@@ -10,6 +10,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/aggrfs/aggrfs/internal/control"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -107,7 +108,7 @@ func (s *Session) takeRPC(ctx context.Context, dir vfs.Dir) (snapshot.RPC, error
 	case h := <-s.rpc:
 		return h, nil
 	default:
-		return openRPC(ctx, dir)
+		return openRPC(ctx, dir, snapshot.SweepFile)
 	}
 }
 
@@ -202,7 +203,7 @@ func (n *Node) SnapshotAs(who vfs.Identity, req snapshot.Request, limits snapsho
 		return nil, nil, errors.ErrUnsupported
 	}
 	err = n.exchange(n.ctx, who, ReadAheadTree+n.Tree, func(ctx context.Context, s *Session, dir vfs.Dir) error {
-		h, err := openRPC(ctx, dir)
+		h, err := openRPC(ctx, dir, snapshot.SweepFile)
 		if err != nil {
 			return err
 		}
@@ -218,15 +219,52 @@ func (n *Node) SnapshotAs(who vfs.Identity, req snapshot.Request, limits snapsho
 	return t, by, err
 }
 
+// Control makes one exchange for actions on processes of the node, as who; see package control.
+// errors.ErrUnsupported is that the node lets nobody act, or knows no actions. Whether something
+// was done is not known after any other error.
+func (n *Node) Control(ctx context.Context, who vfs.Identity, batch []byte) (answer []byte, err error) {
+	attached := false
+	err = n.exchange(ctx, who, control.Tree+n.Tree, func(ctx context.Context, _ *Session, dir vfs.Dir) error {
+		h, err := openRPC(ctx, dir, control.File)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		attached = true
+		answer, err = askWhole(ctx, h, batch)
+		return err
+	})
+	if no := vfs.Errno(err); !attached && (no == syscall.ENOENT || no == syscall.EACCES || no == syscall.EROFS) {
+		return nil, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return answer, err
+}
+
+// askWhole writes a request and reads the answer to its end.
+func askWhole(ctx context.Context, h snapshot.RPC, request []byte) ([]byte, error) {
+	buf := make([]byte, 16<<10)
+	n, err := snapshot.Ask(ctx, h, request, buf)
+	for err == nil && n == len(buf) {
+		if n >= control.MaxAnswer {
+			return nil, syscall.EFBIG
+		}
+		buf = append(buf, make([]byte, n)...)
+		var m int
+		m, err = h.ReadAt(ctx, buf[n:], int64(n))
+		n += m
+	}
+	return buf[:n], err
+}
+
 // A writeOpener is a file that must be told when it is opened for writing too.
 // A 9P client's are; in-process files return a handle that takes writes anyway.
 type writeOpener interface {
 	OpenRW(ctx context.Context) (vfs.Handle, error)
 }
 
-// openRPC opens the rpc file of a tree of snapshots.
-func openRPC(ctx context.Context, dir vfs.Dir) (snapshot.RPC, error) {
-	file, err := dir.Walk(ctx, snapshot.SweepFile)
+// openRPC opens the rpc file of that name.
+func openRPC(ctx context.Context, dir vfs.Dir, name string) (snapshot.RPC, error) {
+	file, err := dir.Walk(ctx, name)
 	if err != nil {
 		return nil, err
 	}
