@@ -86,6 +86,8 @@ func runTemplate() error {
 		cmd := &exec.Cmd{
 			Path: "/proc/self/exe", Args: append([]string{actorName}, words[2:]...),
 			Dir: "/", Env: []string{"GOMAXPROCS=1"}, ExtraFiles: []*os.File{socket},
+			// Whoever is in a session may have the others in it go on (SIGCONT, kill(2)).
+			SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 		}
 		err = cmd.Start()
 		socket.Close()

@@ -170,9 +170,11 @@ func TestActionRights(t *testing.T) {
 	for _, who := range order {
 		id := readers[who]
 		cmd := again(context.Background(), "actions")
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
 		if !id.IsRoot() {
 			cmd.SysProcAttr = becomes(id)
 		}
+		cmd.SysProcAttr.Setsid = true // as an actor has a session of its own
 		in, err := cmd.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
