@@ -29,7 +29,7 @@ type app struct {
 // execute carries out the command line, says what is wrong, and returns the exit status.
 func (a *app) execute(ctx context.Context, args []string, out io.Writer) int {
 	root := a.command()
-	root.SetArgs(args)
+	root.SetArgs(signalArgument(args))
 	root.SetOut(out)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
@@ -80,7 +80,7 @@ write them, such as 'n[001-032,40]'.`,
 			return nil
 		},
 	}
-	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.psCommand(), a.whereCommand(), a.whoamiCommand(), a.certsCommand(), a.policyCommand())
+	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.psCommand(), a.whereCommand(), a.whoamiCommand(), killCommand(a), reniceCommand(a), a.certsCommand(), a.policyCommand())
 	a.checkFlags(cmd)
 	return cmd
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // Tree is the attach name of a leaf's control, and File the rpc file in it.
@@ -48,13 +50,36 @@ type Answer struct {
 	Text  string        // beside an error, for people
 }
 
-// Answered is an answer made of what an action returned.
-func Answered(id uint64, value string, errno syscall.Errno, text string) Answer {
-	if errno == 0 {
+// Answered is an answer made of what an action returned. The text of an error is left out where
+// its number says the same.
+func Answered(id uint64, value string, err error) Answer {
+	if err == nil {
 		return Answer{ID: id, Value: value}
 	}
-	return Answer{ID: id, Errno: errno, Text: text}
+	a := Answer{ID: id, Errno: vfs.Errno(err), Text: err.Error()}
+	if a.Text == a.Errno.Error() {
+		a.Text = ""
+	}
+	return a
 }
+
+// Err is the error of an answer, with its text; nil is that it was done.
+func (a Answer) Err() error {
+	switch {
+	case a.Errno == 0:
+		return nil
+	case a.Text == "":
+		return a.Errno
+	}
+	return answerError{a}
+}
+
+// An answerError says what an answer says, and stands for its error number.
+type answerError struct{ a Answer }
+
+func (e answerError) Error() string { return e.a.Text }
+
+func (e answerError) Unwrap() error { return e.a.Errno }
 
 // A Limit is what the front end allows a batch to reach, besides what the node's kernel does.
 type Limit struct {

@@ -127,6 +127,20 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 	return nil
 }
 
+// Select are the rows that o asks for, in the order of the table, with their jobs if o.Jobs is
+// set, and what they lack. Its errors are those of Print.
+func Select(ctx context.Context, src *client.Source, tree *client.Tree, o Options) ([]*report.Process, gaps.Gaps, error) {
+	q, err := o.parse()
+	if err != nil {
+		return nil, gaps.Gaps{}, err
+	}
+	users, err := usersAsked(ctx, src, tree, o.Users)
+	if err != nil {
+		return nil, gaps.Gaps{}, err
+	}
+	return q.sweep(ctx, src.Env, tree, users)
+}
+
 // wants reports whether a row is of a process that -p names, if it names any.
 func (q *query) wants(p *report.Process) bool {
 	return len(q.wanted) == 0 || slices.ContainsFunc(q.wanted, func(id gpid.ID) bool {

@@ -82,12 +82,7 @@ type task struct {
 }
 
 // answer is that to the request.
-func (t *task) answer() control.Answer {
-	if t.err == nil {
-		return control.Answer{ID: t.ID, Value: t.value}
-	}
-	return control.Answer{ID: t.ID, Errno: vfs.Errno(t.err), Text: t.err.Error()}
-}
+func (t *task) answer() control.Answer { return control.Answered(t.ID, t.value, t.err) }
 
 // errGone is ESRCH to a client.
 var errGone = fmt.Errorf("no such process: %w", syscall.ESRCH)
@@ -266,10 +261,8 @@ func (s *Session) sendSome(ctx context.Context, n *proctable.Node, tasks []*task
 			t.err = err
 		case !ok:
 			t.err = fmt.Errorf("node %s gave no answer: %w", n.Name, syscall.EIO)
-		case a.Errno != 0 && a.Text != "":
-			t.err = fmt.Errorf("%s: %w", a.Text, a.Errno)
 		case a.Errno != 0:
-			t.err = a.Errno
+			t.err = a.Err()
 		default:
 			t.value, t.err = s.valueOf(t, a.Value)
 		}

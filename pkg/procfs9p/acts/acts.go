@@ -71,10 +71,7 @@ func (s *Server) act(ctx context.Context, who vfs.Identity, from vfs.Origin, tex
 	answers := control.AppendHeader(nil, control.Limit{})
 	for _, r := range requests {
 		value, err := b.answer(r)
-		a := control.Answer{ID: r.ID, Value: value}
-		if err != nil {
-			a = control.Answer{ID: r.ID, Errno: vfs.Errno(err), Text: err.Error()}
-		}
+		a := control.Answered(r.ID, value, err)
 		s.Audit.Note(who, from, r.Action, "", r.Target, a.Errno)
 		answers = control.AppendAnswer(answers, a)
 	}
@@ -218,11 +215,5 @@ func readSmall(dir int, name string) ([]byte, error) {
 // ask has the requester's actor do it.
 func (b batch) ask(dir int, pid, tid int32, a control.Action) (string, error) {
 	answer := b.Actors.Do(b.ctx, b.who, actor.Job{Action: a, PID: int(pid), TID: int(tid), Dir: dir})
-	switch {
-	case answer.Errno == 0:
-		return answer.Value, nil
-	case answer.Text != "":
-		return "", fmt.Errorf("%s: %w", answer.Text, answer.Errno)
-	}
-	return "", answer.Errno
+	return answer.Value, answer.Err()
 }

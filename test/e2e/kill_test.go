@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"errors"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aggrfs/aggrfs/test/cluster"
+)
+
+// TestKill acts on processes by aggrfs kill and renice.
+func TestKill(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 2, ProcsrvArgs: []string{"--control", "all"}}, controlled)
+	spawn := func(node int, uid uint32, argv ...string) int {
+		t.Helper()
+		pid, err := s.cluster.Nodes[node].Spawn(cluster.Process{UID: uid, GID: uid, Argv: argv})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	var gone func(node, pid int) bool
+	ends := func(node, pid int) bool { // SIGKILL takes its moment
+		t.Helper()
+		s.eventually("it has ended", func() bool { return gone(node, pid) })
+		return true
+	}
+	gone = func(node, pid int) bool {
+		return s.cluster.Nodes[node].Signal(pid, 0) != nil || strings.HasPrefix(strings.TrimSpace(s.onNode(s.cluster.Nodes[node], "sh", "-c", "ps -o state= -p "+strconv.Itoa(pid)+" || true")), "Z")
+	}
+	status := func(want int, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(filepath.Join(bin, "aggrfs"), append([]string{args[0], "--server", s.server}, args[1:]...)...)
+		out, err := cmd.CombinedOutput()
+		got := 0
+		var exited *exec.ExitError
+		if errors.As(err, &exited) {
+			got = exited.ExitCode()
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("%q ends with %d, want %d:\n%s", args, got, want, out)
+		}
+		return string(out)
+	}
+	a, b := spawn(0, cluster.Bob, "sleep", "710001"), spawn(1, cluster.Bob, "sleep", "710002")
+	first, second := strconv.Itoa(gpidOf(1, a)), "n2:"+strconv.Itoa(b)
+
+	if out := status(0, "kill", "--dry-run", first, second); !strings.Contains(out, "sleep 710001") || !strings.Contains(out, "sleep 710002") {
+		t.Errorf("%s", out)
+	}
+	if out := status(2, "kill", first); !strings.Contains(out, "no terminal") { // the test has none
+		t.Errorf("%s", out)
+	}
+	status(2, "kill", "-y")
+	status(2, "kill", "-y", "-s", "NONE", first)
+	status(2, "renice", "-y", first)
+	if gone(0, a) || gone(1, b) {
+		t.Error("it was done without a word")
+	}
+	if out := status(0, "renice", "-n", "7", "-y", first, second); !strings.Contains(out, "nice 7: 2 processes on n[1-2]") {
+		t.Errorf("%s", out)
+	}
+	if got := strings.TrimSpace(s.onNode(s.cluster.Nodes[1], "ps", "-o", "ni=", "-p", strconv.Itoa(b))); got != "7" {
+		t.Errorf("nice %s", got)
+	}
+	// As somebody who may not.
+	if out := status(1, "kill", "--as", "1001", "-y", first); !strings.Contains(out, "not done for 1 processes on n1: operation not permitted") || gone(0, a) {
+		t.Errorf("%s", out)
+	}
+	if out := status(1, "kill", "--as", "1001", "-y", "n1:3999999"); !strings.Contains(out, "no process n1:3999999") {
+		t.Errorf("%s", out)
+	}
+	if out := status(1, "kill", "-KILL", "-y", first, "n1:3999999"); !strings.Contains(out, "no process n1:3999999") || !strings.Contains(out, "signal KILL: 1 processes on n1") || !ends(0, a) {
+		t.Errorf("%s", out)
+	}
+	// All of a user on some nodes.
+	c := spawn(0, cluster.Bob, "sleep", "710003")
+	if out := status(0, "kill", "-9", "-y", "--user", "1002", "--nodes", "n2"); strings.Contains(out, " n1 ") || !ends(1, b) || gone(0, c) {
+		t.Errorf("%s", out)
+	}
+	if out := status(1, "kill", "-y", "--job", "no-such-job", "--nodes", "n[1-2]"); !strings.Contains(out, "no such process") {
+		t.Errorf("%s", out)
+	}
+}
