@@ -68,7 +68,8 @@ func TestInstall(t *testing.T) {
 	for path, mode := range map[string]os.FileMode{
 		"bin/aggrfs": 0o755, "sbin/procsrv": 0o755, "lib/sysusers.d/aggrfs.conf": 0o644, "lib/tmpfiles.d/aggrfs.conf": 0o644,
 		"lib/systemd/system/aggrfs.service": 0o644, "share/doc/aggrfs/README.md": 0o644,
-		"share/doc/aggrfs/docs/namespace.md": 0o644, "share/doc/aggrfs/configs/aggrfs.yaml": 0o644,
+		"share/doc/aggrfs/packaging/procsrv-control.conf": 0o644,
+		"share/doc/aggrfs/docs/namespace.md":              0o644, "share/doc/aggrfs/configs/aggrfs.yaml": 0o644,
 	} {
 		info, err := os.Stat(filepath.Join(dest, prefix, path))
 		if err != nil || info.Mode() != mode {

@@ -148,6 +148,12 @@ func start(t *testing.T, uid int, set Set, argv ...string) *daemon {
 // attach connects to the daemon's socket and is the root as who sees it.
 func (d *daemon) attach(t *testing.T, who vfs.Identity) vfs.Dir {
 	t.Helper()
+	return d.attachTo(t, who, "")
+}
+
+// attachTo is the same for another tree.
+func (d *daemon) attachTo(t *testing.T, who vfs.Identity, aname string) vfs.Dir {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	conn, err := ninep.Dial(ctx, ninep.Addr{Network: "unix", Address: filepath.Join(d.dir, "s")})
@@ -159,7 +165,7 @@ func (d *daemon) attach(t *testing.T, who vfs.Identity) vfs.Dir {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	root, err := client.Attach(ctx, who, "")
+	root, err := client.Attach(ctx, who, aname)
 	if err != nil {
 		t.Fatal(err)
 	}
