@@ -248,6 +248,10 @@ func TestControlTargets(t *testing.T) {
 			t.Errorf("%.40q: %v", bad, err)
 		}
 	}
+	// A mount shows the file, and lets nobody write.
+	if got := strings.TrimSpace(s.onAll("sh", "-c", fmt.Sprintf("stat -c %%A:%%s /proc/%d/ctl; ls /proc/%d | grep -c ^ctl; { echo kill >/proc/%d/ctl; } 2>&1 | grep -o Read-only", g, g, g))); got != "--w-------:0\n1\nRead-only" {
+		t.Errorf("in a mount: %q", got)
+	}
 	// The whole group, and nobody else.
 	if got := s.act(s.as(alice), fmt.Sprintf("%d rlimit nofile 100:200", g), fmt.Sprintf("%d get-rlimit nofile", g), fmt.Sprintf("-%d signal KILL", g)); got[0].Errno != 0 || got[1].Value != "100:200" || got[2].Errno != 0 {
 		t.Errorf("%+v", got)

@@ -274,6 +274,8 @@ func (s *Session) sendSome(ctx context.Context, n *proctable.Node, tasks []*task
 func exchange(ctx context.Context, n *proctable.Node, who vfs.Identity, batch []byte) (map[uint64]control.Answer, error) {
 	text, err := n.Control(ctx, who, batch)
 	switch {
+	case errors.Is(err, errors.ErrUnsupported) && n.Index == 0:
+		return nil, fmt.Errorf("processes of %s, where aggrfs serve runs, are acted on there by kill(1) and its like: %w", n.Name, syscall.EPERM)
 	case errors.Is(err, errors.ErrUnsupported):
 		return nil, fmt.Errorf("node %s lets nobody act on its processes (procsrv --control there allows it): %w", n.Name, syscall.EPERM)
 	case err != nil:
