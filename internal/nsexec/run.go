@@ -65,6 +65,7 @@ type session struct {
 	watcherPID     int           // 0 until it has said hello
 	helper         *bufio.Reader // what the helper says; nil without one
 	told           bool          // the helper has been told that the tree is served
+	filtered       pipe          // to the program that the helper starts, which becomes the command
 }
 
 // start starts the stage in a mount namespace of its own.
@@ -112,8 +113,8 @@ func start(spec Spec) (*session, error) {
 	// An error shows when the answer is read.
 	s.stage.Encode(setup{
 		Name: spec.Name, Aside: spec.Aside, Inside: spec.Inside, Mount: spec.Mount(first + stageFiles - 1),
-		BootOffset: spec.BootOffset,
-		Native:     native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
+		BootOffset: spec.BootOffset, Filter: spec.Listen != nil,
+		Native: native, Unprivileged: s.unprivileged, UID: os.Geteuid(), GID: os.Getegid(),
 	})
 	return s, nil
 }
@@ -143,7 +144,10 @@ func (s *session) setUp() error {
 	if err := s.spec.Serve(); err != nil {
 		return err
 	}
-	return s.stage.Encode(proceed{})
+	if err := s.stage.Encode(proceed{}); err != nil {
+		return err
+	}
+	return s.listen(s.stage.file)
 }
 
 // stageSays reads a message of the stage's.
@@ -241,10 +245,29 @@ func (s *session) startHelper(program string) error {
 		return err
 	}
 	defer unix.Close(theirs)
+	var socket []int // the helper passes it on
+	self, err := os.Executable()
+	if err != nil && s.spec.Listen != nil {
+		s.spec.Listen(-1, 0, err)
+		s.spec.Listen = nil
+	}
+	if s.spec.Listen != nil {
+		var third int
+		if s.filtered, third, err = socketPair("command"); err != nil {
+			s.end()
+			return err
+		}
+		defer unix.Close(third)
+		socket = []int{third}
+	}
 	s.helper = bufio.NewReader(io.LimitReader(s.watcher.file, 1<<16))
 	err = withFD(s.spec.Device, func(fuse int) error {
-		files, first := lineUp([3]uintptr{s.spec.Stdin.Fd(), s.spec.Stdout.Fd(), s.spec.Stderr.Fd()}, theirs, fuse)
-		argv := append([]string{helperName, "run", strconv.Itoa(first), strconv.Itoa(first + 1)}, s.spec.Argv...)
+		files, first := lineUp([3]uintptr{s.spec.Stdin.Fd(), s.spec.Stdout.Fd(), s.spec.Stderr.Fd()}, append([]int{theirs, fuse}, socket...)...)
+		argv := []string{helperName, "run", strconv.Itoa(first), strconv.Itoa(first + 1)}
+		if socket != nil {
+			argv = append(argv, self, filterName, strconv.Itoa(first+2))
+		}
+		argv = append(argv, s.spec.Argv...)
 		pid, err := forkExec(s.spec.CPUs, program, argv, &syscall.ProcAttr{
 			Dir: s.spec.Dir, Env: mountns.Hide(s.spec.Env), Files: files, Sys: &syscall.SysProcAttr{},
 		})
@@ -271,7 +294,10 @@ func (s *session) setUpHelper() error {
 	}
 	s.told = true
 	s.watcher.file.Write([]byte{0}) // an error shows when the answer is read
-	return s.started()
+	if err := s.started(); err != nil {
+		return err
+	}
+	return s.listen(s.filtered.file)
 }
 
 // started finds the command that the helper has started.
@@ -350,7 +376,7 @@ func exitCode(w syscall.WaitStatus) int {
 // end lets go of the watcher and waits until it has taken the tree away.
 // Nothing of the session is left then but what the command left behind.
 func (s *session) end() {
-	for _, p := range []pipe{s.stage, s.watcher} {
+	for _, p := range []pipe{s.stage, s.watcher, s.filtered} {
 		if p.file != nil {
 			p.file.Close()
 		}
@@ -377,7 +403,7 @@ func (s *session) end() {
 
 // deadline bounds what is left of the exchange.
 func (s *session) deadline(t time.Time) {
-	for _, p := range []pipe{s.stage, s.watcher} {
+	for _, p := range []pipe{s.stage, s.watcher, s.filtered} {
 		if p.file != nil {
 			p.file.SetDeadline(t)
 		}

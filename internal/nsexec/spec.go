@@ -162,6 +162,12 @@ type Spec struct {
 	// itself sends. Serving must go on until Run has returned.
 	Serve func() error
 
+	// Listen, if it is there, has the command's calls that name processes of other machines (see
+	// package seccomp) sent to a listener. It is called once, before Run waits for the command, with
+	// the listener's descriptor, which is the callee's from then on, and a process of the command's
+	// mount namespace; or with why there is none, and the command runs without.
+	Listen func(listener, pid int, why error)
+
 	// Aside is the directory where the native procfs is kept, an absolute
 	// path; "" is what Aside says.
 	Aside string

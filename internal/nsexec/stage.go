@@ -40,6 +40,9 @@ func Stage() {
 	case watcherName:
 		os.Exit(watch(os.Args[1:]))
 	}
+	if len(os.Args) > 3 && os.Args[1] == filterName {
+		os.Exit(becomeFiltered(os.Args[2], os.Args[3:]))
+	}
 }
 
 // Stage arguments: the number of the first of our three descriptors, which are
@@ -81,6 +84,9 @@ func stage(args []string) int {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
 			return CodeFailed
 		}
+	}
+	if s.Filter {
+		sendListener(first)
 	}
 	return mountns.Become(s.Name, args[1:], os.Environ())
 }
@@ -243,6 +249,7 @@ func watch([]string) int {
 //	stage → server    prepared, with the mount
 //	server → watcher  guard
 //	server → stage    proceed: the tree is served
+//	stage → server    the listener of its filter (see sendListener), where one is wanted
 //	                  the stage becomes the command: its socket closes
 //	server → watcher  closes: the watcher takes the tree away and ends
 //
@@ -258,6 +265,7 @@ type (
 		BootOffset   time.Duration
 		Unprivileged bool // in a user namespace, for the user and group that follow
 		UID, GID     int
+		Filter       bool // calls about other machines' processes are sent to a listener
 	}
 	prepared struct {
 		Failed string // what went wrong; then it is the stage's last message
@@ -386,35 +394,15 @@ func sendDevice(socket, device int) error {
 // takeDevice receives what sendDevice sent and puts it in the place of the
 // device that the server has opened.
 func takeDevice(socket, device *os.File) error {
-	conn, err := socket.SyscallConn()
-	if err != nil {
-		return err
-	}
-	rights := make([]byte, unix.CmsgSpace(4))
-	var n, size int
-	var got error
-	err = conn.Read(func(fd uintptr) bool {
-		n, size, _, _, got = unix.Recvmsg(int(fd), make([]byte, 1), rights, unix.MSG_CMSG_CLOEXEC)
-		return got != unix.EAGAIN && got != unix.EINTR
-	})
+	said, fd, err := takeDescriptor(socket, 1)
 	switch {
 	case err != nil:
-		return fmt.Errorf("the stage hangs: %w", err)
-	case got != nil:
-		return fmt.Errorf("the stage has ended: %w", got)
-	case n == 0:
+		return fmt.Errorf("the stage has ended or hangs: %w", err)
+	case len(said) == 0:
 		return errors.New("the stage has ended")
-	case size == 0:
+	case fd < 0:
 		return nil // it says why
 	}
-	messages, err := unix.ParseSocketControlMessage(rights[:size])
-	if err != nil || len(messages) != 1 {
-		return fmt.Errorf("the stage sent no device: %w", err)
-	}
-	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
-		return fmt.Errorf("the stage sent no device: %w", err)
-	}
-	defer unix.Close(fds[0])
-	return withFD(device, func(fd int) error { return unix.Dup3(fds[0], fd, unix.O_CLOEXEC) })
+	defer unix.Close(fd)
+	return withFD(device, func(to int) error { return unix.Dup3(fd, to, unix.O_CLOEXEC) })
 }

@@ -163,6 +163,16 @@ func Group(stat []byte) int64 {
 	return s.number(statPGrp)
 }
 
+// StatNumber is the number in a field of a stat file, counted from 1 as in proc_pid_stat(5); the
+// first three are not to be had.
+func StatNumber(stat []byte, field int) (n int64, ok bool) {
+	s, ok := scanStat(stat)
+	if !ok || field <= s.field || !s.to(field) {
+		return 0, false
+	}
+	return number(s.text())
+}
+
 // IsStatOf reports whether a file has the form of the stat file of that process.
 func IsStatOf(pid string, src []byte) bool {
 	s, ok := scanStat(src)

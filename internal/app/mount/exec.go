@@ -22,6 +22,8 @@ type ExecOptions struct {
 	Prefetched bool // the tree has only what sweeps bring
 	// OneCPU is whether the command and its tree share one CPU; nil is what suits the command.
 	OneCPU *bool
+	// NoControl leaves calls about processes of other machines to this kernel, which has none such.
+	NoControl bool
 }
 
 // Exec runs a command with the tree as its /proc and returns the exit status; with an error it
@@ -62,6 +64,12 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 			answers.Close()
 		}
 	}()
+	calls := &remoteCalls{src: src, tree: tree, shift: offset}
+	defer calls.close()
+	var listen func(listener, pid int, why error)
+	if !o.NoControl {
+		listen = calls.listen
+	}
 	code, err := nsexec.Run(ctx, nsexec.Spec{
 		Argv:   argv,
 		CPUs:   cpus,
@@ -74,8 +82,10 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 			answers, err = answer(ctx, src, tree, dev, cfg, aside, inside)
 			return err
 		},
-		Aside: aside, Inside: inside, BootOffset: offset, Log: src.Log,
+		Listen: listen,
+		Aside:  aside, Inside: inside, BootOffset: offset, Log: src.Log,
 	})
+	calls.close()
 	if err != nil {
 		return code, err // the command has not run
 	}
