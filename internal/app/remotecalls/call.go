@@ -58,7 +58,7 @@ func (c *callOf) answer(ctx context.Context) seccomp.Answer {
 	case unix.SYS_SCHED_SETAFFINITY:
 		return setAffinity(ctx, c, pid, uint32(c.n.Args[1]), c.n.Args[2])
 	case unix.SYS_SCHED_GETSCHEDULER:
-		return c.number(ctx, pid, fieldPolicy)
+		return getScheduler(ctx, c, pid)
 	case unix.SYS_SCHED_SETSCHEDULER:
 		return setScheduler(ctx, c, pid, c.n.Int(1), c.n.Args[2])
 	case unix.SYS_SCHED_GETPARAM:

@@ -44,6 +44,9 @@ func (c *callOf) act(ctx context.Context, target, verb string, capability uint, 
 // does is act for a call that returns 0.
 func (c *callOf) does(ctx context.Context, target, verb string, capability uint, either bool) seccomp.Answer {
 	_, errno := c.act(ctx, target, verb, capability, either)
+	if errno == 0 && !strings.HasPrefix(verb, "sig") {
+		c.s.acted.note(target)
+	}
 	return fails(errno)
 }
 

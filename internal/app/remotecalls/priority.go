@@ -30,7 +30,15 @@ func priorities(ctx context.Context, c *callOf, nr int, which, who int32) seccom
 		return fails(errno)
 	}
 	if nr == unix.SYS_GETPRIORITY {
-		return highest(members)
+		if group {
+			if to := "-" + decimal(who); c.s.acted.lately(to) {
+				text, ok := freshAt(ctx, c, to, "get-nice")
+				if nice, err := strconv.ParseInt(text, 10, 8); ok && err == nil {
+					return returns(20 - nice)
+				}
+			}
+		}
+		return highest(ctx, c, members)
 	}
 	to := target{text: "-" + decimal(who)}
 	if !group {
@@ -58,10 +66,10 @@ func priorities(ctx context.Context, c *callOf, nr int, which, who int32) seccom
 }
 
 // highest is getpriority(2): the lowest nice value of all, from 40 for -20 to 1 for 19.
-func highest(members []*process) seccomp.Answer {
+func highest(ctx context.Context, c *callOf, members []*process) seccomp.Answer {
 	value := int64(0)
 	for _, p := range members {
-		nice, errno := p.field(fieldNice)
+		nice, errno := niceOf(ctx, c, p)
 		if errno != 0 {
 			return fails(errno)
 		}

@@ -117,6 +117,14 @@ func (p *process) field(n int) (int64, unix.Errno) {
 	return v, 0
 }
 
+// last is the number that the process, or the thread, was asked for by.
+func (p *process) last() string {
+	if len(p.task) > 0 {
+		return p.task[len(p.task)-1]
+	}
+	return p.name
+}
+
 // A target is a process as cluster/ctl takes it.
 type target struct {
 	text string

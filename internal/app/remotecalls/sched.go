@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/internal/seccomp"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -25,13 +24,9 @@ func getAffinity(ctx context.Context, c *callOf, pid int32, size uint32, at uint
 	if errno != 0 {
 		return fails(errno)
 	}
-	status, errno := p.read(ctx, "status")
+	mask, errno := affinityOf(ctx, c, p)
 	if errno != 0 {
 		return fails(errno)
-	}
-	mask, ok := maskOf(procfile.StatusValue(status, "Cpus_allowed"))
-	if !ok {
-		return fails(unix.EIO)
 	}
 	if int(size) < len(mask) || size%word != 0 {
 		return fails(unix.EINVAL)
@@ -119,6 +114,19 @@ const (
 	policyRR   = 2
 )
 
+// getScheduler is sched_getscheduler(2).
+func getScheduler(ctx context.Context, c *callOf, pid int32) seccomp.Answer {
+	p, errno := c.find(ctx, pid)
+	if errno != 0 {
+		return fails(errno)
+	}
+	policy, _, errno := policyOf(ctx, c, p)
+	if errno != 0 {
+		return fails(errno)
+	}
+	return returns(policy)
+}
+
 // setScheduler is sched_setscheduler(2).
 func setScheduler(ctx context.Context, c *callOf, pid, policy int32, at uint64) seccomp.Answer {
 	var param [4]byte
@@ -151,7 +159,7 @@ func getParam(ctx context.Context, c *callOf, pid int32, at uint64) seccomp.Answ
 	if errno != 0 {
 		return fails(errno)
 	}
-	priority, errno := p.field(fieldRT)
+	_, priority, errno := policyOf(ctx, c, p)
 	if errno == 0 {
 		errno = c.mem.write(binary.LittleEndian.AppendUint32(nil, uint32(priority)), at)
 	}
@@ -168,7 +176,7 @@ func setParam(ctx context.Context, c *callOf, pid int32, at uint64) seccomp.Answ
 	if errno != 0 {
 		return fails(errno)
 	}
-	policy, errno := p.field(fieldPolicy)
+	policy, _, errno := policyOf(ctx, c, p)
 	if errno != 0 {
 		return fails(errno)
 	}
@@ -200,15 +208,17 @@ func getAttr(ctx context.Context, c *callOf, pid int32, at uint64, size, flags u
 		return fails(errno)
 	}
 	size = min(size, schedAttrSize)
-	var v [3]int64
-	for i, field := range []int{fieldPolicy, fieldNice, fieldRT} {
-		if v[i], errno = p.field(field); errno != 0 {
+	policy, priority, errno := policyOf(ctx, c, p)
+	if errno != 0 {
+		return fails(errno)
+	}
+	a := schedAttr{Size: size, Policy: uint32(policy), Priority: uint32(priority)}
+	if name := policies[policy]; name == "other" || name == "batch" {
+		nice, errno := niceOf(ctx, c, p)
+		if errno != 0 {
 			return fails(errno)
 		}
-	}
-	a := schedAttr{Size: size, Policy: uint32(v[0]), Priority: uint32(v[2])}
-	if name := policies[v[0]]; name == "other" || name == "batch" {
-		a.Nice = int32(v[1])
+		a.Nice = int32(nice)
 	}
 	b, err := binary.Append(nil, binary.LittleEndian, a)
 	if err != nil {
@@ -249,7 +259,7 @@ func setAttr(ctx context.Context, c *callOf, pid int32, at uint64, flags uint32)
 	}
 	answer := schedule(ctx, c, p, int64(a.Policy), int32(a.Priority))
 	name := policies[int64(a.Policy)]
-	nice, errno := p.field(fieldNice)
+	nice, errno := niceOf(ctx, c, p)
 	if answer.Errno != 0 || name != "other" && name != "batch" || errno == 0 && nice == int64(a.Nice) {
 		return answer
 	}
@@ -266,7 +276,7 @@ func interval(ctx context.Context, c *callOf, pid int32, at uint64) seccomp.Answ
 	if errno != 0 {
 		return fails(errno)
 	}
-	policy, errno := p.field(fieldPolicy)
+	policy, _, errno := policyOf(ctx, c, p)
 	if errno != 0 {
 		return fails(errno)
 	}

@@ -80,6 +80,7 @@ type Supervisor struct {
 	tasks  sync.WaitGroup
 	once   onceOnly
 	groups groupCache
+	acted  actedOn
 
 	mu    sync.Mutex
 	lanes map[int64]*lane

@@ -151,6 +151,9 @@ func TestReads(t *testing.T) {
 func TestActions(t *testing.T) {
 	tree := newTree()
 	tree.answers["0: 20000001#777 get-ioprio"] = "ok be:3"
+	tree.answers["0: 20000001#777 get-nice"] = "ok 7"
+	tree.answers["0: 20000001#777 get-sched"] = "ok fifo 4"
+	tree.answers["0: 20000001#777 get-affinity"] = "ok 1,3-4"
 	on(t, tree, nil, func() {
 		if os.Geteuid() != 0 {
 			t.Fatal("not root: make test runs as root")
@@ -199,12 +202,19 @@ func TestActions(t *testing.T) {
 		}
 		eq(t, "ioprio_get", got(call(unix.SYS_IOPRIO_GET, 1, one)), pair{2<<13 | 3, 0})
 		tree.requests()
+		// What was acted on is asked of its node: the tree may tell what was.
+		eq(t, "getpriority", got(call(unix.SYS_GETPRIORITY, 0, one)), pair{13, 0})
+		eq(t, "sched_getscheduler", got(call(unix.SYS_SCHED_GETSCHEDULER, one)), pair{1, 0})
+		now := make([]byte, 8)
+		eq(t, "sched_getaffinity", got(call(unix.SYS_SCHED_GETAFFINITY, one, 8, at(unsafe.Pointer(&now[0])))), pair{8, 0})
+		eq(t, "sched_getaffinity", listOf(now), "1,3-4")
+		eq(t, "what was asked", tree.requests(), "0: 20000001#777 get-nice; 0: 20000001#777 get-sched; 0: 20000001#777 get-affinity")
 		binary.LittleEndian.PutUint32(info[8:], 0) // SI_USER
 		eq(t, "a signal as kill(2) sends it", got(call(unix.SYS_RT_SIGQUEUEINFO, one, 35, at(unsafe.Pointer(&info[0])))), pair{0, unix.EPERM})
 		eq(t, "a siginfo_t that is not there", got(call(unix.SYS_RT_SIGQUEUEINFO, one, 35, 8)), pair{0, unix.EFAULT})
 		err := unix.SchedSetAttr(one, &unix.SchedAttr{Size: 48, Policy: 3, Nice: 9}, 0)
 		eq(t, "sched_setattr", err, nil)
-		eq(t, "sched_setattr", tree.requests(), "0: 20000001#777 sched batch 0; 0: 20000001#777 nice 9")
+		eq(t, "sched_setattr", tree.requests(), "0: 20000001#777 sched batch 0; 0: 20000001#777 get-nice; 0: 20000001#777 nice 9")
 		runtime.KeepAlive(mask)
 		runtime.KeepAlive(info)
 	})
