@@ -4,7 +4,7 @@
 //
 // Each compares what is measured with a peer or a limit in the same run; the
 // machine's own speed cancels out in the ratio. Arguments name groups of them: rights,
-// views, cache, ps, server, fair.
+// views, cache, ps, server, fair, calls.
 package main
 
 import (
@@ -43,6 +43,13 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "call" { // what runs below exec
+		if err := makeCalls(); err != nil {
+			fmt.Fprintln(os.Stderr, "call:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var of size
 	flag.IntVar(&of.procs, "procs", 5000, "processes of the remote leaf")
 	flag.IntVar(&of.rounds, "rounds", 5, "how often each figure with ps is measured")
@@ -62,14 +69,15 @@ func run(ctx context.Context, of size, wanted []string) error {
 		"ps":     func(ctx context.Context) error { return psMount(ctx, of) },
 		"server": func(ctx context.Context) error { return withServer(ctx, of, (*leaf).serverFigures) },
 		"fair":   func(ctx context.Context) error { return withServer(ctx, of, (*leaf).fairFigure) },
+		"calls":  func(ctx context.Context) error { return callsFigures(ctx, of) },
 	}
 	if len(wanted) == 0 {
-		wanted = []string{"rights", "views", "cache", "ps", "server", "fair"}
+		wanted = []string{"rights", "views", "cache", "ps", "server", "fair", "calls"}
 	}
 	for _, name := range wanted {
 		group := groups[name]
 		if group == nil {
-			return fmt.Errorf("no figures are called %q: rights, views, cache, ps, server or fair", name)
+			return fmt.Errorf("no figures are called %q: rights, views, cache, ps, server, fair or calls", name)
 		}
 		if err := group(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

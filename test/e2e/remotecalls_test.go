@@ -298,10 +298,10 @@ os.rename(sys.argv[1] + ".new", sys.argv[1])
 	}
 }
 
-// Numbers that no process has, or that are another node's, never reach a process: not on the
-// head, not on a node.
+// Numbers that no process has never reach one, where control is allowed: not on the head, not on
+// a node.
 func TestRandomPids(t *testing.T) {
-	s := newSite(t, cluster.Options{Nodes: 2}, "")
+	s := newSite(t, cluster.Options{Nodes: 2, ProcsrvArgs: []string{"--control", "all"}}, controlled)
 	canary := exec.Command("sleep", "100000")
 	if err := canary.Start(); err != nil {
 		t.Fatal(err)
@@ -318,7 +318,7 @@ func TestRandomPids(t *testing.T) {
 		return all.String()
 	}
 	before := rows()
-	// Numbers of nodes' processes are left out, which root may kill where control is allowed.
+	// Numbers of the nodes' own processes are left out, which root may kill.
 	const script = `
 import errno, os, random
 known = {int(p) for p in os.listdir("/proc") if p.isdigit()}
