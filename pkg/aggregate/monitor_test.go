@@ -355,10 +355,13 @@ func TestMonitorMemory(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
-	for range 15 {
+	for range 14 {
 		n.Churn(0.05)
-		monitorRows(t, root, "every", often, "users")
+		// No sample is under way while the heap is looked at.
+		monitorRows(t, root, "every", "600ms", "users")
+		time.Sleep(600 * time.Millisecond)
 	}
+	monitorRows(t, root, "every", "600ms", "users")
 	during := heap()
 	if err := wait.Poll(t.Context(), func() error {
 		if n := c.tree.Tables().Sampling(); n != 0 {

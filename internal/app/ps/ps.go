@@ -216,8 +216,11 @@ func (q *query) sweep(ctx context.Context, env *client.Env, t *client.Tree, user
 		}
 		rows, g, err = q.readPart(ctx, t, progress, "ps")
 	}
-	if err == nil && q.wantsJob() {
+	if err == nil && q.wantsColumn(report.JobColumn) {
 		err = addJobs(ctx, t, rows, &g)
+	}
+	if err == nil && q.wantsColumn(report.PercentColumn) {
+		err = q.addPercents(ctx, t, rows, &g)
 	}
 	return rows, g, err
 }
@@ -259,16 +262,59 @@ func fillIn(ctx context.Context, t *client.Tree, g *gaps.Gaps, rows int) (total 
 	return 0, err
 }
 
-// wantsJob reports whether the jobs are needed.
-func (q *query) wantsJob() bool {
-	isJob := func(c report.ProcessColumn) bool { return c.Name == report.JobColumn }
-	return slices.ContainsFunc(q.columns, isJob) || slices.ContainsFunc(q.keys, func(k key) bool { return isJob(k.ProcessColumn) })
+// wantsColumn reports whether a column is needed that comes with another table.
+func (q *query) wantsColumn(name string) bool {
+	is := func(c report.ProcessColumn) bool { return c.Name == name }
+	return slices.ContainsFunc(q.columns, is) || slices.ContainsFunc(q.keys, func(k key) bool { return is(k.ProcessColumn) })
 }
 
-// whole reports whether all rows are needed before it is known which come first: jobs come with
-// another table, and the tables of several users are put together.
+// whole reports whether all rows are needed before it is known which come first: jobs and shares come
+// with another table, and the tables of several users are put together.
 func (q *query) whole() bool {
-	return len(q.Users) > 1 || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn })
+	return len(q.Users) > 1 || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn || k.Name == report.PercentColumn })
+}
+
+// sinceStart is what is above the column %CPU where it is since each process's start.
+const sinceStart = "%CPU*"
+
+// addPercents adds what share of a processor each process uses: over the interval of the server's
+// samples or, where there is none yet, since its start, as the column's title says then.
+func (q *query) addPercents(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
+	text, err := t.Read(ctx, "cluster", "rates")
+	var rates map[gpid.GPID]float64
+	var interval time.Duration
+	var remarks []report.Remark
+	switch {
+	case errors.Is(err, syscall.ENOENT): // of an older server
+	case err != nil:
+		return err
+	default:
+		if rates, interval, remarks, err = report.ParseRates(text); err != nil {
+			return err
+		}
+	}
+	g.Join(gaps.Gaps{Remarks: remarks})
+	if interval == 0 {
+		for i := range q.columns {
+			if q.columns[i].Name == report.PercentColumn {
+				q.columns[i].Title = sinceStart
+			}
+		}
+	}
+	unknown := make(map[string]bool) // nodes
+	for _, r := range remarks {
+		unknown[r.Node] = unknown[r.Node] || r.Kind == report.Missing
+	}
+	now := time.Now()
+	for _, p := range rows {
+		switch lived := now.Sub(p.Start).Seconds(); {
+		case interval > 0 && !unknown[p.Node]:
+			p.Percent = new(rates[p.GPID])
+		case interval == 0 && lived > 0:
+			p.Percent = new(float64(p.CPU) / lived)
+		}
+	}
+	return nil
 }
 
 // addJobs adds the job of each process.

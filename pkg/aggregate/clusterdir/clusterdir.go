@@ -96,11 +96,14 @@ func newDir(v viewTables, s *actions.Session, id uint64) vfs.Node {
 // nodesTable is cluster/nodes.
 func (v viewTables) nodesTable(ctx context.Context) []byte {
 	nodes := v.Nodes()
+	summaries := make(chan []monitor.Summary, 1)
+	go func() { summaries <- v.t.monitor.Nodes(ctx, v.View, nodes) }()
 	// As a listing has just found them, or would find them now: what it would lack has no
 	// number.
 	rosters := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) proctable.Roster {
 		return n.LatestRoster(ctx, v.Who)
 	})
+	busy := <-summaries
 	rows := make([]report.Node, len(nodes))
 	for i, n := range nodes {
 		h, r, now := n.Health(), rosters[i], v.t.Now()
@@ -108,6 +111,7 @@ func (v viewTables) nodesTable(ctx context.Context) []byte {
 			Name: string(n.Name), Index: n.Index, State: string(h.State), Missed: new(n.Missed()), Address: n.Address,
 			Stale: report.Age(cmp.Or(r.Age, n.StaleSince(now))),
 		}
+		row.Load, row.CPU, row.Mem = busy[i].Load, busy[i].CPU, busy[i].Mem
 		if !h.Last.IsZero() { // what has just been is known, too
 			row.Answered, row.Latency = report.Age(max(now.Sub(h.Last), 1)), report.Latency(max(h.Latency, 1))
 		}

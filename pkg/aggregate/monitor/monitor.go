@@ -18,10 +18,12 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/sampler"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/synthetic"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
+	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -42,6 +44,19 @@ func New(cfg Config) *Monitor { return &Monitor{cfg} }
 
 // Of are the files of a view.
 func (m *Monitor) Of(v *view.View) Files { return files{v, m} }
+
+// A Summary is how busy a node is, as a row of cluster/nodes has it; nil is not known.
+type Summary struct{ Load, CPU, Mem *float64 }
+
+// Nodes are the summaries of some nodes of a view, in their order.
+func (m *Monitor) Nodes(ctx context.Context, v *view.View, nodes []*proctable.Node) []Summary {
+	all := make([]Summary, len(nodes))
+	for i, r := range m.Sampler.Read(ctx, nodes, sampler.Want{}) {
+		f := newFigures(files{v, m}, &r)
+		all[i] = Summary{Load: f.of(snapshot.LoadFigures, "loadavg").scaled("load1", 100), CPU: f.usedCPU(), Mem: f.usedMemory()}
+	}
+	return all
+}
 
 // Files are those of one view.
 type Files interface {

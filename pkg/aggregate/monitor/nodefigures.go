@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
@@ -159,6 +160,16 @@ func (f *figures) shares() (shares [len(cpuShares)]*float64) {
 		}
 	}
 	return shares
+}
+
+// usedCPU is for how much of their time the processors did not idle, in percent.
+func (f *figures) usedCPU() *float64 {
+	s := f.shares()
+	idle, waiting := s[slices.Index(cpuShares[:], "idle")], s[slices.Index(cpuShares[:], "iowait")]
+	if idle == nil || waiting == nil {
+		return nil
+	}
+	return new(max(0, 100-*idle-*waiting))
 }
 
 func cpu(ctx context.Context, v files, every time.Duration) content {

@@ -23,6 +23,9 @@ type ProcessColumn struct {
 // JobColumn is the name of the column that is of cluster/cgroups.
 const JobColumn = "job"
 
+// PercentColumn is the name of the column that is of cluster/rates.
+const PercentColumn = "%cpu"
+
 // ProcessColumns are all there are.
 func ProcessColumns() []ProcessColumn {
 	return []ProcessColumn{
@@ -33,6 +36,7 @@ func ProcessColumns() []ProcessColumn {
 		column("user", "USER", false, func(p *Process) string { return p.User }, appendWord, strings.Compare),
 		column("stat", "S", false, func(p *Process) byte { return p.State }, func(b []byte, s byte) []byte { return append(b, s) }, cmp.Compare),
 		column("time", "TIME", true, func(p *Process) Centiseconds { return p.CPU }, func(b []byte, c Centiseconds) []byte { return appendSeconds(b, c, 0) }, cmp.Compare),
+		column(PercentColumn, "%CPU", true, func(p *Process) *float64 { return p.Percent }, appendPercent, comparePercents),
 		column("rss", "RSS", true, func(p *Process) int64 { return p.RSS }, appendNumber, cmp.Compare),
 		column("start", "START", false, func(p *Process) time.Time { return p.Start }, appendTime, time.Time.Compare),
 		column("args", "COMMAND", false, func(p *Process) []byte { return p.Command }, appendCommand, bytes.Compare),
@@ -51,6 +55,26 @@ func column[T any](name, title string, number bool, value func(*Process) T, appe
 
 func appendWord(b []byte, s string) []byte  { return appendLeft(b, s, 0) }
 func appendNumber(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
+
+// appendPercent appends a share in percent, "-" where it is not known.
+func appendPercent(b []byte, p *float64) []byte {
+	if p == nil {
+		return append(b, '-')
+	}
+	return strconv.AppendFloat(b, *p, 'f', 1, 64)
+}
+
+// comparePercents orders shares; what is not known is the least.
+func comparePercents(x, y *float64) int {
+	a, b := -1.0, -1.0
+	if x != nil {
+		a = *x
+	}
+	if y != nil {
+		b = *y
+	}
+	return cmp.Compare(a, b)
+}
 
 // compareJobs orders jobs by their numbers. Those that are no numbers are all the same.
 func compareJobs(x, y string) int {

@@ -19,9 +19,14 @@ type Node struct {
 	Version string    `column:"VERSION"` // of its leaf
 	// Stale is how old the rows are that are shown of it, or how long ago another old value
 	// was, since it did not answer; zero is never.
-	Stale   Age    `column:"STALE"`
-	Address string `column:"ADDRESS"`
-	Problem string `column:"ERROR"` // what is wrong with it
+	Stale Age `column:"STALE"`
+	// Load is of the last minute; CPU and Mem are how much of the processors' time, since the sample
+	// before, and of the memory is used, in percent. Nil is not known.
+	Load    *float64 `column:"LOAD"`
+	CPU     *float64 `column:"%CPU"`
+	Mem     *float64 `column:"%MEM"`
+	Address string   `column:"ADDRESS"`
+	Problem string   `column:"ERROR"` // what is wrong with it
 }
 
 // StateUp is the state of a node that answers.

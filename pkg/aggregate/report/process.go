@@ -36,8 +36,9 @@ type Process struct {
 	RSS   int64        `column:"RSS,required"`
 	Start time.Time    `column:"START,required"`
 	// Command may have NULs between arguments, which become blanks when it is written.
-	Command []byte `column:"COMMAND,required"`
-	Job     string // of a batch system, which cluster/cgroups has; "" is none
+	Command []byte   `column:"COMMAND,required"`
+	Percent *float64 // of one processor, over the interval of cluster/rates; nil is not known
+	Job     string   // of a batch system, which cluster/cgroups has; "" is none
 }
 
 // Centiseconds are hundredths of a second.

@@ -27,9 +27,9 @@ func TestText(t *testing.T) {
 			{Name: "n1", Index: 1, State: StateUp, Answered: 1, Latency: 1234567, Procs: new(uint64), Missed: new(uint64(3)), Booted: began, Version: "1.2", Address: "unix:/run/a b"},
 			{Name: "n2", Index: 12, State: "silent", Stale: Age(3250 * time.Millisecond), Problem: "no answer\nto a probe"},
 		})), "" +
-			"NODE  INDEX  STATE   ANSWERED  LATENCY  PROCS  MISSED  BOOTED                VERSION  STALE  ADDRESS           ERROR\n" +
-			"n1    1      up      0.0s      1.23ms   0      3       2026-11-25T08:00:00Z  1.2      -      unix:/run/a\\040b  -\n" +
-			"n2    12     silent  -         -        -      -       -                     -        3.2s   -                 no answer\\nto a probe\n"},
+			"NODE  INDEX  STATE   ANSWERED  LATENCY  PROCS  MISSED  BOOTED                VERSION  STALE  LOAD  %CPU  %MEM  ADDRESS           ERROR\n" +
+			"n1    1      up      0.0s      1.23ms   0      3       2026-11-25T08:00:00Z  1.2      -      -     -     -     unix:/run/a\\040b  -\n" +
+			"n2    12     silent  -         -        -      -       -                     -        3.2s   -     -     -     -                 no answer\\nto a probe\n"},
 		{"where", string(EncodeWhere(Where{Node: "n12", PID: 3456, GPID: 120003456, User: "ann", Command: "./solver --steps 10000"})), "" +
 			"NODE  PID   GPID       USER  COMMAND\n" +
 			"n12   3456  120003456  ann   ./solver --steps 10000\n"},
@@ -56,7 +56,7 @@ func TestOtherVersions(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(older, want) {
 		t.Errorf("%+v, %v", older, err)
 	}
-	newer, err := ParseNodes([]byte("LOAD NODE\n0.5 n1\n# news\n\n0.7 n2\n"))
+	newer, err := ParseNodes([]byte("MOOD NODE\n0.5 n1\n# news\n\n0.7 n2\n"))
 	if err != nil || !reflect.DeepEqual(newer, []Node{{Name: "n1"}, {Name: "n2"}}) {
 		t.Errorf("%+v, %v", newer, err)
 	}
@@ -117,7 +117,7 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"version":1,"at":"2026-11-25T08:00:00.123Z","missing":[{"node":"n2","reason":"down"}],"lacking":[{"node":"n4","reason":"a\\\\b"}],"stale":[{"node":"n3","age":"0.0s"},{"node":"n5","age":"-"}],"no_nodes":true,"rows":[
-{"address":null,"answered":null,"booted":null,"error":"x y","index":0,"latency":null,"missed":null,"node":"n1","procs":7,"stale":null,"state":null,"version":"a\\040b"}
+{"%cpu":null,"%mem":null,"address":null,"answered":null,"booted":null,"error":"x y","index":0,"latency":null,"load":null,"missed":null,"node":"n1","procs":7,"stale":null,"state":null,"version":"a\\040b"}
 ]}
 {"version":1,"at":"2026-11-25T08:00:00Z","missing":[],"stale":[],"rows":[
 {"allocations":"1s old","certificate":null,"denied":null,"groups":null,"nodes":null,"place":null,"processes":null,"rule":null,"user":"bob (1002)"}

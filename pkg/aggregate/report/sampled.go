@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 )
@@ -174,6 +175,24 @@ type Rate struct {
 
 // RatesHeader is the first line of cluster/rates.
 const RatesHeader = "GPID %CPU\n"
+
+// ParseRates reads cluster/rates: what processes use that use anything, and over which time; 0 is that
+// nothing is known yet.
+func ParseRates(text []byte) (rates map[gpid.GPID]float64, interval time.Duration, remarks []Remark, err error) {
+	rates = make(map[gpid.GPID]float64)
+	remarks, err = read("cluster/rates", bytes.NewReader(text), func(r Rate) {
+		if r.CPU != nil {
+			rates[r.GPID] = *r.CPU
+		}
+	})
+	if i := bytes.LastIndex(text, []byte("\n# interval ")); i >= 0 {
+		word, _, _ := bytes.Cut(text[i+len("\n# interval "):], []byte("\n"))
+		if span, err := time.ParseDuration(string(word)); err == nil {
+			interval = max(span, 0)
+		}
+	}
+	return rates, interval, remarks, err
+}
 
 // A Sum is what processes have together: how many there are, on how many nodes, their threads, the
 // processors that they use (percent of one), their processor time since their starts (seconds), and

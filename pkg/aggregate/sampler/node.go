@@ -125,13 +125,15 @@ func (n *node) readingLocked(w Want, now, since time.Time) (r Reading, ready boo
 }
 
 func (n *node) freshLocked(w Want, now time.Time) bool {
-	if w.Processes && (n.procs == nil || now.Sub(n.procs.At) > w.Every) {
+	// Not quite an interval, so that what has been read on the way to its reader is no older.
+	good := w.Every - w.Every/10
+	if w.Processes && (n.procs == nil || now.Sub(n.procs.At) > good) {
 		return false
 	}
 	if len(n.figures) == 0 {
 		return w.Processes && !n.procs.telling // an older leaf
 	}
-	return now.Sub(n.figures[len(n.figures)-1].At) <= w.Every
+	return now.Sub(n.figures[len(n.figures)-1].At) <= good
 }
 
 // takeLocked is a reading of the newest.
