@@ -455,3 +455,47 @@ func TestMonitoringDocumentation(t *testing.T) {
 		t.Errorf("%d commands", ran)
 	}
 }
+
+// cat on cluster/watch of a mount prints what starts and ends as it does, to each user theirs.
+func TestWatchIsAStream(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: [\"1001\"], nodes: all, processes: own}]\n")
+	n, dir := s.cluster.Nodes[0], s.mountShared()
+	follow := func(argv ...string) *log {
+		var text log
+		cmd := exec.Command(argv[0], append(argv[1:], filepath.Join(dir, "cluster/every/100ms/watch"))...)
+		cmd.Stdout, cmd.Stderr = &text, &text
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			cmd.Process.Kill()
+			cmd.Wait()
+		})
+		return &text
+	}
+	all, theirs := follow("cat"), follow(append(as(alice), "cat")...)
+	s.eventually("the streams begin", func() bool {
+		return strings.Contains(all.String(), "sweeps 100ms\n") && strings.Contains(theirs.String(), "sweeps 100ms\n")
+	})
+	for who, seconds := range map[uint32]string{cluster.Alice: "7654321", cluster.Bob: "7654322"} {
+		if _, err := n.Spawn(cluster.Process{UID: who, GID: who, Argv: []string{"sleep", seconds}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	started := func(text *log, seconds string) bool {
+		for line := range strings.Lines(text.String()) {
+			if strings.Contains(line, " start n1 ") && strings.HasSuffix(line, " sleep "+seconds+"\n") {
+				return true
+			}
+		}
+		return false
+	}
+	s.eventually("root is told of both", func() bool { return started(all, "7654321") && started(all, "7654322") })
+	s.eventually("alice is told of hers", func() bool { return started(theirs, "7654321") })
+	s.onNode(n, "pkill", "-f", "sleep 765432[12]$")
+	s.eventually("both have ended", func() bool { return strings.Count(all.String(), " end n1 ") >= 2 })
+	s.eventually("hers has ended", func() bool { return strings.Contains(theirs.String(), " end n1 ") })
+	if strings.Contains(theirs.String(), "7654322") || strings.Contains(theirs.String(), nameOf(cluster.Bob)) {
+		t.Errorf("alice is told of bob's:\n%s", theirs)
+	}
+}

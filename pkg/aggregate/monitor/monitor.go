@@ -142,6 +142,9 @@ func (v files) file(id uint64, name string, every time.Duration) (vfs.Node, erro
 	if name == RatesFile {
 		return rates(v, id, every), nil
 	}
+	if is, asJSON := isWatch(name); is {
+		return v.watchFile(id, every, asJSON), nil
+	}
 	if !v.has(name) {
 		return nil, syscall.ENOENT
 	}
