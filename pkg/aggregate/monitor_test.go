@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/access"
+	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/internal/procpath"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -388,5 +390,50 @@ func TestMonitorRowsAreRead(t *testing.T) {
 	rows, _, err := report.ParseTable[report.Load]("cluster/load", []byte(text))
 	if err != nil || len(rows) != 1 || rows[0].Load1 == nil || *rows[0].Load1 != 1.5 || rows[0].Node != "head" {
 		t.Errorf("%+v, %v", rows, err)
+	}
+}
+
+// Of a node whose procfs hides processes, a user is shown those that its kernel would show them, and
+// whose own are not certain is told that some are lacking. What a view denies is in no file of samples.
+func TestMonitorHidden(t *testing.T) {
+	l := measuredLeaf()
+	l.facts.HidePID = procfile.HideProcess
+	for i, uid := range []uint32{4000, 4000, 1002} {
+		l.add(10+i, uid, 1, 1, 1)
+		l.use(10+i, 100)
+	}
+	denying := ownEverywhere
+	denying.For = []access.Principal{{Kind: access.User, Name: "1002"}}
+	denying.Processes = access.Processes{All: true}
+	for _, pattern := range []string{"meminfo", "<pid>/cmdline", "pressure/**"} {
+		p, err := procpath.Compile(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		denying.Deny = append(denying.Deny, p)
+	}
+	c := startCluster(t, Config{Head: NodeConfig{Name: "head", Dial: l.dial}, Policy: policy(t, swept), Access: authority(denying, everybodyEverywhere)})
+	root := rootOf(t, c, uid(4000), "")
+	for _, file := range []string{"users", "commands", "top", "rates"} {
+		if text := read(t, root, "cluster", file); strings.Contains(text, "1002") || strings.Contains(text, "p12") {
+			t.Errorf("%s shows what the node hides:\n%s", file, text)
+		}
+	}
+	if rows, remarks := monitorRows(t, root, "users"); len(rows) != 1 || rows[0]["PROCS"] != "2" || strings.Contains(remarks, "lacking") {
+		t.Errorf("%v %s", rows, remarks)
+	}
+	// With another group than the process has, it is not certain.
+	if rows, remarks := monitorRows(t, rootOf(t, c, vfs.Identity{UID: 4000, GID: 7}, ""), "users"); len(rows) != 0 || !strings.Contains(remarks, "# lacking head 2 processes") {
+		t.Errorf("%v %s", rows, remarks)
+	}
+	root = rootOf(t, c, uid(1002), "")
+	if rows, _ := monitorRows(t, root, "mem"); has(rows[0], "TOTAL", "-", "%USED", "-") != nil {
+		t.Errorf("mem: %v", rows)
+	}
+	if rows, _ := monitorRows(t, root, "top"); len(rows) != 1 || has(rows[0], "COMMAND", "[p12]", "%MEM", "-") != nil {
+		t.Errorf("top: %v", rows)
+	}
+	if rows, _ := monitorRows(t, root, "nodes"); has(rows[0], "LOAD", "1.50", "%MEM", "-") != nil {
+		t.Errorf("nodes: %v", rows)
 	}
 }
