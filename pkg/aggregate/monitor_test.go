@@ -13,6 +13,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/internal/procpath"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
@@ -435,5 +436,48 @@ func TestMonitorHidden(t *testing.T) {
 	}
 	if rows, _ := monitorRows(t, root, "nodes"); has(rows[0], "LOAD", "1.50", "%MEM", "-") != nil {
 		t.Errorf("nodes: %v", rows)
+	}
+}
+
+// Nodes that take longer to answer than the interval hold up a reader for one answer, not one after the
+// other.
+func TestMonitorOfSlowNodes(t *testing.T) {
+	const slow, many = 200 * time.Millisecond, 40
+	cfg := Config{Policy: oftenPolicy(t)}
+	for i := range many {
+		l := measuredLeaf()
+		answer := l.answerOf(slow)
+		l.change(func() { l.answer = answer })
+		if i == 0 {
+			cfg.Head = NodeConfig{Name: "head", Dial: l.dial}
+			continue
+		}
+		cfg.Nodes = append(cfg.Nodes, NodeConfig{Name: gpid.NodeName(fmt.Sprint("n", i)), Dial: l.dial})
+	}
+	root := rootOf(t, startCluster(t, cfg), vfs.Root, "")
+	monitorRows(t, root, "every", often, "load")
+	start := time.Now()
+	rows, remarks := monitorRows(t, root, "every", often, "load")
+	if took := time.Since(start); len(rows) != many || strings.Contains(remarks, "missing") || took > many*slow/2 {
+		t.Errorf("%d rows after %v: %s", len(rows), took, remarks)
+	}
+}
+
+// answerOf is what the leaf says to figures alone, after that long.
+func (l *fakeLeaf) answerOf(slow time.Duration) func(snapshot.Request) ([]byte, error) {
+	groups, facts := l.figures, l.facts
+	return func(req snapshot.Request) ([]byte, error) {
+		f := l.history.Add(snapshot.NewFigures(groups), time.Now())
+		if len(req.Files) == 0 {
+			time.Sleep(slow)
+			return snapshot.AnswerFigures(f, l.history.Find(req.Known)), nil
+		}
+		var b snapshot.Builder
+		b.Reset(nil, facts, req.Files)
+		t, err := b.Table()
+		if err != nil {
+			return nil, err
+		}
+		return t.AnswerWith(req, 0, f, l.history.Find(req.Known)), nil
 	}
 }

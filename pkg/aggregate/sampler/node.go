@@ -49,8 +49,7 @@ func newNode(n *proctable.Node, i int) *node {
 
 // want notes the wish of a reader who reads now, sees to it that the node is sampled, and returns
 // what is known if that is all there is to wait for.
-func (n *node) want(w Want) (r Reading, ready bool) {
-	now := n.Now()
+func (n *node) want(w Want, now time.Time) (r Reading, ready bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.noteLocked(w, now)
@@ -88,9 +87,9 @@ func (n *node) noteLocked(w Want, now time.Time) {
 	}
 }
 
-// await waits for a sample that is good for the reader, or for an attempt at one to fail.
-func (n *node) await(ctx context.Context, w Want) Reading {
-	since := n.Now()
+// await waits for a sample that is good for a reader who reads since then, or for an attempt at one to
+// fail.
+func (n *node) await(ctx context.Context, w Want, since time.Time) Reading {
 	for {
 		n.mu.Lock()
 		r, ready := n.readingLocked(w, n.Now(), since)

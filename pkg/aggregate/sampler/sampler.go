@@ -85,9 +85,13 @@ func (s *Sampler) Read(ctx context.Context, nodes []*proctable.Node, w Want) []R
 	out := make([]Reading, len(nodes))
 	// All begin before one is waited for.
 	waiting := make([]bool, len(nodes))
+	var since time.Time // for all of them: who waits for one after the other waits once
 	for i, n := range nodes {
+		if i == 0 {
+			since = n.Now()
+		}
 		var ready bool
-		out[i], ready = s.nodes[n].want(w)
+		out[i], ready = s.nodes[n].want(w, since)
 		waiting[i] = !ready
 	}
 	waits := proctable.NewWaits(ctx)
@@ -100,7 +104,7 @@ func (s *Sampler) Read(ctx context.Context, nodes []*proctable.Node, w Want) []R
 	}
 	for i, n := range nodes {
 		if waiting[i] {
-			out[i] = s.nodes[n].await(contexts[i], w)
+			out[i] = s.nodes[n].await(contexts[i], w, since)
 		}
 	}
 	return out
