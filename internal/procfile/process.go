@@ -10,7 +10,7 @@ const (
 
 // Process is of what the directory of a process holds, and that of a thread.
 var Process = newTable(true, []File{
-	statFile, statmFile, statusFile, cgroupFile, childrenFile, schedFile, timersFile, fdinfoFile, wchanFile,
+	statFile, statmFile, statusFile, cgroupFile, childrenFile, schedFile, timersFile, fdinfoFile, mapsFile, wchanFile,
 
 	{Path: "arch_status", Public: true},
 	{Path: "attr", Dir: true, Quick: true},
@@ -37,7 +37,6 @@ var Process = newTable(true, []File{
 	{Path: "loginuid", Quick: true, Once: true, Public: true},
 	{Path: "make-it-fail"},
 	{Path: "map_files", Dir: true, Guarded: traceable},
-	{Path: "maps", Guarded: traceable},
 	{Path: "mem", Guarded: "the memory of the process itself", Hidden: "the process's memory"},
 	{Path: "mountinfo", Public: true},
 	{Path: "mounts", Public: true},

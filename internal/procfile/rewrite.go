@@ -37,6 +37,9 @@ type Map struct {
 	// CgroupSlice is the slice that every cgroup path is put below, "n1.slice"; empty
 	// leaves them alone.
 	CgroupSlice string
+
+	// Machine is a number of the node's among the machines of the cluster; 0 is the reader's own.
+	Machine uint32
 }
 
 // A RewriteFunc appends the rewritten src to dst. It reports false if src has not the

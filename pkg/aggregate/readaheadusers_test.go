@@ -179,7 +179,7 @@ func TestRefusalsArePolicys(t *testing.T) {
 }
 
 // TestNamespacesByName: that processes have a namespace of a kind is asked of one of them, and
-// what such a link says is no name beside it.
+// what such a link says on the node is no name beside it.
 func TestNamespacesByName(t *testing.T) {
 	const many = 40
 	leaf := manyUsers(many)

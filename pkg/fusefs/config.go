@@ -44,6 +44,10 @@ type Config struct {
 	// itself. Nil reads /proc/<tid>/status.
 	Groups func(tid uint32) ([]uint32, error)
 
+	// ReadsLink reports whether a thread reads the link that it asks for, rather than following it
+	// (vfs.Followed). As Groups it must read the native procfs. Nil reads /proc/<tid>/syscall.
+	ReadsLink func(tid uint32) bool
+
 	// Notifier writes notifications in the server's stead; nil: the server writes them to
 	// the device itself, and waits until the kernel has taken them.
 	Notifier Notifier
@@ -110,6 +114,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Groups == nil {
 		c.Groups = func(tid uint32) ([]uint32, error) { return ReadGroups("/proc", tid) }
+	}
+	if c.ReadsLink == nil {
+		c.ReadsLink = func(tid uint32) bool { return ReadsLink("/proc", tid) }
 	}
 	if c.IDs == nil {
 		c.IDs = func(uid, gid uint32) (uint32, uint32) { return uid, gid }

@@ -198,11 +198,19 @@ func (fs *fileSystem) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fus
 	if !ok {
 		return nil, fuse.EINVAL
 	}
-	text, err := link.Readlink(ctx)
+	text, err := fs.textOf(ctx, h, link)
 	if err != nil {
 		return nil, statusOf(err)
 	}
 	return []byte(text), fuse.OK
+}
+
+// textOf is the text of a link for the thread that waits for it.
+func (fs *fileSystem) textOf(ctx context.Context, h *fuse.InHeader, link vfs.Link) (string, error) {
+	if f, ok := link.(vfs.Followed); ok && !fs.cfg.NoThreads && h.Pid != 0 && !fs.cfg.ReadsLink(h.Pid) {
+		return f.Follow(ctx)
+	}
+	return link.Readlink(ctx)
 }
 
 // Access implements ACCESS, which access(2) and chdir(2) make: by the mode

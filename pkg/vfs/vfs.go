@@ -90,6 +90,14 @@ type Link interface {
 	Readlink(ctx context.Context) (string, error)
 }
 
+// A Followed is a link whose text is for reading: where a path leads through it, it leads elsewhere,
+// as the links in procfs do (exe, cwd). A front that can tell the one from the other asks it.
+type Followed interface {
+	Link
+	// Follow returns the text for a path that leads through the link.
+	Follow(ctx context.Context) (string, error)
+}
+
 // A StandIn is a link that leads out of the tree, to something of the reader's own
 // machine, and that knows what is nearest to it in the tree: for protocols that
 // have no links.

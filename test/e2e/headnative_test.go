@@ -29,11 +29,14 @@ var asNative = []struct {
 	{"bwrap", `bwrap --ro-bind / / --unshare-all --proc /proc --dev /dev sh -c 'ps -e -o pid= -o comm= | head -2'`, ""},
 	{"bwrap with the /proc of outside", `bwrap --ro-bind / / --dev /dev sh -c 'cat /proc/self/comm; cat /proc/$$/comm'`, ""},
 	{"uid_map of a child", `unshare -U sleep 100 & p=$!; W test "$(cat /proc/$p/comm)" = sleep; echo "0 $(id -u) 1" >/proc/$p/uid_map && cat /proc/$p/uid_map; kill $p`, ""},
+	{"newuidmap", `d=$(mktemp -d); echo root:100000:65536 >$d/ids; unshare -m bash -c "mount --bind $d/ids /etc/subuid; mount --bind $d/ids /etc/subgid; unshare --map-auto --map-root-user cat /proc/self/uid_map /proc/self/gid_map"; rm -r $d`, "it is setuid, and a user's exec has no_new_privs"},
+	{"atop", `atop -PPRG 1 1 | grep -c " $$ (bash)"`, ""},
 	{"gdb runs a program", `gdb -q -nx -batch -ex 'catch syscall getuid' -ex run -ex 'p 40+2' -ex kill --args id -u 2>&1 | grep -c -e '= 42' -e 'Catchpoint 1 (call'`, ""},
 	{"gdb reads a child", `sleep 100 & p=$!; W test "$(cat /proc/$p/comm)" = sleep; gdb -q -nx -batch -p $p -ex 'info proc exe' 2>&1 | sed s/$p/P/ | grep exe; kill $p`, ""},
 	{"gcore", `sleep 100 & p=$!; W test "$(cat /proc/$p/comm)" = sleep; d=$(mktemp -d); gcore -o $d/core $p 2>&1 | grep -i -e warning -e memory -e saved | sed "s/$p/P/g; s#$d##"; rm -r $d; kill $p`, ""},
 	{"nsenter by pid", `unshare -Un sleep 100 & p=$!; W test "$(cat /proc/$p/comm)" = sleep; test "$(nsenter -t $p -U --preserve-credentials -n readlink /proc/self/ns/net)" = "$(readlink /proc/$p/ns/net)" && echo in; kill $p`, ""},
 	{"ps shows namespaces", `ps -o pidns= -o netns= -o mntns= -p $$ | awk -v p="$(stat -L -c %i /proc/self/ns/pid)" -v n="$(stat -L -c %i /proc/self/ns/net)" '{print ($1 == p), ($2 == n), ($3 > 0)}'`, ""},
+	{"lsns of all", `lsns -n -t net -o NS | sort -n | awk '$1 < 4294967296' | head -3`, ""},
 	{"lsns", `unshare -Un sleep 100 & p=$!; W test "$(cat /proc/$p/comm)" = sleep; lsns -n -t net -o NS -p $p | grep -c $(stat -L -c %i /proc/$p/ns/net); kill $p`, ""},
 	{"pgrep --ns", `unshare -Urpf sleep 77 & p=$!; W pgrep -P $p sleep; pgrep --ns $(pgrep -P $p sleep) --nslist pid | wc -l; kill $(pgrep -P $p sleep)`, ""},
 	{"lsof -i", listening + `; lsof -nP -a -p $p -iTCP | tail -n +2 | awk '{print $1, $5, $8, $10}' | sed "s/$port/PORT/"; kill $p`, ""},
@@ -41,11 +44,11 @@ var asNative = []struct {
 	{"lsof of a pipe", `sleep 100 </dev/null | cat & p=$(jobs -p); lsof -a -p $p -d 1 | awk 'NR==2 {print $1, $4, $5, $NF}' | sed 's/inode=[0-9]*/I/'; kill $p`, ""},
 	{"lsof of a process", `cd /tmp; sleep 100 </dev/null & lsof -a -p $! -d cwd,rtd,txt,0 -F fn | sed s/$!/P/; kill $!`, ""},
 	{"a pipe by its descriptor", `echo hi | cat /proc/self/fd/0; cat <(echo there); exec 7<<<string; cat /proc/$$/fd/7`, ""},
-	{"the root of a container", `unshare -Urm bash -c 'mount -t tmpfs none /mnt; echo inside >/mnt/f; exec sleep 100' & p=$!; W test "$(cat /proc/$p/comm)" = sleep; cat /proc/$p/root/mnt/f; kill $p`, ""},
+	{"the root of a container", `unshare -Urm bash -c 'mount -t tmpfs none /mnt; echo inside >/mnt/f; exec sleep 100' & p=$!; W test "$(cat /proc/$p/comm)" = sleep; cat /proc/$p/root/mnt/f; readlink /proc/$p/root /proc/$p/cwd; kill $p`, ""},
 	{"fuser of a directory", `d=$(mktemp -d); (cd $d; exec sleep 100) & p=$!; W test "$(cat /proc/$p/comm)" = sleep
 		unshare -Urm bash -c "mount -t tmpfs none $d; cd $d; exec sleep 100" & q=$!; W test "$(cat /proc/$q/comm)" = sleep
 		fuser $d 2>/dev/null | sed "s/\b$p\b/P/; s/\b$q\b/IN-ANOTHER-NAMESPACE/"; kill $p $q; wait 2>/dev/null; rmdir $d`, ""},
-	{"a program that is deleted", `d=$(mktemp -d); cp /bin/sleep $d/s; $d/s 100 & p=$!; W test "$(cat /proc/$p/comm)" = s; rm -r $d; cmp /proc/$p/exe /bin/sleep && echo same; kill $p`, ""},
+	{"a program that is deleted", `d=$(mktemp -d); cp /bin/sleep $d/s; $d/s 100 & p=$!; W test "$(cat /proc/$p/comm)" = s; rm -r $d; cmp /proc/$p/exe /bin/sleep && echo same; readlink /proc/$p/exe | sed "s#$d##"; kill $p`, ""},
 	{"self is a number", `bash -c 'test $(readlink /proc/self) -gt 1 && readlink /proc/thread-self | grep -c "^[0-9]*/task/[0-9]*$"'`, ""},
 	{"up from a process", `python3 -c 'import os; os.chdir("/proc/%d" % os.getpid()); os.chdir(".."); print(os.getcwd(), os.path.exists("meminfo"), os.path.exists("%d/task/%d/stat" % (os.getpid(), os.getpid())))'`, ""},
 	{"threads", `python3 -c 'import threading, os, time
@@ -137,7 +140,7 @@ func TestOwnFamilyWithoutTheHead(t *testing.T) {
 	}
 }
 
-// Who asks to see what another user sees gets nothing of their own rights: no links.
+// A tree as another user sees it has nothing of the rights of who runs the command: no links.
 func TestNoNativeLinksAsAnother(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: [\"1001\"], nodes: all, processes: all}]\n")
 	out, err := s.aggrfs("exec", "--as", fmt.Sprint(cluster.Alice), "--", "sh", "-c", "ls -d /proc/.native; stat -c %F /proc/1/status; cat /proc/1/environ")

@@ -219,16 +219,8 @@ func (t *Tree) Mounted(native, inside string) *Tree {
 	if t.cluster == nil || t.as {
 		return t
 	}
-	own, err := nsexec.Native("")
-	if err != nil {
-		return t
-	}
-	namespace, err := os.Readlink(own + "/self/ns/mnt")
-	if err != nil {
-		return t
-	}
 	other := *t
-	other.Tree = t.cluster.NewMount(aggregate.Native{Path: native, Inside: inside, Namespace: namespace})
+	other.Tree = t.cluster.NewMount(aggregate.Native{Path: native, Inside: inside})
 	return &other
 }
 

@@ -25,11 +25,8 @@ func (p procfs) sharesPIDs(peer ninep.Peer) bool {
 	return own.Dev == theirs.Dev && own.Ino == theirs.Ino
 }
 
-// mountNamespace is that of a process, as the link ns/mnt tells it; "" is that it is not to be had.
-func (p procfs) mountNamespace(pid int) string {
-	text, _ := os.Readlink(fmt.Sprintf("%s/%d/ns/mnt", p, pid))
-	return text
-}
+// readsLink reports whether a thread reads the link that it asks for.
+func (p procfs) readsLink(tid uint32) bool { return fusefs.ReadsLink(string(p), tid) }
 
 // groups are the supplementary groups of a thread.
 func (p procfs) groups(tid uint32) ([]uint32, error) { return fusefs.ReadGroups(string(p), tid) }

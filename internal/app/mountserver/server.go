@@ -159,7 +159,7 @@ func (s *Server) begin(taken *handover.Taken, peer ninep.Peer) (*mount, error) {
 func (s *Server) native(o *handover.Offer, peer ninep.Peer) aggregate.Native {
 	n := aggregate.Native{Path: o.Native}
 	if o.Inside != "" && o.As == nil && !o.AllUsers && !o.Prefetched && s.proc.sharesPIDs(peer) {
-		n.Inside, n.Namespace = o.Inside, s.proc.mountNamespace(int(peer.PID))
+		n.Inside = o.Inside
 	}
 	return n
 }
@@ -171,8 +171,8 @@ func (s *Server) fuseConfig(m *mount, peer ninep.Peer, who vfs.Identity) fusefs.
 		Owner: who, Shared: o.AllUsers, Whole: o.Whole, Log: s.log,
 		Deadline: max(fusefs.DefaultDeadline, s.cfg.Patience+time.Second),
 		Notifier: m.taken, IDs: s.proc.idsOf(peer), NoThreads: !s.proc.sharesPIDs(peer),
-		Groups: s.proc.groups,
-		CPUs:   cpuSet(o.CPUs), MaxRequests: m.limits.requests, Account: m.limits.account, Accounts: m.limits.guests,
+		Groups: s.proc.groups, ReadsLink: s.proc.readsLink,
+		CPUs: cpuSet(o.CPUs), MaxRequests: m.limits.requests, Account: m.limits.account, Accounts: m.limits.guests,
 		Attach: func(ctx context.Context, who vfs.Identity) (vfs.Node, error) {
 			return m.tree.Attach(ctx, who, o.Path)
 		},

@@ -101,6 +101,7 @@ func (k *Clock) Map(h Host) *procfile.Map {
 		StartShift: inTicks(boot.Sub(h.Boot), h.Hz),
 		HzFrom:     int64(k.facts.Hz), HzTo: h.Hz,
 		PageFrom: int64(k.facts.PageSize), PageTo: h.PageSize,
+		Machine: uint32(n.Index),
 	}
 	if n.CgroupNode && !own {
 		m.CgroupSlice = string(cgroup.AppendSlice(nil, string(n.Name)))

@@ -186,6 +186,11 @@ func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if n := d.known(name, native); n != nil {
 		return n, nil
 	}
+	if isAbroad(&d.object) && d.holdsMarks() {
+		if n, err := d.walkMark(ctx, name); n != nil || err != nil {
+			return n, err
+		}
+	}
 	if !d.inNamespaces() {
 		return d.child(ctx, name, native)
 	}
@@ -338,13 +343,13 @@ func (l *link) Readlink(ctx context.Context) (string, error) {
 	key, ok := l.cacheKey(l.n.Clock())
 	if !ok {
 		text, err := l.readlinkNow(ctx)
-		return text, l.told(err)
+		return inMerged(&l.object, text), l.told(err)
 	}
 	v, err := l.readCached(ctx, key, func(ctx context.Context) ([]byte, error) {
 		text, err := l.readlinkNow(ctx)
 		return []byte(text), err
 	})
-	return string(v.Content), l.told(err)
+	return inMerged(&l.object, string(v.Content)), l.told(err)
 }
 
 // readlinkNow is the text of the link as the node gives it.

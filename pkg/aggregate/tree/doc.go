@@ -3,7 +3,7 @@
 // Attaching yields a root for one identity's view:
 //
 //	<gpid>/  <node>:<pid>/   every process of the view, pids rewritten
-//	self  thread-self        links into the reader's native procfs
+//	self  thread-self        the reader's own process, see inside.go, or links into the native procfs
 //	stat meminfo ...         sums over the nodes, see package procfile
 //	nodes/<node>/            that node's /proc whole, nothing rewritten
 //	sets/<nodeset>/          the same root limited to a nodeset

@@ -31,8 +31,7 @@ const (
 	nativeLink kind = iota
 	// ownDir is a directory of this tree.
 	ownDir
-	// ownText is a link with the text that the native one has, where that leads the reader to what the
-	// native one leads to; or else it is a nativeLink, see headText.
+	// ownText is a link that reads as the native one does, and leads where that leads.
 	ownText
 )
 
@@ -172,17 +171,13 @@ type fixedDir struct {
 // Attr implements vfs.Node.
 func (d *fixedDir) Attr(context.Context) (vfs.Attr, error) { return d.attr, nil }
 
-// A headText is exe, cwd or root.
-//
-// A link of this tree has one text, to read and to follow. The text of the native one, as it is
-// read, is followed only where a path leads the reader to where it leads the process: not to a
-// file that has been deleted, and not from a mount namespace or a root to another, where it may
-// be another file. Else fuser(1), which follows it, takes a process in a container for one that
-// uses the reader's directory of that name.
+// A headText is exe, cwd or root: it reads as the native one, and leads where that leads, which no
+// path may lead to (a file that has been deleted, a directory of another mount namespace), and where
+// the path that it reads as may lead to something else.
 type headText struct {
-	*synthetic.Link
-	d    *headDir
-	name string
+	*synthetic.Link // into the native procfs
+	d               *headDir
+	name            string
 }
 
 // Readlink implements vfs.Link.
@@ -195,25 +190,8 @@ func (l *headText) Readlink(ctx context.Context) (text string, err error) {
 		text, err = link.Readlink(ctx)
 		return err
 	}, l.name)
-	if err != nil {
-		return "", err
-	}
-	if strings.HasPrefix(text, "/") && !strings.HasSuffix(text, " (deleted)") && l.d.sharesPaths(ctx) {
-		return text, nil
-	}
-	return l.Target, nil
+	return text, err
 }
 
-// sharesPaths reports whether a path of the process is the reader's, too. Nobody's file system
-// is asked for that, which may be one that does not answer.
-func (d *headDir) sharesPaths(ctx context.Context) bool {
-	n := d.v.native
-	reader := n.callerPID(ctx)
-	if reader == 0 || n.textOf(reader, "root") != "/" {
-		return false
-	}
-	theirs := n.textOf(gpid.PID(atoi(d.path[0])), "ns/mnt")
-	return theirs != "" && (theirs == n.Namespace || theirs == n.textOf(reader, "ns/mnt"))
-}
-
-func atoi(s string) int { n, _ := strconv.Atoi(s); return n }
+// Follow implements vfs.Followed.
+func (l *headText) Follow(context.Context) (string, error) { return l.Target, nil }

@@ -25,9 +25,6 @@ type Native struct {
 	// is not. Then links into it are relative, and go wherever the mount goes (mount --rbind,
 	// pivot_root), and what is in the directory of a process of this machine is such links.
 	Inside string
-	// Namespace is the mount namespace that the mount's readers come from, as the link ns/mnt
-	// tells it; "" is not known. A path there is the same to them.
-	Namespace string
 }
 
 // native is the reader's native procfs: what a root shows besides the
