@@ -158,11 +158,7 @@ func (o *opened) open(ctx context.Context, v *viewer, i *inode, file vfs.File, o
 // openAlone opens the file of an inode that nobody else has open; ESTALE is that somebody has, or
 // see fileInode.
 func (o *opened) openAlone(ctx context.Context, thread uint32, v *viewer, i *inode, file vfs.File) (*openFile, error) {
-	size := uint64(0)
-	if p, ok := file.(vfs.Previewer); ok {
-		size = p.Preview().Size
-	}
-	if err := i.file.begin(thread, size); err != nil {
+	if err := i.file.begin(thread, file); err != nil {
 		return nil, err
 	}
 	if !opening(&v.shares.files) {

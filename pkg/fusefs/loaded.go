@@ -57,10 +57,13 @@ func (p *prefetched) load(ctx context.Context, i *inode, file vfs.File) error {
 	return nil
 }
 
-func (l *loaded) forget() {
+// forget returns what the kernel was told, if anything.
+func (l *loaded) forget() (told bool, content []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	told, content = l.there, l.content
 	l.there, l.content, l.attr, l.stated = false, nil, vfs.Attr{}, false
+	return told, content
 }
 
 // get is what the kernel was told, loading it if need be.

@@ -48,7 +48,7 @@ type mode interface {
 
 // hasEnded reports whether an error of the tree says that the object is there no more.
 func hasEnded(err error) bool {
-	e := vfs.Errno(err)
+	e := vfs.Errno(err) // 0 for nil
 	return e == syscall.ENOENT || e == syscall.ESRCH
 }
 

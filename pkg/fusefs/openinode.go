@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
 // A fileInode is who has a file's inode open, and which size of it the kernel may believe in.
@@ -85,12 +87,19 @@ func (s *fileInode) othersLocked(thread uint32, now time.Time) bool {
 	return s.by != 0 && s.by != thread && now.Sub(s.at) < lookTime
 }
 
-// begin reports whether an OPEN by that thread may succeed, before the tree is asked: ESTALE is
-// that it may not. size is the file's as the tree knows it, 0 if it does not.
-func (s *fileInode) begin(thread uint32, size uint64) error {
+// begin reports whether an OPEN of the file by that thread may succeed, before the tree is asked: ESTALE
+// is that it may not.
+func (s *fileInode) begin(thread uint32, file vfs.File) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fits := s.size == unknownSize || s.size != 0 && (size == 0 || s.size == size)
+	fits := s.size == unknownSize
+	if !fits && s.size != 0 {
+		size := uint64(0)
+		if p, ok := file.(vfs.Previewer); ok { // which may be what a table has, and costs no exchange
+			size = p.Preview().Size
+		}
+		fits = size == 0 || s.size == size
+	}
 	return s.letLocked(thread, fits, true)
 }
 

@@ -102,11 +102,15 @@ func (p *prefetched) entry(ctx context.Context, i *inode, n vfs.Node, a vfs.Attr
 	switch i.kind {
 	case vfs.TypeFile:
 		// Before the answer gets out, so that what it says is what is there.
-		i.loaded.forget()
-		var err error
-		if _, a, err = p.get(ctx, i, n); err != nil {
+		told, before := i.loaded.forget()
+		now, got, err := p.get(ctx, i, n)
+		if err != nil {
 			return err
 		}
+		if told && !bytes.Equal(before, now) {
+			return errAnother // in place of a notification, for which the answer would have to wait
+		}
+		a = got
 		out.SetAttrTimeout(forever)
 	case vfs.TypeDir:
 		i.loaded.mu.Lock()
@@ -143,6 +147,9 @@ func (p *prefetched) read(in *fuse.ReadIn, _ []byte) (fuse.ReadResult, error) {
 		return nil, err
 	}
 	content, _, err := p.get(ctx, i, n)
+	if hasEnded(err) {
+		err = syscall.ESRCH // it is open, and its process is gone
+	}
 	if err != nil {
 		return nil, err
 	}

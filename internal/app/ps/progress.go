@@ -28,7 +28,7 @@ const (
 
 // showProgress begins to tell on standard error, if that is a terminal.
 func showProgress() *progress {
-	if info, err := os.Stderr.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !isTerminal(os.Stderr) {
 		return newProgress(nil)
 	}
 	return newProgress(os.Stderr)

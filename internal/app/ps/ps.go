@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -100,6 +101,11 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 	if err != nil {
 		return err
 	}
+	if isTerminal(out) {
+		for _, row := range rows {
+			row.Command = row.Command[:min(len(row.Command), onScreen)]
+		}
+	}
 	sortRows(rows, q.keys)
 	if o.Limit > 0 {
 		rows = rows[:min(len(rows), o.Limit)]
@@ -139,6 +145,19 @@ func Select(ctx context.Context, src *client.Source, tree *client.Tree, o Option
 		return nil, gaps.Gaps{}, err
 	}
 	return q.sweep(ctx, src.Env, tree, users)
+}
+
+// onScreen is how much of a command line is shown at a terminal, in bytes; elsewhere it is whole.
+const onScreen = 4096
+
+// isTerminal reports whether what is written there is for somebody to look at.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // wants reports whether a row is of a process that -p names, if it names any.

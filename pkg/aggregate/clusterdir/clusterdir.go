@@ -170,14 +170,14 @@ func (v viewTables) whereFile(ctx context.Context, id uint64, name string) (vfs.
 	}), nil
 }
 
-// maxCommand bounds the command shown, in bytes.
+// maxCommand bounds the command shown by cluster/where, in bytes.
 const maxCommand = 4096
 
 // command is a process's command line, or its name in brackets where it has
 // none, as ps shows it. It is "" where that is not known.
 func (v viewTables) command(ctx context.Context, p *view.Process) string {
 	dir := remote.NewProcessDir(v.View, 0, p, vfs.Attr{Mode: uint32(vfs.TypeDir)})
-	raw, err := vfs.ReadFile(ctx, dir, 1<<20, "cmdline")
+	raw, err := vfs.ReadFile(ctx, dir, remote.MaxContent, "cmdline")
 	if args := strings.TrimRight(string(raw), "\x00"); err == nil && args != "" {
 		return strings.ReplaceAll(args[:min(len(args), maxCommand)], "\x00", " ")
 	}

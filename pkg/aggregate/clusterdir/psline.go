@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -41,17 +42,19 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 	m := t.Clock.Map(v.Host)
 	lines := w.linesOf(n, t, m)
 	mine, all, denies := n.Reads(v.Who), !v.Limited() && w.only == nil, v.Scope().DeniesSome()
-	if lines != nil && mine && all && !denies && r.Live == nil {
+	if lines != nil && len(lines.long) == 0 && mine && all && !denies && r.Live == nil {
 		return lines.text, lines.lack
 	}
 	w.text = w.text[:0]
+	asked := 0
 	for row := range r.Rows {
 		uid := row.UID()
+		long := lines != nil && slices.Contains(lines.long, row.I)
 		switch {
 		case !all && !v.Sees(uid) || w.only != nil && *w.only != uid:
 		case n.GPIDFor(v.Host, row.PID()) == 0:
 			l.Unnum++
-		case lines != nil && (mine || n.Visibility(row, v.Who) != proctable.None) && !(denies && deniesLine(v, row.PID())):
+		case lines != nil && !long && (mine || n.Visibility(row, v.Who) != proctable.None) && !(denies && deniesLine(v, row.PID())):
 			// What a line shows of stat is shown to all who see the process, but for
 			// its parent.
 			at, line := len(w.text), lines.line(row.I)
@@ -63,8 +66,17 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 				w.hideParent(w.text[at:], n, t)
 			}
 		default:
-			var err error
-			if w.text, err = w.askLine(ctx, w.text, n, row, m); err != nil {
+			err := error(syscall.EFBIG)
+			if asked++; !long || asked <= maxAsked {
+				w.text, err = w.askLine(ctx, w.text, n, row, m)
+			}
+			if long && err != nil && n.Visibility(row, v.Who) == proctable.Full { // then without its arguments
+				at := len(w.text)
+				if w.text = w.tableLine(w.text, n, row, t.FileIndex("stat"), t.FileIndex("cmdline"), m); len(w.text) > at {
+					err = nil
+				}
+			}
+			if err != nil {
 				l.Unread++
 				l.Why = cmp.Or(l.Why, err)
 			}
@@ -72,6 +84,15 @@ func (w *psPen) nodeText(ctx context.Context, n *proctable.Node, r proctable.Ros
 	}
 	return w.text, l
 }
+
+const (
+	// maxAsked is of how many processes of a node whose command line is longer than a sweep brings the
+	// node is asked for it, for one look at cluster/ps.
+	maxAsked = 256
+	// maxArgs bounds a command line, in bytes: three quarters of the stack that a program is given at
+	// first, the most that Linux takes, see execve(2).
+	maxArgs = 6 << 20
+)
 
 // deniesLine reports whether a file that a process's line is made of does not exist.
 func deniesLine(v viewTables, pid gpid.PID) bool {
@@ -128,7 +149,7 @@ func notGone(err error) error {
 func (w *psPen) appendLine(b []byte, n *proctable.Node, pid gpid.PID, g gpid.GPID, uid uint32, l procfile.Stat, args []byte) []byte {
 	host := &w.v.Host
 	if args = bytes.TrimRight(args, "\x00"); len(args) > 0 {
-		args = args[:min(len(args), maxCommand)]
+		args = args[:min(len(args), maxArgs)]
 	} else {
 		w.name = append(append(append(w.name[:0], '['), l.Name...), ']')
 		args = w.name

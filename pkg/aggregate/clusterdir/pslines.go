@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
@@ -27,6 +28,7 @@ type nodeLines struct {
 	ends       []uint32 // of each line in text; it starts where the one before ends
 	text       []byte
 	lack       remarks.Lack // which have none
+	long       []int        // rows whose command line is longer than a sweep brings, which have none here
 
 	used atomic.Int64 // when they were asked for last, ns since 1970
 }
@@ -75,9 +77,15 @@ func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *procfile.Map) 
 			text = append(text, old.line(at)...)
 		} else {
 			l.note(t.UID(i), w)
-			text = w.tableLine(text, n, t.Row(i), stat, cmdline, m)
+			if !isLong(t.Row(i), cmdline) {
+				text = w.tableLine(text, n, t.Row(i), stat, cmdline, m)
+			}
 		}
-		if len(text) == before {
+		switch {
+		case len(text) > before:
+		case isLong(t.Row(i), cmdline):
+			l.long = append(l.long, i)
+		default:
 			l.lack.Note(n, t.Row(i), stat)
 		}
 		l.ends[i] = uint32(len(text))
@@ -90,6 +98,12 @@ func (w *psPen) linesOf(n *proctable.Node, t *proctable.Table, m *procfile.Map) 
 		w.v.t.lines[n].Store(l)
 	}
 	return l
+}
+
+// isLong reports whether a row's command line is longer than a sweep brings.
+func isLong(r proctable.Row, cmdline int) bool {
+	_, errno := r.Table.File(r.I, cmdline)
+	return errno == syscall.EFBIG
 }
 
 // note notes a user who has a line. The users may be those of other lines, too.

@@ -262,8 +262,14 @@ func (n *Node) ProcessNames() *Names {
 	return nil
 }
 
+// Live reports whether the node is the front end's own machine. Its processes are those of the
+// readers themselves, who have started, killed and waited for them a moment ago: they are asked
+// for at each use, and nothing that is said of them may be cached.
+func (n *Node) Live() bool { return n.Index == 0 }
+
 // Lookup finds a process in the table that readers are served from (see Current), and only if
-// it is the very process that leaf names. keep is how much longer the row is good.
+// it is the very process that leaf names. keep is how much longer the row is good, 0 where
+// the node is Live.
 func (n *Node) Lookup(pid gpid.PID, leaf uint64) (r Row, keep time.Duration) {
 	t, keep := n.Current()
 	if t == nil {
@@ -275,6 +281,9 @@ func (n *Node) Lookup(pid gpid.PID, leaf uint64) (r Row, keep time.Duration) {
 	}
 	if _, ended := t.gone.Load(leaf); ended {
 		return Row{}, 0
+	}
+	if n.Live() {
+		keep = 0
 	}
 	return r, keep
 }

@@ -112,7 +112,7 @@ func (a *readAhead) due(h habit, now, again time.Time) bool {
 
 // ReadAhead is the file of that name of a process as read-ahead has just brought it for who,
 // not ok where read-ahead does not pay, fails, or leaves it to the node's kernel. It is called
-// when the file is not cached.
+// when the file is not cached. Of a node that is Live it only notes who reads it.
 func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PID, leaf uint64, name string) (content []byte, err error, ok bool) {
 	n := a.n
 	if n.Store == nil {
@@ -120,7 +120,7 @@ func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PI
 	}
 	rule := n.Store.Policy().Rule(string(n.Name), strconv.Itoa(int(pid))+"/"+name)
 	h := habit{who.Key(), name}
-	if rule.Cache <= 0 || !n.streaks.next(h, processKey{n, leaf}, n.Now()) {
+	if rule.Cache <= 0 || !n.streaks.next(h, processKey{n, leaf}, n.Now()) || n.Live() {
 		return nil, nil, false
 	}
 	b := a.bring(ctx, h, who, time.Duration(rule.Cache))

@@ -106,6 +106,8 @@ func (r Row) File(v Visibility, name string) ([]byte, error) {
 	}
 	raw, errno := r.Table.File(r.I, k)
 	switch {
+	case errno == syscall.EFBIG: // longer than what a sweep brings
+		return nil, ErrAsk
 	case errno != 0:
 		return nil, errno
 	case v == Masked:

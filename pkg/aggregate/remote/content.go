@@ -34,7 +34,7 @@ func CacheKey(n *proctable.Node, v view.Viewer, k *proctable.Clock, proc *view.P
 
 // cacheKey is CacheKey for r.
 func (r *object) cacheKey(k *proctable.Clock) (key cachepolicy.Key, ok bool) {
-	if r.n.Store == nil || k == nil || len(r.path) == 0 {
+	if r.n.Store == nil || k == nil || len(r.path) == 0 || r.proc != nil && r.n.Live() {
 		return key, false
 	}
 	path := strings.Join(r.path, "/")
@@ -54,14 +54,19 @@ func (r *object) cacheKey(k *proctable.Clock) (key cachepolicy.Key, ok bool) {
 // is not cached may come with that of all other processes, by read-ahead.
 func (r *object) readCached(ctx context.Context, key cachepolicy.Key, one cachepolicy.Fetch) (cachepolicy.Value, error) {
 	return r.n.Store.Read(ctx, key, func(ctx context.Context) ([]byte, error) {
-		if r.proc != nil && (len(r.path) == 2 || len(r.path) == 3 && r.path[1] == "ns") {
-			name := strings.Join(r.path[1:], "/")
-			if content, err, ok := r.n.ReadAhead(ctx, r.v.Identity(), r.proc.PID, r.proc.Leaf, name); ok {
-				return content, err
-			}
+		if content, err, ok := r.readAhead(ctx); ok {
+			return content, err
 		}
 		return one(ctx)
 	})
+}
+
+// readAhead is the file as it has come with that of all other processes of the node.
+func (r *object) readAhead(ctx context.Context) (content []byte, err error, ok bool) {
+	if r.proc == nil || len(r.path) != 2 && (len(r.path) != 3 || r.path[1] != "ns") {
+		return nil, nil, false
+	}
+	return r.n.ReadAhead(ctx, r.v.Identity(), r.proc.PID, r.proc.Leaf, strings.Join(r.path[1:], "/"))
 }
 
 // openCached opens a file of that key: as it is cached, or as the node gives it now.

@@ -123,7 +123,7 @@ func (d *ProcessDir) Attr(ctx context.Context) (a vfs.Attr, err error) {
 		return a, err
 	case e.OK() && !(row.OK() && sameDir(row, e.Row)) && formNow(d.n, d.v, d.path, e.Row) != proctable.None:
 		a = e.Attr(0)
-	case row.OK():
+	case row.OK() && !d.n.Live():
 		a = row.Attr(keep)
 	default:
 		return d.dir.Attr(ctx)
@@ -249,10 +249,10 @@ func (f *knownFile) Preview() vfs.Attr {
 type tableFile struct{ file }
 
 // content returns the file as the table has it, and its attributes with the exact size. It is
-// not ok where no table that readers are served from has it.
+// not ok where no table that readers are served from has it, or the node itself is asked (Live).
 func (f *tableFile) content() (content []byte, a vfs.Attr, ok bool, err error) {
 	row, keep, v := f.row()
-	if !row.OK() {
+	if !row.OK() || f.n.Live() {
 		return nil, a, false, nil
 	}
 	if content, err = f.RowContent(row, v, f.path[1]); err == proctable.ErrAsk {

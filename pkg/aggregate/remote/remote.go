@@ -292,6 +292,9 @@ func (f *file) Open(ctx context.Context) (vfs.Handle, error) {
 		}
 		h, err = f.openCached(ctx, key)
 	} else {
+		if f.n.Live() {
+			_, _, _ = f.readAhead(ctx) // it brings nothing, and knows who reads on from there
+		}
 		h, err = f.openNow(ctx)
 	}
 	if err != nil {

@@ -95,7 +95,7 @@ func TestRefusedTables(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "NODE", "INDEX STATE\n1 up\n", "NODE INDEX\nn1 one\n", "NODE PROCS\nn1 -1\n", "NODE STALE\nn1 -2s\n", "NODE LATENCY\nn1 1\n", "NODE BOOTED\nn1 yesterday\n",
-		"NODE " + strings.Repeat("x", 1<<20) + "\n", strings.Repeat("X ", 1000) + "NODE\n1 2 3\n",
+		"NODE " + strings.Repeat("x", maxLine+1<<20) + "\n", strings.Repeat("X ", 1000) + "NODE\n1 2 3\n",
 	} {
 		if rows, err := ParseNodes([]byte(text)); err == nil {
 			t.Errorf("%.40q is %+v", text, rows)

@@ -140,7 +140,7 @@ func read[R any](file string, table io.Reader, each func(R)) (remarks []Remark, 
 	var h *header
 	var row, none R
 	for {
-		line, err := r.ReadSlice('\n')
+		line, err := readLine(r)
 		switch {
 		case err == io.EOF && len(line) == 0 && h != nil:
 			return remarks, nil
@@ -171,6 +171,24 @@ func read[R any](file string, table io.Reader, each func(R)) (remarks []Remark, 
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
+}
+
+// maxLine is the longest line of a table, in bytes: a command line of the longest with every byte
+// escaped, and some more.
+const maxLine = 32 << 20
+
+// readLine is the next line, which is good until the next call.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if err != bufio.ErrBufferFull {
+		return line, err
+	}
+	var long []byte
+	for err == bufio.ErrBufferFull && len(long) < maxLine {
+		long = append(long, line...)
+		line, err = r.ReadSlice('\n')
+	}
+	return append(long, line...), err
 }
 
 // readAll is read of a table that is there.

@@ -56,7 +56,7 @@ func Resolve(ctx context.Context, v Viewer, n *proctable.Node, pid gpid.PID) (*P
 	t, keep := n.Current()
 	if t != nil {
 		if r, ok := t.Lookup(pid); ok && v.Sees(r.UID()) {
-			if n.Visibility(r, v.Identity()) != proctable.None {
+			if n.Visibility(r, v.Identity()) != proctable.None && !n.Live() {
 				return Of(n, r), r.Attr(keep), nil
 			}
 			return ask(ctx, v, n, pid)
