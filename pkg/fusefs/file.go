@@ -118,7 +118,7 @@ func (o *opened) name(ctx context.Context, i *inode, a vfs.Attr, keep time.Durat
 		out.SetEntryTimeout(keep)
 	}
 	a.Size = unknownSize
-	o.cfg.fillAttr(&out.Attr, a)
+	o.cfg.fillAttr(&out.Attr, i.settle(a))
 	return nil
 }
 
@@ -135,7 +135,7 @@ func (o *opened) attrs(ctx context.Context, i *inode, n vfs.Node, out *fuse.Attr
 	if i.file != nil {
 		a.Size = i.file.attr(ctx, device.Thread(ctx), a.Size)
 	}
-	o.cfg.fillAttr(out, a)
+	o.cfg.fillAttr(out, i.settle(a))
 	return a, nil
 }
 

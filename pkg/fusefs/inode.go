@@ -3,6 +3,7 @@ package fusefs
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -32,6 +33,21 @@ type inode struct {
 	loaded *loaded      // in a mount that is Prefetched
 	whole  *wholeFile   // of a file, in a mount that is Whole
 	dirs   atomic.Int32 // how often a directory is open
+	since  atomic.Int64 // see settle
+}
+
+// settle has the times in a be those that the kernel was told of i first. Those of a procfs say when
+// the node's kernel has made its inode, which it does again and again where it does not keep it;
+// who looks at a file before reading and afterwards, as tar does, would take it for changed.
+func (i *inode) settle(a vfs.Attr) vfs.Attr {
+	if a.Mtime.IsZero() || !a.Atime.Equal(a.Mtime) || !a.Ctime.Equal(a.Mtime) {
+		return a
+	}
+	if !i.since.CompareAndSwap(0, a.Mtime.UnixNano()) {
+		at := time.Unix(0, i.since.Load())
+		a.Atime, a.Mtime, a.Ctime = at, at, at
+	}
+	return a
 }
 
 // path is the names from the root to i.

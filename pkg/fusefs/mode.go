@@ -103,7 +103,7 @@ func (m *shared) entry(ctx context.Context, i *inode, _ vfs.Node, a vfs.Attr, in
 	if i.file != nil {
 		return m.name(ctx, i, a, 0, inListing, out)
 	}
-	m.cfg.fillAttr(&out.Attr, a)
+	m.cfg.fillAttr(&out.Attr, i.settle(a))
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (m *ordinary) entry(ctx context.Context, i *inode, _ vfs.Node, a vfs.Attr, 
 	}
 	out.SetEntryTimeout(keep)
 	out.SetAttrTimeout(kernelTime(a.Keep))
-	m.cfg.fillAttr(&out.Attr, a)
+	m.cfg.fillAttr(&out.Attr, i.settle(a))
 	return nil
 }
 

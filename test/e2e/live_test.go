@@ -257,3 +257,35 @@ func (s *site) said(sub string, args ...string) string {
 	}
 	return out
 }
+
+// tar over a process directory complains no more than over the native one: sizes and times of a
+// file do not change while it is read.
+func TestTar(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	n := s.cluster.Nodes[0]
+	pid, err := n.Spawn(cluster.Process{Argv: []string{"sleep", "555555"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	native, err := n.HostPID(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, shared := s.mount(), s.mountShared()
+	complaints := func(dir string) (changed int, out string) {
+		archive := filepath.Join(t.TempDir(), "x.tar")
+		cmd := exec.Command("tar", "--create", "--file", archive, "--directory", dir, "--exclude", "./cwd", "--exclude", "./root", "--exclude", "./net", "--exclude", "./map_files", ".")
+		b, _ := cmd.CombinedOutput()
+		if out, err := output(exec.Command("tar", "--list", "--file", archive)); err != nil || strings.Count(out, "status") < 2 {
+			t.Errorf("%s: %v\n%s", dir, err, out)
+		}
+		return strings.Count(string(b), "file changed as we read it"), string(b)
+	}
+	want, _ := complaints(fmt.Sprint("/proc/", native))
+	for _, dir := range []string{fmt.Sprint(private, "/", 10_000_000+pid), fmt.Sprint(shared, "/", 10_000_000+pid), fmt.Sprint(private, "/nodes/n1/", pid)} {
+		got, out := complaints(dir)
+		if got > want+2 {
+			t.Errorf("%s: tar says that a file has changed %d times, natively %d\n%s", dir, got, want, out)
+		}
+	}
+}
