@@ -29,8 +29,8 @@ const (
 	headSize   = 5
 	numberSize = 8
 	doneSize   = numberSize + 4
-	// maxOffer and maxSmall bound what a command may send, in bytes; maxMessage is what it takes:
-	// a notification has a file of the page cache in it at most.
+	// maxOffer and maxSmall bound what a command may send, in bytes; maxMessage is what it takes,
+	// several times the longest notification, which has a name in it.
 	maxOffer   = 64 << 10
 	maxSmall   = 64
 	maxMessage = 1 << 20

@@ -19,6 +19,7 @@ type openFile struct {
 	file   vfs.File
 	viewer uint64      // see viewer.mark
 	shares *shares     // that it counts in
+	thread uint32      // who has opened it; guarded by mu of the inode's file
 	begun  atomic.Bool // it has been read from
 
 	mu  sync.Mutex

@@ -122,7 +122,7 @@ func (s *fileInode) add(thread uint32, f *openFile) error {
 	if err := s.letLocked(thread, fits, s.open == nil || s.open.viewer == f.viewer); err != nil {
 		return err
 	}
-	s.open, s.held = f, false
+	s.open, s.held, f.thread = f, false, thread
 	s.opens++
 	return nil
 }
@@ -134,6 +134,9 @@ func (s *fileInode) remove(f *openFile) {
 	s.opens--
 	if s.open == f {
 		s.open = nil
+	}
+	if s.opens == 0 && s.by == f.thread {
+		s.by = 0 // it has had what it asked about
 	}
 }
 

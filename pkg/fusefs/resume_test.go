@@ -274,7 +274,7 @@ func TestWrite(t *testing.T) {
 	if err := Write(w, make([]byte, 16)); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("%v", err)
 	}
-	whole := device.Notification(device.NotifyStore, make([]byte, 24), nil)
+	whole := device.Notification(device.NotifyInvalInode, make([]byte, 24), nil)
 	if err := Write(w, whole); err != nil {
 		t.Error(err)
 	}

@@ -17,7 +17,6 @@ import (
 const (
 	NotifyInvalInode = 2
 	NotifyInvalEntry = 3
-	NotifyStore      = 4
 	notifyResend     = 7
 	notifyEpoch      = 8
 )
@@ -40,8 +39,8 @@ func BytesOf[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }
 
-// Write writes a notification that somebody else has made: INVAL_INODE, INVAL_ENTRY or
-// STORE, in the form of Notification. All else is refused: it could be an answer.
+// Write writes a notification that somebody else has made: INVAL_INODE or INVAL_ENTRY, in
+// the form of Notification. All else is refused: it could be an answer.
 // It can wait for as long as a request on the mount goes unanswered.
 func Write(dev *os.File, message []byte) error {
 	if err := checkNotification(message); err != nil {
@@ -54,7 +53,6 @@ func checkNotification(message []byte) error {
 	const (
 		inode = int(unsafe.Sizeof(fuse.NotifyInvalInodeOut{}))
 		entry = int(unsafe.Sizeof(fuse.NotifyInvalEntryOut{}))
-		store = int(unsafe.Sizeof(fuse.NotifyStoreOut{}))
 	)
 	if len(message) < outHeaderSize || uint64(binary.NativeEndian.Uint32(message)) != uint64(len(message)) ||
 		binary.NativeEndian.Uint64(message[8:]) != 0 {
@@ -66,8 +64,6 @@ func checkNotification(message []byte) error {
 		ok = len(body) == inode
 	case NotifyInvalEntry:
 		ok = len(body) >= entry && uint64(len(body)-entry) == uint64(binary.NativeEndian.Uint32(body[8:]))+1 && body[len(body)-1] == 0
-	case NotifyStore:
-		ok = len(body) >= store && uint64(len(body)-store) == uint64(binary.NativeEndian.Uint32(body[16:]))
 	}
 	if !ok {
 		return fmt.Errorf("%d bytes that are no notification with code %d: %w", len(message), code, unix.EINVAL)
