@@ -169,8 +169,8 @@ func looked(text string) (lines []string) {
 	return slices.Compact(lines)
 }
 
-// A mount on another machine outlives its server: meanwhile everything fails, and nothing is empty.
-func TestMountElsewhereOutlivesTheServer(t *testing.T) {
+// exec and mount on another machine outlive the server: meanwhile everything fails, and nothing is empty.
+func TestExecElsewhereOutlivesTheServer(t *testing.T) {
 	e := newElsewhere(t, 1, elsewhereViews+"timeouts: {connect: 3s, read: 3s, sweep: 3s}\n")
 	dir := t.TempDir()
 	cmd := exec.Command(filepath.Join(bin, "aggrfs"), e.args("root", "mount", dir)...)

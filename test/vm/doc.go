@@ -1,5 +1,6 @@
 // Package vm tries the tree with Linux's own 9P client, which needs a kernel that
-// has it: a virtual machine boots Debian's, and everything runs in there.
+// has it: a virtual machine boots Debian's, and everything runs in there. It is an older kernel too,
+// and so aggrfs exec is tried on it.
 //
 // # Model
 //

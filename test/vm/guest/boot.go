@@ -54,8 +54,8 @@ func up(name string) error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
 }
 
-// modules are those of the 9P client, each behind what it needs.
-var modules = []string{"netfs", "fscache", "9pnet", "9pnet_fd", "9p"}
+// modules are those of the 9P client, each behind what it needs, and FUSE.
+var modules = []string{"netfs", "fscache", "9pnet", "9pnet_fd", "9p", "fuse"}
 
 func loadModules(c *check) {
 	for _, name := range modules {

@@ -60,6 +60,8 @@ func (g *guest) all() {
 	}
 	g.check("aggrfs mount --type 9p", g.mountCommand)
 	g.check("docs/mount.md", documented)
+	g.check("aggrfs exec", g.exec)
+	g.check("aggrfs exec outlives its server", g.outlive)
 	g.check("a leaf that hangs", g.hang)
 	g.check("a server that is killed", g.kill)
 	g.check("kernel log", kernelLog)
