@@ -37,8 +37,9 @@ type Config struct {
 type Traits struct {
 	// MaxProcs is how many processes it may have; 0 is no limit.
 	MaxProcs int
-	// Listing: its snapshots have the processes that there are when they are asked for, so that a
-	// listing needs nothing else.
+	// Listing: it is a node as another front end shows it. Its snapshots have the processes that
+	// there are when they are asked for, so that a listing needs nothing else; and what is shown of a
+	// node that does not answer is that one's to say.
 	Listing bool
 	// Swept is called after each snapshot that came; nil is nobody. It answers soon.
 	Swept func()

@@ -254,6 +254,9 @@ func (n *Node) Told(err error) error {
 		return err
 	}
 	n.Miss()
+	if n.traits.Listing { // it says itself what there is no more
+		return err
+	}
 	// Rows whose time is over count as withdrawn, even if nobody has listed since: who
 	// listed them before is still reading them.
 	if t := n.table.Load(); n.Showable(t, n.Now()) || t == nil && !n.withdrawn.Load() {
