@@ -104,7 +104,7 @@ func TestNativeRest(t *testing.T) {
 			t.Errorf("%s is not listed", name)
 		}
 	}
-	if got := read(t, root, "sys", "kernel", "pid_max"); got != "2147483647\n" {
+	if got := read(t, root, "sys", "kernel", "pid_max"); got != "10000000\n" {
 		t.Errorf("pid_max: %q", got)
 	}
 	if _, err := root.Walk(t.Context(), "no-such-name"); vfs.Errno(err) != syscall.ENOENT {

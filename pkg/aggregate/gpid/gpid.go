@@ -68,8 +68,7 @@ const (
 	// gpids of two neighbouring nodes: node 12, pid 3456 is 120003456. It exceeds every
 	// pid, so that no gpid off the head node is one that this kernel could give out.
 	Stride = 10_000_000
-	// Max is above every gpid, and of as many digits as procps makes room for:
-	// sys/kernel/pid_max of the merged tree.
+	// Max is the largest gpid that there can be. Those that there are lie below Numbering.PIDMax.
 	Max = math.MaxInt32
 	// Elsewhere is added to the pids of the head node for readers on another machine. It is
 	// above all other gpids.

@@ -1,6 +1,9 @@
 package gpid
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // A name that is no gpid, or no pid, as the kernel writes it is not taken for one.
 func TestParse(t *testing.T) {
@@ -49,6 +52,31 @@ func TestFixed(t *testing.T) {
 		if index, pid, ok := n.Split(g); ok {
 			t.Errorf("%d leads to %d of node %d", g, pid, index)
 		}
+	}
+}
+
+// PIDMax is above all gpids, and of few values.
+func TestPIDMax(t *testing.T) {
+	for index, want := range map[int]GPID{0: 10_000_000, 1: 20_000_000, 2: 40_000_000, 3: 40_000_000, 4: 80_000_000, 127: 1_280_000_000, 128: Max, maxFixedIndex: Max} {
+		n := Numbering{indexes: map[NodeName]int{"first": 1, "last": index}}
+		if index == 0 {
+			n.indexes = nil
+		}
+		if got := n.PIDMax(); got != want || got <= n.GPID(index, MaxPID) {
+			t.Errorf("with index %d it is %d, want %d", index, got, want)
+		}
+	}
+	n := Numbering{pages: newPages(allPages, time.Now), indexes: map[NodeName]int{"n1": 1, "n5000": 5000}}
+	for index := range 5001 {
+		before := n.PIDMax()
+		for pid := PID(1); pid < 100*pageSize && index > 0; pid += pageSize {
+			if g, most := n.GPID(index, pid), n.PIDMax(); g >= most || most < before {
+				t.Fatalf("%d is dealt, pid_max is %d, and was %d", g, most, before)
+			}
+		}
+	}
+	if got := n.PIDMax(); got != 80_000_000 { // 500,000 pages
+		t.Errorf("it is %d", got)
 	}
 }
 

@@ -90,6 +90,13 @@ func (s *pages) read() error {
 			raw = record{uint32(index), page, p}.append(raw)
 		}
 	}
+	if p := s.fresh; p > 0 && s.owner.at(p-1).Load()&ownerValid == 0 {
+		// How far numbers were dealt is told by one that was given back; see PIDMax.
+		last := record{maxPagedIndex, 0, p - 1}
+		if _, has := s.find(maxPagedIndex, 0); !has {
+			raw = record{last.index, last.page, last.p | gone}.append(last.append(raw))
+		}
+	}
 	anew, err := atomicfile.Create(f.Name(), 0o644)
 	if err != nil {
 		return err

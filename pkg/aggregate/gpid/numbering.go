@@ -118,6 +118,27 @@ func (n *Numbering) Seen(index int, pids []int32) {
 	}
 }
 
+// PIDMax is above every gpid that there is: sys/kernel/pid_max of the merged tree, of which
+// programs make arrays, and the columns of procps. It is a power of two times Stride, or Max,
+// and never falls, over restarts neither.
+func (n *Numbering) PIDMax() GPID {
+	if n.relayed { // others deal them
+		return Max
+	}
+	strides := 1 // the head node's
+	for _, index := range n.indexes {
+		strides = max(strides, index+1)
+	}
+	if n.pages != nil {
+		strides = n.pages.highest()/Stride + 1
+	}
+	most := int64(Stride)
+	for most < int64(strides)*Stride {
+		most *= 2
+	}
+	return GPID(min(most, Max))
+}
+
 // Rising reports whether the gpids of a node with a higher index, or of a higher pid, are
 // higher.
 func (n *Numbering) Rising() bool { return n.pages == nil && !n.relayed }

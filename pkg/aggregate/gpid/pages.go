@@ -87,6 +87,13 @@ func (s *pages) split(g GPID) (index int, pid PID, ok bool) {
 	return index, pid, w&ownerValid != 0 && pid >= 1 && pid <= MaxPID
 }
 
+// highest is above every number that was dealt so far.
+func (s *pages) highest() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stride + int(s.fresh)*pageSize
+}
+
 // node is a node's pages, nil if it has none.
 func (s *pages) node(index int) *nodePages { return s.byIndex.at(uint32(index)).Load() }
 

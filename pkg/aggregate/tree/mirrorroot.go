@@ -63,7 +63,7 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	case isPID || strings.Contains(name, ":"):
 		return r.process(ctx, name)
 	case name == "sys":
-		return newSysDir(native, objectid.Child(r.id, name), 1, alone), nil
+		return newSysDir(native, gpid.Relayed(), objectid.Child(r.id, name), 1, alone), nil
 	case merged:
 		return r.read(ctx, name)
 	}
