@@ -41,11 +41,14 @@ func run(socketArg, deviceArg string, command []string) int {
 	if !told(socket) {
 		return mountns.CodeFailed
 	}
-	if err := mountns.MountInside(aside, mountns.Inside); err != nil {
-		say(socket, "failed "+err.Error())
-		return mountns.CodeFailed
+	err = mountns.MountInside(aside, mountns.Inside)
+	if err == nil {
+		err = mountns.CoverCPUs()
 	}
-	pid, err := start(command)
+	var pid int
+	if err == nil {
+		pid, err = start(command)
+	}
 	if err != nil {
 		say(socket, "failed "+err.Error())
 		return mountns.CodeFailed

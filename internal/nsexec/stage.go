@@ -79,6 +79,9 @@ func stage(args []string) int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
 		return CodeFailed
 	}
+	if err := mountns.CoverCPUs(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: the CPUs in %s are those of this machine: %v\n", s.Name, mountns.CPUs, err)
+	}
 	if s.Unprivileged {
 		if err := mountns.Drop(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", s.Name, err)
@@ -155,6 +158,11 @@ func prepareWatched(s setup, watch int) (proc *os.File, err error) {
 		return nil, err
 	}
 	if proc, err = os.Open(s.Aside); err != nil {
+		return nil, withdraw(s.Aside, lock, err)
+	}
+	// Those of an outer Run; what cannot be taken off is covered.
+	if err := mountns.UncoverCPUs(proc); err != nil {
+		proc.Close()
 		return nil, withdraw(s.Aside, lock, err)
 	}
 	if err := startWatcher(watch, int(lock.Fd()), int(proc.Fd()), s); err != nil {

@@ -15,6 +15,9 @@ import (
 // falls within a boot (proc_stat(5) says that of iowait) stays where it was until it is
 // passed again. They may be used concurrently.
 //
+// Processor time is that of the node's mean processor, see sumStat: the file as it is
+// remembered has no lines of single ones. A boot has as many processors as were seen in it at once.
+//
 // Only stat and vmstat have counters, see NewCounters. What else they tell, such as how
 // many processes run, is a gauge, and not remembered here.
 type Counters struct {
@@ -28,6 +31,9 @@ type Counters struct {
 	layout *layout
 	raw    []uint64 // as the node said last, in ticks of the reader's
 	base   []uint64 // of the boots before; nil is all zero
+	// processors are the most that the boot had at once; ticks of raw are of all, and those of
+	// base of the mean one.
+	processors uint64
 }
 
 // NewCounters are the counters of a node's file of that name that has seen nothing; nil
@@ -68,13 +74,17 @@ func (c *Counters) Add(boot string, text []byte, hz, to int64, now time.Time) []
 	}
 	fresh, seen, twice := c.parse(text, hz, to)
 	c.follow(boot, fresh, seen, now)
-	if c.base == nil && !twice && (hz == to || c.kind.inTicks == "") && slices.Equal(fresh, c.raw) {
+	processors := c.count(text)
+	if c.base == nil && processors == c.processors && !twice && (hz == to || c.kind.inTicks == "") && slices.Equal(fresh, c.raw) {
 		return text
 	}
 	out := make([]byte, 0, len(text)+len(text)/4)
 	told := make([]bool, len(c.layout.keys))
 	eachLine(text, func(line []byte) {
 		key, _, _ := bytes.Cut(line, space)
+		if c.kind.inTicks != "" && isProcessor(key) {
+			return
+		}
 		if c.kind.columns(key) == 0 {
 			out = append(append(out, line...), '\n')
 		} else if i, ok := c.layout.find[string(key)]; ok && !told[i] {
@@ -110,17 +120,15 @@ func (c *Counters) follow(boot string, fresh []uint64, seen []bool, now time.Tim
 	}
 	if anew {
 		for i, n := range c.raw {
-			c.carry(i, n)
+			c.carry(i, c.mean(i, n))
 		}
 		clear(c.raw)
+		c.processors = 0
 	}
 	if boot != "" && boot != c.boot {
 		c.before, c.boot, c.turned = c.boot, boot, now
 	}
-	ticks, ticksEnd := -1, -1
-	if i, ok := c.layout.find[c.kind.inTicks]; ok {
-		ticks, ticksEnd = c.layout.at[i], c.layout.at[i]+c.kind.columns([]byte(c.kind.inTicks))
-	}
+	ticks, ticksEnd := c.ticks()
 	for i, n := range fresh {
 		switch {
 		case !seen[i]:
@@ -133,6 +141,54 @@ func (c *Counters) follow(boot string, fresh []uint64, seen []bool, now time.Tim
 			c.raw[i] = n
 		}
 	}
+}
+
+// ticks is which numbers are ticks.
+func (c *Counters) ticks() (from, to int) {
+	i, ok := c.layout.find[c.kind.inTicks]
+	if !ok {
+		return -1, -1
+	}
+	return c.layout.span(i)
+}
+
+// mean is a number of this boot as it is given out: ticks of one processor.
+func (c *Counters) mean(i int, n uint64) uint64 {
+	if from, to := c.ticks(); i >= from && i < to && c.processors > 1 {
+		return n / c.processors
+	}
+	return n
+}
+
+// count takes over how many processors the file shows, and returns that. Where there are more than before, the
+// mean goes on from where it was.
+func (c *Counters) count(text []byte) (n uint64) {
+	if c.kind.inTicks == "" {
+		return 0
+	}
+	eachLine(text, func(line []byte) {
+		if key, _, _ := bytes.Cut(line, space); isProcessor(key) {
+			n++
+		}
+	})
+	if n <= c.processors {
+		return n
+	}
+	from, to := c.ticks()
+	more := make([]uint64, max(0, to-from))
+	for i := range more {
+		if c.processors > 0 {
+			more[i] = c.mean(from+i, c.raw[from+i])
+		}
+	}
+	grown := c.processors > 0
+	c.processors = n
+	for i, was := range more {
+		if grown {
+			c.carry(from+i, was-c.mean(from+i, c.raw[from+i]))
+		}
+	}
+	return n
 }
 
 // carry adds to what the boots before have counted.
@@ -209,7 +265,7 @@ func (c *Counters) appendText(out []byte) []byte {
 func (c *Counters) appendLine(out []byte, i int) []byte {
 	out = append(out, c.layout.keys[i]...)
 	for at, end := c.layout.span(i); at < end; at++ {
-		n := c.raw[at]
+		n := c.mean(at, c.raw[at])
 		if c.base != nil {
 			n = clampedSum(n, c.base[at])
 		}

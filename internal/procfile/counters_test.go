@@ -129,6 +129,37 @@ func TestCountersTicks(t *testing.T) {
 	}
 }
 
+// Processor time is that of the mean processor, and goes on from where it was when there are
+// more of them, or fewer.
+func TestCountersProcessors(t *testing.T) {
+	c := NewCounters("stat", new(Layouts))
+	stat := func(ticks uint64, processors int) []byte {
+		text := fmt.Appendf(nil, "cpu  %d 0 0 0 0 0 0 0 0 0\n", ticks)
+		for i := range processors {
+			text = fmt.Appendf(text, "cpu%d 1 0 0 0 0 0 0 0 0 0\n", i)
+		}
+		return text
+	}
+	for _, step := range []struct {
+		boot       string
+		ticks      uint64
+		processors int
+		want       int
+	}{
+		{"a", 400, 4, 100}, {"a", 440, 4, 110}, {"a", 440, 8, 110}, {"a", 520, 8, 120}, // 10 by each of 8
+		{"a", 600, 4, 130}, // of 8 still
+		{"b", 20, 2, 140}, {"b", 40, 2, 150},
+	} {
+		text := c.Add(step.boot, stat(step.ticks, step.processors), 100, 100, time.Unix(1e9, 0))
+		for _, text := range [][]byte{text, c.Last()} {
+			sum := Sum("stat")([]Part{{Text: text, Hz: 100}}, Reader{Hz: 100})
+			if got := value(t, sum, "cpu0", 1); got != uint64(step.want) {
+				t.Errorf("%v: the mean processor has %d", step, got)
+			}
+		}
+	}
+}
+
 // Whatever nodes say, no number ever falls.
 func FuzzCounters(f *testing.F) {
 	f.Add([]byte("cpu 5 6\nctxt 7\n"), []byte("ctxt 3\ncpu 1\npgfault 4\n"), "a", "b")

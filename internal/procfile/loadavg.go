@@ -10,12 +10,12 @@ import (
 var loadavgFile = File{Path: "loadavg", NodeWide: true, Sum: sumLoadavg, limit: limitLoadavg}
 
 // sumLoadavg adds up the three averages and the numbers of running and of all tasks.
-// The last field, the pid created most recently, is the first part's.
+// The last field, the pid created most recently, is that of the first part that tells it.
 func sumLoadavg(parts []Part, _ Reader) []byte {
 	var avg [3]float64
 	var running, total uint64
-	last := []byte("0")
-	for i, p := range parts {
+	var last []byte
+	for _, p := range parts {
 		f := bytes.Fields(p.Text)
 		if len(f) < 5 {
 			continue
@@ -32,9 +32,12 @@ func sumLoadavg(parts []Part, _ Reader) []byte {
 		if n, ok := quantity(all); ok {
 			total = clampedSum(total, n)
 		}
-		if _, ok := quantity(f[4]); ok && i == 0 {
+		if _, ok := quantity(f[4]); ok && last == nil {
 			last = f[4]
 		}
+	}
+	if last == nil {
+		last = []byte("0")
 	}
 	return fmt.Appendf(nil, "%.2f %.2f %.2f %d/%d %s\n", avg[0], avg[1], avg[2], running, total, last)
 }

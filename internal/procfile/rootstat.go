@@ -32,15 +32,20 @@ const cpuFields = 10
 // each kind of include/linux/interrupt.h. Parsers want them all.
 const softirqFields = 11
 
-// sumStat makes /proc/stat: the "cpu" line is the sum over all nodes, "cpuN" is
-// the whole of the node with index N, counters add up, btime is the reader's.
-// Of the single interrupts only the total is kept.
+// sumStat makes /proc/stat of a machine that has one processor a node: "cpuN" is the mean
+// processor of the node with index N, its ticks by its processors, and "cpu" the sum of them.
+// So a program that tells a process's share of one processor, or divides the "cpu" line by
+// the lines below it, tells what it would on the node. A node of which nothing is known has
+// a line too. Counters add up, btime is the reader's. Of the single interrupts only the total
+// is kept.
 func sumStat(parts []Part, r Reader) []byte {
 	var all [cpuFields]uint64
 	var softirq [softirqFields]uint64
 	var counters tally
 	var out, nodes []byte
 	for _, p := range parts {
+		var cpu [cpuFields]uint64
+		processors := uint64(0)
 		eachLine(p.Text, func(line []byte) {
 			fields := bytes.Fields(line)
 			if len(fields) < 2 {
@@ -48,11 +53,7 @@ func sumStat(parts []Part, r Reader) []byte {
 			}
 			switch key := string(fields[0]); key {
 			case "cpu":
-				cpu := cpuLine(fields[1:], p.Hz, r.Hz)
-				for i, n := range cpu {
-					all[i] = clampedSum(all[i], n)
-				}
-				nodes = appendRow(nodes, "cpu"+strconv.Itoa(p.Index), cpu[:])
+				cpu = cpuLine(fields[1:], p.Hz, r.Hz)
 			case "softirq":
 				for i := range min(len(fields)-1, softirqFields) {
 					n, _ := quantity(fields[i+1])
@@ -62,8 +63,17 @@ func sumStat(parts []Part, r Reader) []byte {
 				if n, ok := quantity(fields[1]); ok {
 					counters.add(fields[0], n)
 				}
+			default:
+				if isProcessor(fields[0]) {
+					processors++
+				}
 			}
 		})
+		for i := range cpu {
+			cpu[i] /= max(processors, 1)
+			all[i] = clampedSum(all[i], cpu[i])
+		}
+		nodes = appendRow(nodes, "cpu"+strconv.Itoa(p.Index), cpu[:])
 	}
 	out = appendRow(out, "cpu ", all[:])
 	out = append(out, nodes...)
@@ -75,6 +85,12 @@ func sumStat(parts []Part, r Reader) []byte {
 		out = fmt.Appendf(out, "%s %d\n", key, n)
 	}
 	return appendRow(out, "softirq", softirq[:])
+}
+
+// isProcessor reports whether a line's first word is that of one processor, "cpu0".
+func isProcessor(key []byte) bool {
+	digits, ok := bytes.CutPrefix(key, []byte("cpu"))
+	return ok && len(digits) > 0 && digits[0] >= '0' && digits[0] <= '9'
 }
 
 func cpuLine(fields [][]byte, from, to int64) (cpu [cpuFields]uint64) {

@@ -23,8 +23,13 @@ func TestSums(t *testing.T) {
 		"stat": {sumStat, []string{"cpu  1 2 3 4 5 6 7 8 9 10\ncpu0 1 2 3 4 5 6 7 8 9 10\nintr 7 1 2\nctxt 5\nbtime 1\nprocesses 9\nprocs_running 1\nprocs_blocked 0\nsoftirq 3 1\n",
 			"cpu  1 1 1 1 1 1 1 1 1 1\nctxt 18446744073709551615\n"},
 			"cpu  2 3 4 5 6 7 8 9 10 11\ncpu0 1 2 3 4 5 6 7 8 9 10\ncpu1 1 1 1 1 1 1 1 1 1 1\nintr 7\nctxt 18446744073709551615\nbtime 99\nprocesses 9\nprocs_running 1\nprocs_blocked 0\nsoftirq 3 1 0 0 0 0 0 0 0 0 0\n"},
-		"cpuinfo": {sumCpuinfo, []string{"processor\t: 0\nmodel name\t: A\ncpu cores\t: 9\n\nprocessor\t: 1\nmodel name\t: A\n", "", "processor\t: 0\nmodel name\t: B\n"},
-			"processor\t: 0\nmodel name\t: A\ncpu cores\t: 2\nnode\t\t: a\n\nprocessor\t: 2\nmodel name\t: B\ncpu cores\t: 1\nnode\t\t: c\n\n"},
+		// The mean of each node, and a line of one that tells nothing.
+		"stat of many": {sumStat, []string{"cpu  100 80 60 40 0 0 0 0 0 3\ncpu0 50 40 30 20 0 0 0 0 0 2\ncpu1 50 40 30 20 0 0 0 0 0 1\n", "", "cpu  8\ncpu0 1\ncpu2 1\ncpu5 1\ncpu17 1\ncpufreq 5\n"},
+			"cpu  52 40 30 20 0 0 0 0 0 1\ncpu0 50 40 30 20 0 0 0 0 0 1\ncpu1 0 0 0 0 0 0 0 0 0 0\ncpu2 2 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime 99\nprocesses 0\nprocs_running 0\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"},
+		"cpuinfo": {sumCpuinfo, []string{"processor\t: 0\nmodel name\t: A\nphysical id\t: 7\ncpu cores\t: 9\n\nprocessor\t: 1\nmodel name\t: A\n", "", "processor\t: 0\nmodel name\t: B\n"},
+			"processor\t: 0\nmodel name\t: A\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\nnode\t\t: a\nnode cpus\t: 2\n\n" +
+				"processor\t: 1\nmodel name\t: unknown\nphysical id\t: 1\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\nnode\t\t: b\nnode cpus\t: 0\n\n" +
+				"processor\t: 2\nmodel name\t: B\nphysical id\t: 2\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\nnode\t\t: c\nnode cpus\t: 1\n\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var parts []Part

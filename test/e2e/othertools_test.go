@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -94,22 +93,9 @@ func TestPsutil(t *testing.T) {
 func TestHtop(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 2}, "")
 	for _, flags := range []string{"", "--prefetched"} {
-		socket := filepath.Join(t.TempDir(), "tmux")
-		tmux := func(args ...string) string {
-			cmd := exec.Command("tmux", append([]string{"-S", socket}, args...)...)
-			cmd.Env = append(os.Environ(), "TERM=screen", "LC_ALL=C.UTF-8")
-			out, err := cmd.CombinedOutput()
-			if err != nil && args[0] != "kill-server" {
-				t.Errorf("tmux %v: %v: %s", args, err, out)
-			}
-			return string(out)
-		}
-		command := fmt.Sprintf("%s exec --server %s --nodes 'n[1-2]' %s -- htop -d 10", filepath.Join(bin, "aggrfs"), s.server, flags)
-		tmux("new-session", "-d", "-x", "200", "-y", "60", command)
-		screen := ""
+		x := newTerminal(t, fmt.Sprintf("%s exec --server %s --nodes 'n[1-2]' %s -- htop -d 10", filepath.Join(bin, "aggrfs"), s.server, flags))
 		want := []string{"10000001", "20000001", "solver --user bob --node n1", "solver --user bob --node n2", "job of alice on n2", "Load average"}
-		err := wait.Poll(t.Context(), func() error {
-			screen = tmux("capture-pane", "-p")
+		x.await("htop "+flags, func(screen string) error {
 			for _, w := range want {
 				if !strings.Contains(screen, w) {
 					return fmt.Errorf("%q is not on the screen", w)
@@ -117,12 +103,8 @@ func TestHtop(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil {
-			t.Errorf("%q: %v:\n%s", flags, err, screen)
-		}
-		tmux("send-keys", "q")
-		wait.Until(t, "htop has ended", func() bool { return exec.Command("tmux", "-S", socket, "has-session").Run() != nil })
-		tmux("kill-server")
+		x.typeKeys("q")
+		x.ended()
 	}
 }
 

@@ -84,6 +84,54 @@ func MountTree(m Mount, proc *os.File) (mount string, err error) {
 	return mount, err
 }
 
+// CPUs is where programs count the CPUs: in sysfs, and below /proc in the tree.
+const CPUs = "/sys/devices/system/cpu"
+
+// CoverCPUs mounts the tree's CPUs over those of this machine, so that there are as many as in
+// the tree's stat. The tree must be served. Where either has no such directory nothing is done.
+// Nothing but the tree's own mount is mounted, whatever its server says.
+func CoverCPUs() error {
+	root, err := unix.Open(Procfs, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", Procfs, err)
+	}
+	defer unix.Close(root)
+	dir, err := unix.Openat2(root, strings.TrimPrefix(CPUs, "/"), &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if err == unix.ENOENT || err == unix.ENOSYS {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open %s%s: %w", Procfs, CPUs, err)
+	}
+	defer unix.Close(dir)
+	tree, err := unix.OpenTree(dir, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("copy the mount of %s%s: %w", Procfs, CPUs, err)
+	}
+	defer unix.Close(tree)
+	err = unix.MoveMount(tree, "", unix.AT_FDCWD, CPUs, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil && err != unix.ENOENT { // a container without sysfs
+		return fmt.Errorf("mount the tree's CPUs on %s: %w", CPUs, err)
+	}
+	return nil
+}
+
+// UncoverCPUs undoes what CoverCPUs has done in this namespace, or what was done in the one that
+// it was made from, as far as the kernel lets it. proc is the native procfs.
+func UncoverCPUs(proc *os.File) error {
+	top, err := mountAt(proc, CPUs)
+	if err != nil || top == "" {
+		return err
+	}
+	if err := unix.Unmount(CPUs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && err != unix.EINVAL {
+		return fmt.Errorf("unmount %s: %w", CPUs, err)
+	}
+	return nil
+}
+
 // TakeAway unmounts the tree, lazily, from this mount namespace: the mount of
 // that number on /proc, if it still is the one on top there. proc is the native
 // procfs.
@@ -98,10 +146,11 @@ func TakeAway(proc *os.File, mount string) error {
 	if err != nil || top != mount {
 		return err
 	}
+	cpus := UncoverCPUs(proc)
 	if err := unix.Unmount(Procfs, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		return fmt.Errorf("unmount %s: %w", Procfs, err)
 	}
-	return nil
+	return cpus
 }
 
 // A mountEntry is one line of proc_pid_mountinfo(5).

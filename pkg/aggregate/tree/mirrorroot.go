@@ -63,11 +63,21 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	case isPID || strings.Contains(name, ":"):
 		return r.process(ctx, name)
 	case name == "sys":
-		return newSysDir(native, gpid.Relayed(), objectid.Child(r.id, name), 1, alone), nil
+		return sysDir{native, gpid.Relayed(), 1, alone, r.cpus}.at(objectid.Child(r.id, name)), nil
 	case merged:
 		return r.read(ctx, name)
 	}
 	return alone(native.entry(r.id, 0, name))
+}
+
+// cpus are those of the server's tree.
+func (r *mirrorRoot) cpus(ctx context.Context, _ uint64) (vfs.Node, error) {
+	sys, err := r.read(ctx, "sys")
+	if err != nil {
+		return nil, err
+	}
+	n, _, err := vfs.WalkPath(ctx, sys.(vfs.Dir), "devices")
+	return n, err
 }
 
 // alone is a link for which nothing stands in.

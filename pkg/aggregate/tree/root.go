@@ -78,7 +78,7 @@ func (v viewTree) named(name string) vfs.Node {
 	case "cluster":
 		return v.t.tables.Dir(v.session(), id)
 	case "sys":
-		return newSysDir(v.native, v.t.Numbers, id, v.depth+1, v.standing)
+		return sysDir{v.native, v.t.Numbers, v.depth + 1, v.standing, v.cpus}.at(id)
 	}
 	return newSumFile(v, name, id)
 }

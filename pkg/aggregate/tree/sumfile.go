@@ -18,8 +18,8 @@ import (
 func newSumFile(whole viewTree, name string, id uint64) vfs.Node {
 	v := sumView{whole}
 	return v.t.base.File(id, func(ctx context.Context) ([]byte, error) {
-		parts := v.gather(ctx, name)
-		if len(parts) == 0 && len(v.Nodes()) > 0 {
+		parts, told := v.gather(ctx, name)
+		if !told && len(v.Nodes()) > 0 {
 			return nil, fmt.Errorf("no node has answered: %w", syscall.EHOSTDOWN) // and not that all is 0
 		}
 		return procfile.Sum(name)(parts, v.sumReader()), nil
@@ -31,18 +31,16 @@ type sumView struct{ viewTree }
 
 // gather reads one root file on all nodes of the view at once. Of a node that has not
 // answered by the sweep's deadline what the policy lets be shown still is in the sum, and
-// in any case what it had counted; see procfile.Counters.
-func (v sumView) gather(ctx context.Context, name string) []procfile.Part {
+// in any case what it had counted; see procfile.Counters. There is a part of each node, also of
+// one of which nothing is known; told is that something is known of one.
+func (v sumView) gather(ctx context.Context, name string) (parts []procfile.Part, told bool) {
 	nodes := v.Nodes()
-	read := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) procfile.Part { return v.sumPart(ctx, n, name) })
-	var parts []procfile.Part
+	parts = proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) procfile.Part { return v.sumPart(ctx, n, name) })
 	for i, n := range nodes {
-		if p := read[i]; p.Text != nil {
-			p.Node, p.Index = string(n.Name), n.Index
-			parts = append(parts, p)
-		}
+		parts[i].Node, parts[i].Index = string(n.Name), n.Index
+		told = told || parts[i].Text != nil
 	}
-	return parts
+	return parts, told
 }
 
 // sumPart is one node's part of a sum, without a text where it has none.
