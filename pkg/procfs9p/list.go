@@ -3,13 +3,12 @@ package procfs9p
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/dirents"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -39,30 +38,30 @@ func (d dir) readAll() ([]vfs.DirEntry, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	raw, err := getdents(fd, nil, d.s.leaf.cfg.MaxFile)
+	raw, err := dirents.Read(fd, nil, d.s.leaf.cfg.MaxFile)
 	if err != nil {
 		return nil, err
 	}
 	text := string(raw) // the names are parts of it
 	entries := make([]vfs.DirEntry, 0, len(raw)/32)
 	var pids []pidIno
-	for e := range dirents(raw) {
-		name := text[e.at : e.at+len(e.name)]
+	for e := range dirents.All(raw) {
+		name := text[e.At : e.At+len(e.Name)]
 		if name == "." || name == ".." {
 			continue
 		}
 		pid, isPID := parsePID(name)
 		if isPID && d.isRoot() {
-			id, err := d.processEntry(pid, e.ino)
+			id, err := d.processEntry(pid, e.Ino)
 			if err == nil {
-				pids = append(pids, pidIno{pid, e.ino})
+				pids = append(pids, pidIno{pid, e.Ino})
 				entries = append(entries, vfs.DirEntry{Name: name, ID: id, Type: vfs.TypeDir, Next: place(name)})
 			} else if !isGone(err) {
 				return nil, err
 			}
 			continue
 		}
-		c := d.child(name, vfs.Type(e.typ)<<12)
+		c := d.child(name, vfs.Type(e.Type)<<12)
 		if ok, err := d.exists(fd, &c); err != nil {
 			return nil, err
 		} else if ok {
@@ -128,55 +127,4 @@ func place(name string) uint64 {
 type pidIno struct {
 	pid int32
 	ino uint64
-}
-
-// dirent is one entry of what getdents64(2) returns.
-type dirent struct {
-	ino  uint64
-	typ  byte
-	name []byte // part of the buffer
-	at   int    // where the name starts in the buffer
-}
-
-// direntFixed is the size of struct linux_dirent64 before its name, in bytes.
-const direntFixed = 19
-
-// dirents are the entries in raw.
-func dirents(raw []byte) func(yield func(dirent) bool) {
-	return func(yield func(dirent) bool) {
-		for off := 0; len(raw)-off > direntFixed; {
-			p := raw[off:]
-			size := int(binary.NativeEndian.Uint16(p[16:]))
-			if size <= direntFixed || size > len(p) {
-				return
-			}
-			name := p[direntFixed:size]
-			if i := slices.Index(name, 0); i >= 0 {
-				name = name[:i]
-			}
-			if !yield(dirent{binary.NativeEndian.Uint64(p), p[18], name, off + direntFixed}) {
-				return
-			}
-			off += size
-		}
-	}
-}
-
-// getdents appends all entries of the directory open as fd to buf, which may
-// grow to most bytes.
-func getdents(fd int, buf []byte, most int) ([]byte, error) {
-	const room = 32 << 10
-	for {
-		buf = slices.Grow(buf, room)
-		n, err := unix.Getdents(fd, buf[len(buf):cap(buf)])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			return buf, err
-		}
-		if buf = buf[:len(buf)+n]; len(buf) > most {
-			return buf, syscall.EFBIG
-		}
-	}
 }

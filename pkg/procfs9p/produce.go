@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/procfs9p/dirents"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -170,14 +171,14 @@ func (l *Leaf) pids() ([]pidIno, error) {
 	defer unix.Close(fd)
 	pooled := l.bufs.Get().(*[]byte)
 	defer l.bufs.Put(pooled)
-	raw, err := getdents(fd, (*pooled)[:0], l.cfg.MaxFile)
+	raw, err := dirents.Read(fd, (*pooled)[:0], l.cfg.MaxFile)
 	if err != nil {
 		return nil, err
 	}
 	pids := make([]pidIno, 0, len(raw)/24)
-	for e := range dirents(raw) {
-		if pid, ok := parsePID(e.name); ok {
-			pids = append(pids, pidIno{pid, e.ino})
+	for e := range dirents.All(raw) {
+		if pid, ok := parsePID(e.Name); ok {
+			pids = append(pids, pidIno{pid, e.Ino})
 		}
 	}
 	// The kernel lists them so; the format depends on it.

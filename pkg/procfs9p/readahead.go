@@ -2,6 +2,7 @@ package procfs9p
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 )
@@ -10,7 +11,7 @@ import (
 // CPUs and as much memory as one of the leaf's own.
 const mostReadAheads = 2
 
-// readAhead is a [snapshot.Source] for one requester: the files of all processes as their own
+// readAhead is a [snapshot.Source] for one requester: the files of all processes, or of one, as their own
 // opens and reads would bring them, each with its own error. A process that the procfs hides from
 // them is not there; neither is the leaf's own, of which the kernel cannot be asked. Nothing is
 // remembered, and shared with nobody.
@@ -29,6 +30,9 @@ func (s *session) readAhead(ctx context.Context, req snapshot.Request) ([]byte, 
 	facts, pids, err := l.survey(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if req.PID != 0 {
+		pids = slices.DeleteFunc(pids, func(p pidIno) bool { return p.pid != req.PID })
 	}
 	var b snapshot.Builder
 	b.Reset(nil, facts, req.Files)

@@ -58,6 +58,9 @@ type wanted struct {
 	name  string
 	quick bool // it cannot block
 	gone  bool // never exported
+
+	threads bool   // it is asked for of all threads
+	thread  string // then its name in a thread's directory; "" is the directory itself
 }
 
 func wantedFiles(names []string) []wanted {
@@ -65,6 +68,7 @@ func wantedFiles(names []string) []wanted {
 	for i, name := range names {
 		t := procfile.Process
 		files[i] = wanted{File: t.File(name), name: name, quick: !t.MayBlock(name), gone: t.Hidden(name)}
+		files[i].thread, files[i].threads = snapshot.ThreadFile(name)
 	}
 	return files
 }
@@ -301,8 +305,13 @@ func (k *worker) add(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {
 	switch {
 	case f.gone:
 		return syscall.ENOENT, true
+	case f.threads:
+		return k.addThreads(dirfd, f)
 	case f.Link:
-		return k.addLink(dirfd, f), true
+		if err := k.addLink(dirfd, f); err != nil {
+			return vfs.Errno(err), true
+		}
+		return 0, true
 	case f.quick:
 		return k.addQuick(dirfd, f), true
 	}

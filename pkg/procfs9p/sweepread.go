@@ -54,39 +54,49 @@ func (k *worker) addQuick(dirfd int, f *wanted) syscall.Errno {
 }
 
 // addLink adds the text of a link.
-func (k *worker) addLink(dirfd int, f *wanted) syscall.Errno {
-	fd, err := openAt(dirfd, f.name, openPath)
+func (k *worker) addLink(dirfd int, f *wanted) (err error) {
+	if k.scratch, err = linkText(dirfd, f.name, k.scratch[:0]); err == nil {
+		k.b.Add(k.scratch)
+	}
+	return err
+}
+
+// linkText appends the text of a link.
+func linkText(dirfd int, name string, dst []byte) ([]byte, error) {
+	fd, err := openAt(dirfd, name, openPath)
 	if err != nil {
-		return vfs.Errno(err)
+		return dst, err
 	}
 	defer unix.Close(fd)
 	text, err := readlink(fd)
-	if err != nil {
-		return vfs.Errno(err)
-	}
-	k.b.Add([]byte(text))
-	return 0
+	return append(dst, text...), err
 }
 
 // addCareful reads a file that may block into the worker's own buffer, so that
 // it can be left behind: owned is false when it was.
 func (k *worker) addCareful(dirfd int, f *wanted) (errno syscall.Errno, owned bool) {
+	content, err, owned := k.careful(func() error { return k.readScratch(dirfd, f) })
+	if !owned || err != nil {
+		return vfs.Errno(err), owned
+	}
+	k.b.Add(content)
+	return 0, true
+}
+
+// careful has something that may block read into the worker's own buffer.
+func (k *worker) careful(read func() error) (content []byte, err error, owned bool) {
 	g, key := k.leaf.guard, k.proc
 	if g.refused(key) != nil {
-		return syscall.ETIMEDOUT, true
+		return nil, syscall.ETIMEDOUT, true
 	}
 	k.waitsOn.Store(key)
 	at := k.place.Add(1)
-	err := k.readScratch(dirfd, f)
+	err = read()
 	if !k.place.CompareAndSwap(at, at+1) {
 		g.unmarkStuck(key)
-		return 0, false
+		return nil, nil, false
 	}
-	if err != nil {
-		return vfs.Errno(err), true
-	}
-	k.b.Add(k.scratch)
-	return 0, true
+	return k.scratch, err, true
 }
 
 func (k *worker) readScratch(dirfd int, f *wanted) error {

@@ -43,7 +43,8 @@
 //	4      2    version, 3
 //	6      2    flags; bit 0 says nothing (the answer may be compressed, which none
 //	            is); bit 1: remember what is answered; bit 2: the node's figures, too,
-//	            which only a leaf understands whose facts have its clock; the rest 0
+//	            which only a leaf understands whose facts have its clock; bit 3: of one
+//	            process alone; the rest 0
 //	8      4    length of the request in bytes, these 32 included
 //	12     8    generation held; 0 is none
 //	20     8    how old the answer may be, ns
@@ -51,6 +52,15 @@
 //	30     2    0
 //	32          as many str: the names, relative to a process directory
 //	       8    with bit 2: the number of the figures held; 0 is none
+//	       4    with bit 3: the pid
+//
+// A name task/* or task/*/<file> asks for the directories, or for a file, of all threads
+// of a process. Its content is, for each:
+//
+//	4    tid
+//	4    length of what follows in bytes, with bit 31 set an errno in place of it
+//	     a file's content; or of a directory 8 ID in the leaf's main tree, 4+4 uid and
+//	     gid, 4 mode, 4 link count, 8 mtime, ns since 1970
 //
 // Answer, header:
 //

@@ -86,6 +86,7 @@ const (
 	flagRemember   = 2 // of a request
 	flagFiguresToo = 4 // of a request
 	flagFigures    = 1 // of an answer
+	flagAlone      = 8 // of a request: a pid comes last
 	flagOwnerReads = 1 // of a record
 	errnoBit       = 1 << 31
 	formedBit      = 1 << 30

@@ -27,6 +27,9 @@ type Request struct {
 	// Remember asks the leaf to keep what it answers for a while, so that the next
 	// answer can be what changed since.
 	Remember bool
+	// PID is the process that is asked for alone; 0 is all. It is for who reads ahead, and passed
+	// over by a leaf whose answers are shared.
+	PID int32
 	// MaxAge is how old the answer may be: a leaf that swept not longer ago than
 	// that, for whomever, need not do it again.
 	MaxAge time.Duration
@@ -49,6 +52,9 @@ func (r Request) Check() error {
 		if slices.Contains(r.Files[:i], f) {
 			return fmt.Errorf("snapshot request: %q is named twice", f)
 		}
+	}
+	if r.PID < 0 {
+		return fmt.Errorf("snapshot request: pid %d", r.PID)
 	}
 	if r.MaxAge < 0 {
 		return fmt.Errorf("snapshot request: an age of %v", r.MaxAge)
@@ -78,6 +84,9 @@ func (r Request) Append(b []byte) []byte {
 	if r.Figures {
 		flags |= flagFiguresToo
 	}
+	if r.PID != 0 {
+		flags |= flagAlone
+	}
 	b = append(b, requestMagic...)
 	b = binary.LittleEndian.AppendUint16(b, formatVersion)
 	b = binary.LittleEndian.AppendUint16(b, flags)
@@ -91,6 +100,9 @@ func (r Request) Append(b []byte) []byte {
 	}
 	if r.Figures {
 		b = binary.LittleEndian.AppendUint64(b, r.Known)
+	}
+	if r.PID != 0 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.PID))
 	}
 	binary.LittleEndian.PutUint32(b[start+8:], uint32(len(b)-start))
 	return b
@@ -110,7 +122,7 @@ func DecodeRequest(b []byte) (Request, error) {
 		r.fail("version %d, this side speaks %d", v, formatVersion)
 	}
 	flags := r.u16()
-	if flags&^(flagCompress|flagRemember|flagFiguresToo) != 0 {
+	if flags&^(flagCompress|flagRemember|flagFiguresToo|flagAlone) != 0 {
 		r.fail("unknown flags %#x", flags)
 	}
 	req.Remember, req.Figures = flags&flagRemember != 0, flags&flagFiguresToo != 0
@@ -135,6 +147,11 @@ func DecodeRequest(b []byte) (Request, error) {
 	}
 	if req.Figures {
 		req.Known = r.u64()
+	}
+	if flags&flagAlone != 0 {
+		if req.PID = int32(r.u32()); req.PID <= 0 && r.err == nil {
+			r.fail("pid %d", req.PID)
+		}
 	}
 	if r.err == nil && r.off != len(b) {
 		r.fail("%d bytes too many", len(b)-r.off)

@@ -71,21 +71,22 @@ func newLRU[K comparable, V any](size int) *lru.Cache[K, V] {
 	return c
 }
 
-// next notes that h's file of a process was not cached, and reports whether it is one
-// of a streak.
-func (s *streaks) next(h habit, p processKey, now time.Time) bool {
+// next notes that h's file of a process, or of one of its threads, was not cached, and reports
+// whether it is one of a streak, and whether the one before was of the same process.
+func (s *streaks) next(h habit, p processKey, now time.Time) (streak, same bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k, _ := s.last.Get(h)
 	if now.Sub(k.at) > streakPause {
 		k.length = 0
 	}
-	if k.length == 0 || k.p != p {
+	same = k.length > 0 && k.p == p
+	if !same {
 		k.length++
 	}
 	k.p, k.at = p, now
 	s.last.Add(h, k)
-	return k.length >= streakFrom
+	return k.length >= streakFrom, same
 }
 
 // readAhead is that of one node.
@@ -120,7 +121,10 @@ func (a *readAhead) ReadAhead(ctx context.Context, who vfs.Identity, pid gpid.PI
 	}
 	rule := n.Store.Policy().Rule(string(n.Name), strconv.Itoa(int(pid))+"/"+name)
 	h := habit{who.Key(), name}
-	if rule.Cache <= 0 || !n.streaks.next(h, processKey{n, leaf}, n.Now()) || n.Live() {
+	if rule.Cache <= 0 {
+		return nil, nil, false
+	}
+	if streak, _ := n.streaks.next(h, processKey{n, leaf}, n.Now()); !streak || n.Live() {
 		return nil, nil, false
 	}
 	b := a.bring(ctx, h, who, time.Duration(rule.Cache))

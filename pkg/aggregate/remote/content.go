@@ -51,11 +51,18 @@ func (r *object) cacheKey(k *proctable.Clock) (key cachepolicy.Key, ok bool) {
 }
 
 // readCached is what is cached under that key, or what one brings. A file of a process that
-// is not cached may come with that of all other processes, by read-ahead.
+// is not cached may come with that of all other processes, or threads, by read-ahead.
 func (r *object) readCached(ctx context.Context, key cachepolicy.Key, one cachepolicy.Fetch) (cachepolicy.Value, error) {
 	return r.n.Store.Read(ctx, key, func(ctx context.Context) ([]byte, error) {
 		if content, err, ok := r.readAhead(ctx); ok {
 			return content, err
+		}
+		if r.proc != nil && len(r.path) == 4 && r.path[1] == proctable.TaskDir {
+			if tid, ok := gpid.ParsePID(r.path[2]); ok {
+				if content, err, ok := r.n.ThreadFile(ctx, r.v.Identity(), r.proc.PID, r.proc.Leaf, tid, r.path[3]); ok {
+					return content, err
+				}
+			}
 		}
 		return one(ctx)
 	})

@@ -213,6 +213,9 @@ func (d *dir) known(name, native string) vfs.Node {
 	if len(d.path) == 1 && procfile.Process.File(native).ReadOnce {
 		return &knownFile{file{r}}
 	}
+	if r.isTask() && r.attr.Type() == vfs.TypeDir {
+		return &taskDir{dir{r}}
+	}
 	n, err := r.node()
 	if err != nil {
 		return nil

@@ -177,6 +177,11 @@ func (r *object) inTask() bool {
 	return r.proc != nil && r.proc.Map != nil && len(r.path) == 2 && r.path[1] == "task"
 }
 
+// isTask reports whether r is the directory of a process's threads.
+func (r *object) isTask() bool {
+	return r.proc != nil && len(r.path) == 2 && r.path[1] == proctable.TaskDir
+}
+
 // Walk implements vfs.Dir.
 func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	native, ok := d.nativeName(name)
@@ -188,6 +193,11 @@ func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	}
 	if isAbroad(&d.object) && d.holdsMarks() {
 		if n, err := d.walkMark(ctx, name); n != nil || err != nil {
+			return n, err
+		}
+	}
+	if d.isTask() {
+		if n, err := d.thread(ctx, name, native); n != nil || err != nil {
 			return n, err
 		}
 	}
@@ -236,6 +246,11 @@ func (d *dir) entries(ctx context.Context) ([]vfs.DirEntry, error) {
 
 // list reads the whole directory on the node, native names.
 func (d *dir) list(ctx context.Context) (all []vfs.DirEntry, err error) {
+	if d.isTask() {
+		if threads, ok, err := readThreads(ctx, &d.object); ok || err != nil {
+			return threadEntries(threads), err
+		}
+	}
 	found, _, err := d.walk(ctx)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,9 @@ import (
 // the others are there and offline, as CPUs may be.
 
 // cpus is that of a sysDir.
-func (v viewTree) cpus(_ context.Context, id uint64) (vfs.Node, error) { return newCPUsPath(v, id), nil }
+func (v viewTree) cpus(_ context.Context, id uint64) (vfs.Node, error) {
+	return newCPUsPath(v, id), nil
+}
 
 // newCPUsPath is sys/devices.
 func newCPUsPath(v viewTree, id uint64) vfs.Node {
