@@ -117,12 +117,13 @@ func newCountedCluster(t *testing.T, cfg Config, proc string, nodes int) (*Clust
 	return c, counts
 }
 
-const keepLong = swept + "- {match: \"<pid>/{environ,cgroup,exe,ns/*}\", cache: 1h, negative: 1h}\n- {match: \"{stat,meminfo,vmstat,loadavg}\", cache: 1h}\n"
+const keepLong = swept + "- {match: \"<pid>/task\", cache: 1h}\n- {match: \"<pid>/task/<tid>/{stat,status,cmdline,environ}\", cache: 1h, negative: 1h}\n" +
+	"- {match: \"<pid>/{environ,cgroup,exe,ns/*}\", cache: 1h, negative: 1h}\n- {match: \"{stat,meminfo,vmstat,loadavg}\", cache: 1h}\n"
 
 // The programs that read a file of process after process make few exchanges with a
 // node, with nothing held and with all of it.
 func TestReadAheadExchanges(t *testing.T) {
-	const nodes, procs, most = 20, 100, 4
+	const nodes, procs = 20, 100
 	proc := manyProcesses(t, procs)
 	dir := t.TempDir()
 	mnt, native := filepath.Join(dir, "mnt"), filepath.Join(dir, "native")
@@ -148,6 +149,7 @@ func TestReadAheadExchanges(t *testing.T) {
 	for command, found := range map[string]func(out string) int{
 		"ps -ef":                func(out string) int { return strings.Count(out, "sleep 1000") },
 		"pgrep -f 'sleep 1000'": func(out string) int { return strings.Count(out, "\n") },
+		"ps -eLf":               func(out string) int { return strings.Count(out, "sleep 1000") },
 		"pidof sleep":           func(out string) int { return len(strings.Fields(out)) },
 	} {
 		for _, held := range []bool{false, true} {
@@ -165,7 +167,10 @@ func TestReadAheadExchanges(t *testing.T) {
 			if got := found(inProc(t, mnt, native, command)); got < nodes*procs {
 				t.Errorf("%s, held %v: %d processes of %d", command, held, got, nodes*procs)
 			}
-			worst := int64(0)
+			worst, most := int64(0), int64(4)
+			if command == "ps -eLf" {
+				most = 24 // of the lists and of four files, two of one process and then all; each is two steps
+			}
 			for _, n := range counts {
 				worst = max(worst, n.Load())
 			}
@@ -251,6 +256,64 @@ func TestReadAheadIsTheKernels(t *testing.T) {
 			if made := counts["n1"].Load() - before; made > 6 {
 				t.Errorf("%s as user %d took %d exchanges", name, who.UID, made)
 			}
+		}
+	}
+}
+
+// The threads of a process come a directory at a time, and are what the node's kernel gives to
+// the requester, errors too.
+func TestThreadsReadAhead(t *testing.T) {
+	const threads = 40
+	cmd := exec.Command("python3", "-c", fmt.Sprintf("import sys, threading\nfor i in range(%d): threading.Thread(target=threading.Event().wait, daemon=True).start()\nprint('ready', flush=True)\nsys.stdin.read()", threads))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1, Gid: 1}}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		t.Fatal(line, err)
+	}
+	c, counts := newCountedCluster(t, Config{Policy: policy(t, keepLong), Access: authority(everybodyEverywhere)}, "/proc", 1)
+	leaf, err := procfs9p.New(procfs9p.Config{Root: "/proc", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { leaf.Close() })
+	pid := cmd.Process.Pid
+	for _, who := range []vfs.Identity{vfs.Root, uid(1), uid(2)} {
+		root, plain := rootOf(t, c, who, ""), rootOf(t, leaf, who, "")
+		before := counts["n1"].Load()
+		listed := names(t, walkDir(t, root, strconv.Itoa(gpid.Stride+pid), "task"))
+		if len(listed) != threads+1 {
+			t.Fatalf("user %d: there are %d threads", who.UID, len(listed))
+		}
+		for _, name := range listed {
+			g, _ := strconv.Atoi(name)
+			own := []string{strconv.Itoa(pid), "task", strconv.Itoa(g - gpid.Stride)}
+			path := []string{strconv.Itoa(gpid.Stride + pid), "task", name}
+			a, err := walkDir(t, root, path...).Attr(t.Context())
+			want, wantErr := walkDir(t, plain, own...).Attr(t.Context())
+			if err != nil || wantErr != nil || a.Mode != want.Mode || a.UID != want.UID || a.GID != want.GID || a.Nlink != want.Nlink {
+				t.Errorf("user %d: thread %s is %+v, %v; on the node %+v, %v", who.UID, name, a, err, want, wantErr)
+			}
+			for _, file := range []string{"cmdline", "environ"} {
+				got, gotErr := content(t, root, append(path, file)...)
+				want, wantErr := content(t, plain, append(own, file)...)
+				if vfs.Errno(gotErr) != vfs.Errno(wantErr) || got != want {
+					t.Errorf("user %d: %s of thread %s: %q, %v; the kernel: %q, %v", who.UID, file, name, got, gotErr, want, wantErr)
+				}
+			}
+		}
+		if made := counts["n1"].Load() - before; made > 24 {
+			t.Errorf("user %d: %d threads took %d exchanges", who.UID, threads, made)
 		}
 	}
 }

@@ -216,6 +216,9 @@ func (d *dir) known(name, native string) vfs.Node {
 	if r.isTask() && r.attr.Type() == vfs.TypeDir {
 		return &taskDir{dir{r}}
 	}
+	if len(r.path) == 4 && r.attr.Type() == vfs.TypeFile {
+		return &threadFile{file{r}}
+	}
 	n, err := r.node()
 	if err != nil {
 		return nil

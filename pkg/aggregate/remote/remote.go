@@ -196,6 +196,9 @@ func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 			return n, err
 		}
 	}
+	if err := noThreadName(d, native); err != nil {
+		return nil, err
+	}
 	if d.isTask() {
 		if n, err := d.thread(ctx, name, native); n != nil || err != nil {
 			return n, err

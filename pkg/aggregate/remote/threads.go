@@ -116,6 +116,47 @@ func (d *threadDir) Attr(ctx context.Context) (vfs.Attr, error) {
 	return a, nil
 }
 
+// noThreadName is the error of a name that no thread's directory of the node has, which need not
+// be asked for: htop looks for task in each.
+func noThreadName(d *dir, native string) error {
+	if d.proc == nil || len(d.path) != 3 || d.path[1] != proctable.TaskDir {
+		return nil
+	}
+	row, keep, _ := d.row()
+	if names := d.n.ProcessNames(); row.OK() && names != nil && len(names.Thread) > 0 && names.Thread[native] == 0 {
+		return vfs.Missing{Keep: keep}
+	}
+	return nil
+}
+
+// A threadFile is a file of a thread that all threads of the node have, read on demand. Its
+// attributes need not be asked for where the thread is its process's owner's.
+type threadFile struct{ file }
+
+// Attr implements vfs.Node.
+func (f *threadFile) Attr(ctx context.Context) (vfs.Attr, error) {
+	if a := f.Preview(); a.Keep > 0 {
+		return a, nil
+	}
+	return f.file.Attr(ctx)
+}
+
+// Preview implements vfs.Previewer.
+func (f *threadFile) Preview() vfs.Attr {
+	row, keep, _ := f.row()
+	tid, _ := gpid.ParsePID(f.path[2])
+	t, _, ok := cachedThread(&f.object, tid)
+	if !row.OK() || !ok {
+		return f.file.Preview()
+	}
+	if p := row.Attr(0); p.UID != t.UID || p.GID != t.GID {
+		return f.file.Preview()
+	}
+	a := row.FileAttr(f.attr.Mode, keep)
+	a.ID = f.id
+	return a
+}
+
 // threadEntries are the list as the node would list it.
 func threadEntries(list proctable.Threads) []vfs.DirEntry {
 	all := make([]vfs.DirEntry, list.Len())
