@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,5 +70,62 @@ func TestAggrfsPS(t *testing.T) {
 		if f := strings.Fields(row); f[0] != "n1" || f[1] != nameOf(cluster.Alice) {
 			t.Errorf("alice sees %s", row)
 		}
+	}
+}
+
+// Without kernel threads aggrfs ps shows what ps shows without them, and so does ps on the tree by
+// the idiom of docs/commands.md.
+func TestWithoutKernelThreads(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	lines := func(text string) (pids []string) {
+		pids = strings.Fields(text)
+		slices.Sort(pids)
+		return slices.DeleteFunc(pids, func(pid string) bool { return len(pid) > 7 })
+	}
+	native := func() []string {
+		out, err := exec.Command("ps", "-N", "--ppid", "2", "-p", "2", "-o", "pid=").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines(string(out))
+	}
+	all, err := exec.Command("ps", "-eo", "pid=").Output()
+	if err != nil || len(lines(string(all))) < len(native())+10 {
+		t.Fatalf("this machine has no kernel threads: %v", err)
+	}
+	text, err := os.ReadFile("../../docs/commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, idiom, ok := strings.Cut(string(text), "aggrfs exec -- sh -c '")
+	idiom, _, _ = strings.Cut(idiom, "'\n")
+	if !ok {
+		t.Fatal("docs/commands.md has no idiom")
+	}
+	for name, run := range map[string]func() (string, error){
+		"aggrfs ps": func() (string, error) { return s.aggrfs("ps", "--no-kernel", "--no-headers", "-o", "pid") },
+		"the idiom": func() (string, error) {
+			return s.aggrfs("exec", "--", "sh", "-c", strings.TrimSuffix(idiom, "-f")+"-o pid=")
+		},
+	} {
+		s.eventuallyNil(name+" shows what ps shows", func() error {
+			before := native()
+			out, err := run()
+			after := native()
+			if err != nil {
+				return err
+			}
+			got := lines(out)
+			for _, pid := range before {
+				if slices.Contains(after, pid) && !slices.Contains(got, pid) {
+					return fmt.Errorf("%s is missing", pid)
+				}
+			}
+			// What runs the command comes with it.
+			if more := len(got) - max(len(before), len(after)); more > 8 || !strings.Contains(out, "10000001") {
+				return fmt.Errorf("%d too many, or no process of the node: %s", more, out)
+			}
+			return nil
+		})
 	}
 }

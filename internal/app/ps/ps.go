@@ -3,6 +3,7 @@
 package ps
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type Options struct {
 	Columns, Sort               string   // names of columns, with commas; "" is the usual ones
 	Users                       []string // by name or number; none is all
 	PIDs                        []string // global ones, or NODE:PID; none is all
+	NoKernel                    bool     // without the nodes' kernel threads
 	Limit                       int      // of rows, the first in their order; 0 is none
 }
 
@@ -363,11 +365,15 @@ func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gap
 // read reads the lines of cluster/ps that are wanted, and what it lacks.
 func (q *query) read(table io.Reader, progress *progress) (rows []*report.Process, g gaps.Gaps, err error) {
 	first := selection{keys: q.keys}
+	kernels := make(kernels)
 	if !q.whole() {
 		first.limit = q.Limit
 	}
 	g.Remarks, err = report.ReadProcesses(table, func(p report.Process) {
 		progress.saw(p.Node)
+		if q.NoKernel && kernels.thread(&p) {
+			return
+		}
 		if (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) {
 			first.take(&p)
 		}
@@ -376,4 +382,21 @@ func (q *query) read(table io.Reader, progress *progress) (rows []*report.Proces
 		return nil, gaps.Gaps{}, err
 	}
 	return first.all(), g, nil
+}
+
+// kernels are the kthreadd of each node, by gpid: the parent of its other kernel threads.
+type kernels map[int64]bool
+
+// kthreadd is its pid on every node (rest_init in init/main.c).
+const kthreadd = 2
+
+// thread reports whether a row is of a kernel thread. Rows come by node and pid, so that
+// kthreadd, which has no parent, no memory and no arguments, comes before the others. In a pid
+// namespace, and to who does not see it, a node has none.
+func (k kernels) thread(p *report.Process) bool {
+	if p.PID == kthreadd && p.PPID == 0 && p.RSS == 0 && bytes.Equal(p.Command, []byte("[kthreadd]")) {
+		k[int64(p.GPID)] = true
+		return true
+	}
+	return k[p.PPID]
 }
