@@ -112,6 +112,35 @@ func TestNativeRest(t *testing.T) {
 	}
 }
 
+// A tree that is ahead says so in uptime and in btime alike; one for a time namespace leaves uptime
+// to the kernel.
+func TestUptimeAhead(t *testing.T) {
+	c := newTestCluster(t, Config{Native: "/aside"})
+	const ahead = 1000000
+	root := rootOf(t, c, vfs.Root, fmt.Sprintf("/uptime/%d", ahead))
+	var own, told float64
+	text, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Sscan(string(text), &own)
+	fmt.Sscan(read(t, root, "uptime"), &told)
+	if by := told - own; by < ahead || by > ahead+patience.Seconds() {
+		t.Errorf("uptime is ahead by %v s", by)
+	}
+	btime := func(root vfs.Dir) int { return line(read(t, root, "stat"), "btime")[0] }
+	if by := btime(rootOf(t, c, vfs.Root, "")) - btime(root); by < ahead-1 || by > ahead+1 {
+		t.Errorf("btime is ahead by %d s", by)
+	}
+	if !slices.Contains(names(t, root), "uptime") {
+		t.Error("uptime is not listed")
+	}
+	n, err := rootOf(t, c, vfs.Root, fmt.Sprintf("/timens/%d", ahead)).Walk(t.Context(), "uptime")
+	if err != nil || n.Type() != vfs.TypeLink {
+		t.Errorf("for a time namespace uptime is %v, %v", n, err)
+	}
+}
+
 // The reader's own process can be walked in a view without the head node.
 func TestOwnProcess(t *testing.T) {
 	c := newTestCluster(t, Config{}, "n1")

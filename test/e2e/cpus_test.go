@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -148,8 +149,52 @@ func TestUsersCPUs(t *testing.T) {
 	}
 	helper := vfstest.BuildHelper(t, bin)
 	defer os.Remove(helper)
-	if out, err := s.asUser(alice, "exec", "--server", s.server, "--", "sh", "-c", script); err != nil || out != want {
+	argv := s.asUserArgs(alice, "exec", "--server", s.server, "--", "sh", "-c", script)
+	if out, err := exec.Command(argv[0], argv[1:]...).Output(); err != nil || string(out) != want {
 		t.Errorf("with the helper: %v, %q", err, out)
+	}
+
+	// The helper can make no time namespace. The nodes are older than this machine, and exec says
+	// that in one line; ps shows when their processes were started, for how long they run and how
+	// much they use as ps on the node does.
+	n := s.cluster.Nodes[1]
+	argv = s.asUserArgs(alice, "exec", "--server", s.server, "--", "ps", "-u", "1001", "-o", "pid=,etimes=,cp=,lstart=")
+	ps := exec.Command(argv[0], argv[1:]...)
+	var stderr strings.Builder
+	ps.Stderr = &stderr
+	out, err := ps.Output()
+	if said := stderr.String(); err != nil || strings.Count(said, "\n") != 1 || !strings.Contains(said, "time namespace") {
+		t.Errorf("without a time namespace: %v, %q", err, said)
+	}
+	compared := 0
+	for line := range strings.Lines(s.onNode(n, "ps", "-u", "1001", "-o", "pid=,etimes=,cp=,lstart=")) {
+		want := strings.Fields(line)
+		for line := range strings.Lines(string(out)) {
+			got := strings.Fields(line)
+			if got[0] != gpid(2, want[0]) {
+				continue
+			}
+			compared++
+			at := func(f []string) time.Time {
+				at, err := time.ParseInLocation("Mon Jan 2 15:04:05 2006", strings.Join(f[3:], " "), time.Local)
+				if err != nil {
+					t.Error(err)
+				}
+				return at
+			}
+			if d := at(got).Sub(at(want)).Abs(); d > 2*time.Second {
+				t.Errorf("%s was started at %s, on the node at %s", got[0], at(got), at(want))
+			}
+			if by := atoi(t, want[1]) - atoi(t, got[1]); by < -2 || by > 300 { // it was asked later
+				t.Errorf("%s runs for %s s, on the node for %s s", got[0], got[1], want[1])
+			}
+			if cp := atoi(t, got[2]); cp > atoi(t, want[2])+200 {
+				t.Errorf("%s uses %s thousandths of a CPU, on the node %s", got[0], got[2], want[2])
+			}
+		}
+	}
+	if compared < 3 {
+		t.Errorf("%d processes were compared", compared)
 	}
 }
 

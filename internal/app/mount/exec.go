@@ -3,7 +3,6 @@ package mount
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -40,7 +39,7 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 	if err != nil {
 		return nsexec.CodeFailed, err
 	}
-	tree, offset := withOldestBoot(ctx, src.Log, tree, nodes)
+	tree, offset := withOldestBoot(ctx, src.Env, tree, nodes)
 	before := gaps.LookOf(nodes)
 	inside := ""
 	if !o.Prefetched {
@@ -111,28 +110,34 @@ var firstBoot = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 const sameBoot = 2 * time.Second
 
 // withOldestBoot returns the tree for a command that has a machine which booted as early
-// as the oldest node, and how far its clock is ahead of this process': 0, and
+// as the oldest node, and how far its clock is to be ahead of this process': 0, and
 // the same tree, where this machine is the oldest. nodes is cluster/nodes.
 //
 // A start time is a number of ticks since the reader's boot, and cannot be
-// negative: see time_namespaces(7).
-func withOldestBoot(ctx context.Context, log *slog.Logger, t *client.Tree, nodes []report.Node) (*client.Tree, time.Duration) {
-	offset := older(nodes, time.Now(), sinceBoot())
-	if offset > 0 && !nsexec.CanShift() {
-		offset = 0
+// negative: see time_namespaces(7). Where there is no time namespace to be had, only the tree's
+// own files say that the machine has been up for so long.
+func withOldestBoot(ctx context.Context, env *client.Env, t *client.Tree, nodes []report.Node) (*client.Tree, time.Duration) {
+	offset, kind := older(nodes, time.Now(), sinceBoot()), "timens"
+	shift := offset > 0 && nsexec.CanShift()
+	if offset > 0 && !shift {
+		kind = "uptime"
 	}
 	// The daemon counts from the machine's boot, this process from its own.
 	ahead := offset
-	if t.Served() {
+	if t.Served() && kind == "timens" {
 		ahead += nsexec.BootOffset()
 	}
 	if ahead == 0 {
 		return t, 0
 	}
-	again := t.At(fmt.Sprintf("/timens/%d", ahead/time.Second) + t.Path)
+	again := t.At(fmt.Sprintf("/%s/%d", kind, ahead/time.Second) + t.Path)
 	if _, err := again.Root(ctx); err != nil {
-		log.Warn("start times before this machine's boot are wrong", "err", err)
+		env.Log.Warn("start times before this machine's boot are wrong", "err", err)
 		return t, 0
+	}
+	if kind == "uptime" {
+		env.Tell("no time namespace is to be had here: in the tree this machine is as old as the oldest node, and a program that asks the kernel how old it is (ps of procps 4.0.5 or later) shows wrong elapsed times (docs/exec.md, Start times)")
+		return again, 0
 	}
 	return again, offset
 }

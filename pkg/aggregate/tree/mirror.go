@@ -105,9 +105,9 @@ func (m *Mirror) Close() error {
 }
 
 // Attach implements vfs.Tree: whoever attaches is shown what the server shows. aname is "" or
-// Tree.Attach's "/timens/SECONDS", before the path that the mirror was made for.
+// Tree.Attach's "/timens/SECONDS" or "/uptime/SECONDS", before the path that the mirror was made for.
 func (m *Mirror) Attach(_ context.Context, _ vfs.Identity, aname string) (vfs.Node, error) {
-	h, path, err := cutTimens(m.cfg.Host, aname)
+	h, older, path, err := cutTimens(m.cfg.Host, aname)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (m *Mirror) Attach(_ context.Context, _ vfs.Identity, aname string) (vfs.No
 	if err != nil {
 		return nil, err
 	}
-	return newMirrorRoot(t, path), nil
+	return newMirrorRoot(t, path, older), nil
 }
 
 // Check says what is wrong with the server, if anything is. It waits until it has been reached, or has

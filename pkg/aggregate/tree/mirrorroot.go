@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/listing"
@@ -24,15 +25,16 @@ type mirrorRoot struct {
 	t      *mirrorTree
 	id     uint64
 	path   string
+	older  time.Duration // see viewTree
 	v      view.Viewer
 	listed *listing.Root
 	rest   *remote.Root // the root at the server, of which is read what is no process
 }
 
-func newMirrorRoot(t *mirrorTree, path string) *mirrorRoot {
+func newMirrorRoot(t *mirrorTree, path string, older time.Duration) *mirrorRoot {
 	m, id, v := t.m, objectid.Child(objectid.Offset, t.path+path), view.Everything{Who: t.m.cfg.Who}
 	return &mirrorRoot{
-		t: t, id: id, path: path, v: v, listed: m.mount.Root(m.cfg.Who, t.path+path),
+		t: t, id: id, path: path, older: older, v: v, listed: m.mount.Root(m.cfg.Who, t.path+path),
 		rest: remote.NewRoot(t.server, v, id, m.base.Attr(id, vfs.TypeDir), nil),
 	}
 }
@@ -66,6 +68,8 @@ func (r *mirrorRoot) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return sysDir{native, gpid.Relayed(), 1, alone, r.cpus}.at(objectid.Child(r.id, name)), nil
 	case merged:
 		return r.read(ctx, name)
+	case name == "uptime" && r.older > 0:
+		return newUptime(r.t.m.base, r.t.m.cfg.Proc, r.older, objectid.Child(r.id, name)), nil
 	}
 	return alone(native.entry(r.id, 0, name))
 }

@@ -55,6 +55,9 @@ func (r *root) Walk(ctx context.Context, name string) (vfs.Node, error) {
 	if n := nativeEntry(r.v, name); n != nil {
 		return n, nil
 	}
+	if name == "uptime" && r.v.older > 0 {
+		return newUptime(r.v.t.base, r.v.t.Proc, r.v.older, objectid.Child(r.v.ID, name)), nil
+	}
 	return r.v.standing(r.v.native.entry(r.v.ID, r.v.depth, name))
 }
 

@@ -102,6 +102,8 @@ type viewTree struct {
 	depth  int           // how many directories its root is below that of the mount
 	listed *listing.Root // whose readers are promised what they were listed; nil is that none is
 	from   vfs.Origin    // from where the requester has attached
+	// older is how much longer the machine is up by the tree's uptime than by its own.
+	older time.Duration
 }
 
 // timensName comes before the path of a root, with a number of seconds: the
@@ -110,22 +112,32 @@ type viewTree struct {
 // the machine's boot have their start times.
 const timensName = "timens"
 
+// uptimeName is the same for a reader who has no such namespace: the tree's own uptime is that
+// much higher, as its btime is lower. A program that asks the kernel instead (clock_gettime(2),
+// CLOCK_BOOTTIME) takes processes for that much younger.
+const uptimeName = "uptime"
+
 // maxTimens is how far ahead a clock may be: decades.
 const maxTimens = 1 << 30 * time.Second
 
-// cutTimens takes "/timens/SECONDS" from the front of a path, if it is there, and returns the machine
-// of the reader to whom that is told, who is on machine h.
-func cutTimens(h proctable.Host, path string) (proctable.Host, string, error) {
+// cutTimens takes "/timens/SECONDS" or "/uptime/SECONDS" from the front of a path, if it is there, and
+// returns the machine of the reader to whom that is told, who is on machine h, and how much longer
+// that is up by the tree's own uptime.
+func cutTimens(h proctable.Host, path string) (proctable.Host, time.Duration, string, error) {
 	kind, seconds, rest, ok := view.CutRoot(path)
-	if !ok || kind != timensName {
-		return h, path, nil
+	if !ok || kind != timensName && kind != uptimeName {
+		return h, 0, path, nil
 	}
 	n, err := strconv.ParseUint(seconds, 10, 31)
 	if err != nil || time.Duration(n)*time.Second > maxTimens {
-		return h, "", fmt.Errorf("attach %q: %q is no number of seconds: %w", path, seconds, syscall.EINVAL)
+		return h, 0, "", fmt.Errorf("attach %q: %q is no number of seconds: %w", path, seconds, syscall.EINVAL)
 	}
-	h.Boot = h.Boot.Add(-time.Duration(n) * time.Second)
-	return h, rest, nil
+	older := time.Duration(n) * time.Second
+	h.Boot = h.Boot.Add(-older)
+	if kind == timensName {
+		older = 0
+	}
+	return h, older, rest, nil
 }
 
 // readerName comes before the path of a root, with a machine as readerOf writes it: the tree for a
@@ -156,8 +168,8 @@ func parseReader(text string) (h proctable.Host, ok bool) {
 }
 
 // Attach implements vfs.Tree. aname is "" for the main tree or the path of a
-// root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" may
-// precede, see timensName, or "/reader/MACHINE", see readerName; with "snapshot" before that of
+// root inside it ("/sets/n[1-3]", "/users/ann"), which "/timens/SECONDS" or
+// "/uptime/SECONDS" may precede, see timensName, or "/reader/MACHINE", see readerName; with "snapshot" before that of
 // a reader on another machine, the snapshots of that root, if it has one node. upstream.NodeTree is the tree of one node, for a front end above.
 func (t *Tree) Attach(ctx context.Context, who vfs.Identity, aname string) (vfs.Node, error) {
 	return t.attach(ctx, who, aname, t.native, nil)
@@ -173,7 +185,7 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	if path == "/" {
 		path = ""
 	}
-	h, path, err := cutTimens(t.Host, path)
+	h, older, path, err := cutTimens(t.Host, path)
 	if err != nil {
 		return nil, err
 	}
@@ -197,5 +209,5 @@ func (t *Tree) attach(ctx context.Context, who vfs.Identity, aname string, nativ
 	if snapshots {
 		return seenDir(viewTree{View: v, t: t, native: native})
 	}
-	return &root{viewTree{v, t, native, 0, mount.Root(who, v.Path), vfs.OriginOf(ctx)}}, nil
+	return &root{viewTree{v, t, native, 0, mount.Root(who, v.Path), vfs.OriginOf(ctx), older}}, nil
 }
