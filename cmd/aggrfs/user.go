@@ -200,6 +200,7 @@ others belong to nobody. Root needs no helper.`,
 	tlsFlags(cmd, &src)
 	strictFlag(cmd, &src, "end with status 120 if processes of any node were missing or old, before or while COMMAND ran")
 	prefetchedFlag(cmd, &o.Prefetched)
+	cmd.Flags().BoolVar(&o.Wait, "wait", false, "when COMMAND has ended, keep the tree and wait until what it has left in the background has ended, too")
 	cmd.Flags().BoolVar(&oneCPU, "one-cpu", false, "run COMMAND and its tree on one CPU, which is faster if COMMAND has one thread (default: for ps, top and the like, and with --prefetched)")
 	cmd.Flags().BoolVar(&o.NoControl, "no-control", false, "let kill, renice and their like fail on processes of other machines, which this machine's kernel does not know")
 	return a.withLogLevel(cmd, "error")

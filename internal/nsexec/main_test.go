@@ -25,6 +25,9 @@ const defaultAside = "default"
 // offsetVariable is the server's Spec.BootOffset.
 const offsetVariable = "NSEXEC_TEST_OFFSET"
 
+// waitVariable is the server's Spec.Wait.
+const waitVariable = "NSEXEC_TEST_WAIT"
+
 // clockVariable makes this test program print what CanShift says.
 const clockVariable = "NSEXEC_TEST_CLOCK"
 
@@ -55,6 +58,7 @@ func server(aside string, argv []string) int {
 	}
 	s := spec(dev, aside, argv...)
 	s.BootOffset, _ = time.ParseDuration(os.Getenv(offsetVariable))
+	s.Wait = os.Getenv(waitVariable) != ""
 	code, err := nsexec.Run(context.Background(), s)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "failed:", err)

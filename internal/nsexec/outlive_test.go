@@ -2,6 +2,7 @@ package nsexec_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -41,6 +42,39 @@ func TestOutlive(t *testing.T) {
 			})
 		})
 	}
+}
+
+// With Wait what the command leaves has the tree until it ends by itself, and a signal ends the wait.
+func TestWait(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out")
+	// A daemon: its parents end, and it is in a session of its own.
+	script := `exec >/dev/null 2>&1; (setsid sh -c "$2" sh $1 &) & sleep 0.1; exit 7`
+	daemon := `echo >$1.ready; until test -e $1.go; do sleep 0.01; done; cat /proc/tree >$1.tmp; mv $1.tmp $1`
+	begin := func(t *testing.T, file, daemon string) *exec.Cmd {
+		cmd := command(t, asideIn(t), "sh", "-c", script, "sh", file, daemon)
+		cmd.Env = append(cmd.Env, waitVariable+"=1")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		wait.Until(t, "the daemon runs", func() bool { return exists(file + ".ready") })
+		return cmd
+	}
+	cmd := begin(t, file, daemon)
+	if err := os.WriteFile(file+".go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if out, err := os.ReadFile(file); string(out) != treeText || cmd.ProcessState.ExitCode() != 7 {
+		t.Errorf("the daemon read %q, %v; exit status %d", out, err, cmd.ProcessState.ExitCode())
+	}
+	file += "2"
+	cmd = begin(t, file, `echo >$1.ready; `+native)
+	wait.Until(t, "the command has ended", func() bool {
+		cmd.Process.Signal(syscall.SIGTERM) // before that it is the command's
+		return cmd.ProcessState != nil || syscall.Kill(cmd.Process.Pid, 0) != nil || exists(file)
+	})
+	cmd.Wait()
+	wait.Until(t, "the daemon sees the native procfs", func() bool { return exists(file) })
 }
 
 // A reader whose request is never answered ends when the server is killed.

@@ -35,6 +35,11 @@ func Run(ctx context.Context, spec Spec) (int, error) {
 	if err != nil {
 		return CodeFailed, err
 	}
+	if spec.Wait {
+		if err := adopt(); err != nil {
+			return CodeFailed, err
+		}
+	}
 	signals := catch()
 	defer signal.Stop(signals)
 	s, err := start(spec)
@@ -53,7 +58,13 @@ func Run(ctx context.Context, spec Spec) (int, error) {
 		s.kill()
 		return CodeFailed, errors.Join(context.Cause(ctx), err)
 	}
-	return s.wait(ctx, signals)
+	code, err := s.wait(ctx, signals)
+	if spec.Wait && err == nil {
+		if err := s.awaitRest(ctx, signals); err != nil {
+			spec.Log.Error("the tree goes while something may use it", "err", err)
+		}
+	}
+	return code, err
 }
 
 // A session is a started stage and what belongs to it.

@@ -58,7 +58,8 @@
 //
 // The command ends: the watcher takes the tree away, Run waits for it and
 // returns. Processes that the command leaves behind see the native procfs at
-// /proc from then on.
+// /proc from then on. With [Spec].Wait their end is waited for first: they come to be
+// children of the server, which is their subreaper (PR_SET_CHILD_SUBREAPER in prctl(2)).
 //
 // The server is killed: nobody else holds /dev/fuse (the stage closes it once
 // it is mounted, the watcher never has it), so the kernel aborts the connection
@@ -178,6 +179,10 @@ type Spec struct {
 	// process', in whole seconds: so processes that are older than this
 	// machine's boot have a start time. See CanShift.
 	BootOffset time.Duration
+	// Wait has Run wait, when the command has ended, for what it has left in the background: so
+	// long the tree stays. A signal that ends a session (HUP, INT, QUIT, TERM), or the end of the
+	// context, ends the wait.
+	Wait bool
 	// Name stands before messages about the command; "" is "aggrfs exec".
 	Name string
 	// Log is told what goes wrong after the command has started; nil is

@@ -23,6 +23,7 @@ type ExecOptions struct {
 	OneCPU *bool
 	// NoControl leaves calls about processes of other machines to this kernel, which has none such.
 	NoControl bool
+	Wait      bool // what the command leaves in the background keeps the tree, and is waited for
 }
 
 // Exec runs a command with the tree as its /proc and returns the exit status; with an error it
@@ -82,7 +83,7 @@ func Exec(ctx context.Context, src *client.Source, argv []string, o ExecOptions)
 			return err
 		},
 		Listen: listen,
-		Aside:  aside, Inside: inside, BootOffset: offset, Log: src.Log,
+		Aside:  aside, Inside: inside, BootOffset: offset, Wait: o.Wait, Log: src.Log,
 	})
 	calls.close()
 	if err != nil {
