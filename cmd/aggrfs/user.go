@@ -127,6 +127,7 @@ are missing or old, no nodes in your view, or with --strict any node like that.`
 	f.IntVar(&o.Limit, "limit", 0, "show the first `N` rows alone, by --sort if it is given; 0 is all")
 	f.StringSliceVarP(&o.Users, "user", "u", nil, "show only processes of these `USERS`, by name or number")
 	f.StringSliceVarP(&o.PIDs, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
+	f.StringSliceVarP(&o.Terminals, "tty", "t", nil, "the processes on these `TERMINALS` alone: pts/30 on any node, or n1:pts/30")
 	f.BoolVar(&o.NoKernel, "no-kernel", false, "leave out the kernel threads of all nodes")
 	f.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the line of column names")
 	f.BoolVar(&o.JSON, "json", false, "print JSON, with all columns or those of -o; see docs/commands.md")

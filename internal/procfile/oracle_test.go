@@ -129,7 +129,7 @@ func statAgrees(t *testing.T, m *Map, native, reader procfs.Proc, text []byte) {
 		t.Fatal(err)
 	}
 	got, ok := ParseStat(nil, text)
-	if !ok || string(got.Name) != want.Comm || string(got.State) != want.State || got.PPID != int64(want.PPID) ||
+	if !ok || string(got.Name) != want.Comm || string(got.State) != want.State || got.PPID != int64(want.PPID) || got.TTY != int64(want.TTY) ||
 		got.CPU != int64(want.UTime+want.STime) || got.Threads != int64(want.NumThreads) || got.Start != int64(want.Starttime) || got.RSS != int64(want.RSS) {
 		t.Errorf("%+v, %v; want %+v", got, ok, want)
 	}

@@ -26,6 +26,11 @@ type Map struct {
 	// shows all. It must be safe for concurrent use.
 	Shows func(native int64, lives bool) bool
 
+	// TTY returns the number of a terminal of the node, 0 for 0: one that no terminal of the
+	// reader's machine has, so that equal numbers of two machines are not one. Nil leaves
+	// them. It must be safe for concurrent use.
+	TTY func(native int64) int64
+
 	// StartShift is added to start times, in the reader's ticks: the node's
 	// boot minus the reader's.
 	StartShift int64

@@ -18,6 +18,7 @@ const (
 	statPPID      = 4
 	statPGrp      = 5
 	statSession   = 6
+	statTTY       = 7
 	statTPGID     = 8
 	statUTime     = 14
 	statSTime     = 15
@@ -90,6 +91,7 @@ type Stat struct {
 	Name    []byte // part of the file
 	State   byte
 	PPID    int64
+	TTY     int64 // the controlling terminal as the file has it; see TTYName
 	CPU     int64 // user and system time, ticks
 	Threads int64
 	Start   int64 // ticks since boot; negative before the reader's
@@ -115,6 +117,7 @@ func ParseStat(m *Map, src []byte) (l Stat, ok bool) {
 		return l, false
 	}
 	l.PPID = s.number(statPPID)
+	l.TTY = s.number(statTTY)
 	l.CPU = min(max(s.number(statUTime), 0), maxTicks)
 	l.CPU = min(l.CPU+max(s.number(statSTime), 0), maxTicks)
 	l.Threads = max(s.number(statThreads), 0)
@@ -180,9 +183,9 @@ func IsStatOf(pid string, src []byte) bool {
 	return ok && whole && string(s.pid()) == pid
 }
 
-// rewrittenStat are the fields that hold pids, times and pages.
+// rewrittenStat are the fields that hold pids, terminals, times and pages.
 var rewrittenStat = []int{
-	statPPID, statPGrp, statSession, statTPGID, statUTime, statSTime, statCUTime, statCSTime, statStartTime, statRSS,
+	statPPID, statPGrp, statSession, statTTY, statTPGID, statUTime, statSTime, statCUTime, statCSTime, statStartTime, statRSS,
 	statBlkIO, statGTime, statCGTime,
 }
 
@@ -232,6 +235,12 @@ func (m *Map) appendStatField(dst []byte, field int, text []byte) ([]byte, bool)
 		return m.appendOther(dst, text, true)
 	case statPGrp, statSession, statTPGID:
 		return m.appendOther(dst, text, false)
+	case statTTY:
+		n, ok := number(text)
+		if ok && m.TTY != nil {
+			n = m.TTY(n)
+		}
+		return strconv.AppendInt(dst, n, 10), ok
 	case statStartTime:
 		n, ok := number(text)
 		if !ok {

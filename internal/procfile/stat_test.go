@@ -6,17 +6,17 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	const good = "7 (a) b) R 3 7 7 0 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 12345 1000 77 18446744073709551615 1\n"
+	const good = "7 (a) b) R 3 7 7 34816 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 12345 1000 77 18446744073709551615 1\n"
 	m := &Map{PID: func(n int64) int64 { return 1000 + n }, StartShift: 5, HzFrom: 100, HzTo: 200, PageFrom: 8192, PageTo: 4096}
 	for _, c := range []struct {
 		m    *Map
 		want Stat
 	}{
-		{nil, Stat{[]byte("a) b"), 'R', 3, 110, 1, 12345, 77}},
-		{m, Stat{[]byte("a) b"), 'R', 1003, 220, 1, 24695, 154}},
+		{nil, Stat{[]byte("a) b"), 'R', 3, 34816, 110, 1, 12345, 77}},
+		{m, Stat{[]byte("a) b"), 'R', 1003, 34816, 220, 1, 24695, 154}},
 	} {
 		l, ok := ParseStat(c.m, []byte(good))
-		if !ok || string(l.Name) != string(c.want.Name) || l.State != c.want.State || l.PPID != c.want.PPID || l.CPU != c.want.CPU || l.Threads != c.want.Threads || l.Start != c.want.Start || l.RSS != c.want.RSS {
+		if !ok || string(l.Name) != string(c.want.Name) || l.State != c.want.State || l.PPID != c.want.PPID || l.TTY != c.want.TTY || l.CPU != c.want.CPU || l.Threads != c.want.Threads || l.Start != c.want.Start || l.RSS != c.want.RSS {
 			t.Errorf("%+v, %v, want %+v", l, ok, c.want)
 		}
 	}

@@ -47,11 +47,11 @@ func TestClusterPS(t *testing.T) {
 		status := read(t, root, strconv.Itoa(base+mine), "status")
 		_, ppid, _ := strings.Cut(status, "\nPPid:\t")
 		ppid, _, _ = strings.Cut(ppid, "\n")
-		start, err := time.Parse(time.RFC3339, f[8])
+		start, err := time.Parse(time.RFC3339, f[9])
 		if f[2] != strconv.Itoa(base+mine) || f[3] != ppid || !strings.Contains("RS", f[5]) || err != nil || start.Sub(began).Abs() > 3*time.Second {
 			t.Errorf("%q, the parent is %s, it began at %v", f, ppid, began)
 		}
-		if command := strings.Join(f[9:], " "); command != `sl\033[31m e\nep 1000` {
+		if command := strings.Join(f[10:], " "); command != `sl\033[31m e\nep 1000` {
 			t.Errorf("command %q", command)
 		}
 	}

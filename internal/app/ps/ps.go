@@ -29,6 +29,7 @@ type Options struct {
 	Columns, Sort               string   // names of columns, with commas; "" is the usual ones
 	Users                       []string // by name or number; none is all
 	PIDs                        []string // global ones, or NODE:PID; none is all
+	Terminals                   []string // by their names on the nodes, or NODE:NAME; none is all
 	NoKernel                    bool     // without the nodes' kernel threads
 	Limit                       int      // of rows, the first in their order; 0 is none
 }
@@ -129,7 +130,7 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 		return exit.NotComplete()
 	case len(rows) == 0 && !hiding.None():
 		return gaps.NothingKnown("whether there is such a process", hiding)
-	case len(rows) == 0 && len(o.Users)+len(o.PIDs) > 0: // ps fails, too
+	case len(rows) == 0 && len(o.Users)+len(o.PIDs)+len(o.Terminals) > 0: // ps fails, too
 		return exit.Absentf("no such process")
 	}
 	return nil
@@ -169,6 +170,16 @@ func (q *query) wants(p *report.Process) bool {
 			return p.Node == string(id.Node) && p.PID == id.PID
 		}
 		return p.GPID == id.GPID
+	})
+}
+
+// on reports whether a row is of a process on a terminal that -t names, if it names any.
+func (q *query) on(p *report.Process) bool {
+	return len(q.Terminals) == 0 || p.TTY != "" && slices.ContainsFunc(q.Terminals, func(name string) bool {
+		if node, on, ok := strings.Cut(name, ":"); ok && node == p.Node {
+			return on == p.TTY
+		}
+		return name == p.TTY
 	})
 }
 
@@ -374,7 +385,7 @@ func (q *query) read(table io.Reader, progress *progress) (rows []*report.Proces
 		if q.NoKernel && kernels.thread(&p) {
 			return
 		}
-		if (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) {
+		if (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) && q.on(&p) {
 			first.take(&p)
 		}
 	})

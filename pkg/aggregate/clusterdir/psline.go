@@ -129,6 +129,7 @@ func (w *psPen) askLine(ctx context.Context, b []byte, n *proctable.Node, row pr
 	if !ok {
 		return b, fmt.Errorf("its stat makes no sense: %w", syscall.EIO)
 	}
+	l.TTY = n.Terminals.Native(l.TTY)
 	args, err := dir.Content(ctx, row, "cmdline")
 	if cachepolicy.Unanswered(err) {
 		return b, err
@@ -159,6 +160,7 @@ func (w *psPen) appendLine(b []byte, n *proctable.Node, pid gpid.PID, g gpid.GPI
 		CPU:     report.Centiseconds(l.CPU/host.Hz*100 + l.CPU%host.Hz*100/host.Hz),
 		RSS:     l.RSS * (host.PageSize >> 10),
 		Start:   host.Boot.Add(time.Duration(l.Start/host.Hz)*time.Second + time.Duration(l.Start%host.Hz)*time.Second/time.Duration(host.Hz)),
+		TTY:     procfile.TTYName(l.TTY),
 		Command: args,
 	}
 	return row.AppendText(b, w.nameWidth)

@@ -103,6 +103,9 @@ func (k *Clock) Map(h Host) *procfile.Map {
 		PageFrom: int64(k.facts.PageSize), PageTo: h.PageSize,
 		Machine: uint32(n.Index),
 	}
+	if !own {
+		m.TTY = func(native int64) int64 { return n.Terminals.Number(n.Index, native) }
+	}
 	if n.CgroupNode && !own {
 		m.CgroupSlice = string(cgroup.AppendSlice(nil, string(n.Name)))
 	}

@@ -54,11 +54,13 @@ type Shared struct {
 	budget  *budget
 	names   *nameLists
 	streaks *streaks
+	// Terminals are those of all nodes.
+	Terminals *Terminals
 }
 
 // NewShared makes what nodes share.
 func NewShared(cfg Config) *Shared {
-	return &Shared{Config: cfg, budget: newBudget(), names: newNameLists(), streaks: newStreaks()}
+	return &Shared{Config: cfg, budget: newBudget(), names: newNameLists(), streaks: newStreaks(), Terminals: new(Terminals)}
 }
 
 // A Node is an upstream and the table of its processes.

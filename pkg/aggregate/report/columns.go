@@ -39,6 +39,7 @@ func ProcessColumns() []ProcessColumn {
 		column(PercentColumn, "%CPU", true, func(p *Process) *float64 { return p.Percent }, appendPercent, comparePercents),
 		column("rss", "RSS", true, func(p *Process) int64 { return p.RSS }, appendNumber, cmp.Compare),
 		column("start", "START", false, func(p *Process) time.Time { return p.Start }, appendTime, time.Time.Compare),
+		column("tty", "TTY", false, func(p *Process) string { return p.TTY }, appendWord, strings.Compare),
 		column("args", "COMMAND", false, func(p *Process) []byte { return p.Command }, appendCommand, bytes.Compare),
 		column(JobColumn, "JOB", true, func(p *Process) string { return p.Job }, appendWord, compareJobs),
 	}

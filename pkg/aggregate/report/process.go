@@ -23,6 +23,7 @@ import (
 //	S        state, as in the third field of stat in proc_pid_stat(5)
 //	CPU      user and system time in seconds
 //	RSS      resident memory in KiB
+//	TTY      its controlling terminal, by the name that it has on the node; "-" is none
 //	START    when it began, UTC, as RFC 3339 has it
 //	COMMAND  its arguments, or its name in brackets where it has none
 type Process struct {
@@ -34,6 +35,7 @@ type Process struct {
 	State byte         `column:"S,required"`
 	CPU   Centiseconds `column:"CPU,required"`
 	RSS   int64        `column:"RSS,required"`
+	TTY   string       `column:"TTY"`
 	Start time.Time    `column:"START,required"`
 	// Command may have NULs between arguments, which become blanks when it is written.
 	Command []byte   `column:"COMMAND,required"`
@@ -65,6 +67,7 @@ const (
 	cpuWidth   = 10
 	rssWidth   = 10
 	startWidth = 20
+	ttyWidth   = 6
 )
 
 // NodeWidth is how wide the column of nodes is, at least.
@@ -72,8 +75,8 @@ const NodeWidth = len("NODE")
 
 // AppendProcessHeader writes the first line of cluster/ps.
 func AppendProcessHeader(b []byte, nodeWidth int) []byte {
-	return fmt.Appendf(b, "%-*s %*s %*s %*s %-*s S %*s %*s %-*s COMMAND\n", nodeWidth, "NODE", pidWidth, "PID", gpidWidth, "GPID", gpidWidth, "PPID",
-		userWidth, "USER", cpuWidth, "CPU", rssWidth, "RSS", startWidth, "START")
+	return fmt.Appendf(b, "%-*s %*s %*s %*s %-*s S %*s %*s %-*s %-*s COMMAND\n", nodeWidth, "NODE", pidWidth, "PID", gpidWidth, "GPID", gpidWidth, "PPID",
+		userWidth, "USER", cpuWidth, "CPU", rssWidth, "RSS", ttyWidth, "TTY", startWidth, "START")
 }
 
 // AppendText writes the row as a line of cluster/ps. There are very many: it is put together by
@@ -87,6 +90,7 @@ func (p *Process) AppendText(b []byte, nodeWidth int) []byte {
 	b = append(b, ' ', p.State, ' ')
 	b = appendSeconds(b, p.CPU, cpuWidth)
 	b = appendRight(append(b, ' '), p.RSS, rssWidth)
+	b = appendLeft(append(b, ' '), p.TTY, ttyWidth)
 	b = appendTime(append(b, ' '), p.Start)
 	return append(appendCommand(append(b, ' '), p.Command), '\n')
 }

@@ -16,13 +16,13 @@ var began = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 // The text of each kind of rows is public: people, scripts and programs of other versions read
 // it.
 func TestText(t *testing.T) {
-	process := Process{Node: "n1", PID: 70, GPID: 10000070, PPID: 10000001, User: "ann", State: 'S', CPU: 10025, RSS: 99999, Start: began, Command: []byte("./solver\x00--in\x00a b\n")}
+	process := Process{Node: "n1", PID: 70, GPID: 10000070, PPID: 10000001, User: "ann", State: 'S', CPU: 10025, RSS: 99999, TTY: "pts/30", Start: began, Command: []byte("./solver\x00--in\x00a b\n")}
 	odd := Process{Node: "login0001", PID: 4194304, GPID: math.MaxInt32, PPID: -1, User: `CORP\ann lee é`, State: 'D', CPU: 7, RSS: 1 << 40, Start: began, Command: []byte("[kthread/0]")}
 	for _, tc := range []struct{ name, got, want string }{
 		{"ps", string(odd.AppendText(process.AppendText(AppendProcessHeader(nil, 5), 5), 5)), "" +
-			"NODE      PID       GPID       PPID USER     S        CPU        RSS START                COMMAND\n" +
-			"n1         70   10000070   10000001 ann      S     100.25      99999 2026-11-25T08:00:00Z ./solver --in a b\\n\n" +
-			"login0001 4194304 2147483647         -1 CORP\\\\ann\\040lee\\040é D       0.07 1099511627776 2026-11-25T08:00:00Z [kthread/0]\n"},
+			"NODE      PID       GPID       PPID USER     S        CPU        RSS TTY    START                COMMAND\n" +
+			"n1         70   10000070   10000001 ann      S     100.25      99999 pts/30 2026-11-25T08:00:00Z ./solver --in a b\\n\n" +
+			"login0001 4194304 2147483647         -1 CORP\\\\ann\\040lee\\040é D       0.07 1099511627776 -      2026-11-25T08:00:00Z [kthread/0]\n"},
 		{"nodes", string(EncodeNodes([]Node{
 			{Name: "n1", Index: 1, State: StateUp, Answered: 1, Latency: 1234567, Procs: new(uint64), Missed: new(uint64(3)), Booted: began, Version: "1.2", Address: "unix:/run/a b"},
 			{Name: "n2", Index: 12, State: "silent", Stale: Age(3250 * time.Millisecond), Problem: "no answer\nto a probe"},
