@@ -28,7 +28,7 @@ PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lso
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
 
 # What is measured, and measured against.
-BENCH_PACKAGES := $(RUN_PACKAGES) diod pdsh python3 python3-psutil
+BENCH_PACKAGES := $(RUN_PACKAGES) diod pdsh psmisc lsof iproute2 python3 python3-psutil
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 STATICCHECK_VERSION := v0.8.2

@@ -12,7 +12,7 @@ import (
 // install: to try the demo or to measure nobody needs what the tests run on the tree.
 func TestWhatIsInstalled(t *testing.T) {
 	demo := []string{"ca-certificates", "git", "mount", "procps", "util-linux"}
-	bench := []string{"diod", "pdsh", "python3", "python3-psutil"}
+	bench := []string{"diod", "pdsh", "psmisc", "lsof", "iproute2", "python3", "python3-psutil"}
 	for target, want := range map[string][]string{
 		"run": demo, "soak": demo,
 		"bench": append(slices.Clone(demo), bench...), "bench-scale": append(slices.Clone(demo), bench...),

@@ -66,18 +66,19 @@ func run(ctx context.Context, of size, wanted []string) error {
 	}
 	groups := map[string]func(context.Context) error{
 		"rights": rights, "views": views, "cache": cacheFigures,
-		"ps":     func(ctx context.Context) error { return psMount(ctx, of) },
-		"server": func(ctx context.Context) error { return withServer(ctx, of, (*leaf).serverFigures) },
-		"fair":   func(ctx context.Context) error { return withServer(ctx, of, (*leaf).fairFigure) },
-		"calls":  func(ctx context.Context) error { return callsFigures(ctx, of) },
+		"ps":      func(ctx context.Context) error { return psMount(ctx, of) },
+		"server":  func(ctx context.Context) error { return withServer(ctx, of, (*leaf).serverFigures) },
+		"readers": func(ctx context.Context) error { return readerFigures(ctx, of) },
+		"fair":    func(ctx context.Context) error { return withServer(ctx, of, (*leaf).fairFigure) },
+		"calls":   func(ctx context.Context) error { return callsFigures(ctx, of) },
 	}
 	if len(wanted) == 0 {
-		wanted = []string{"rights", "views", "cache", "ps", "server", "fair", "calls"}
+		wanted = []string{"rights", "views", "cache", "ps", "server", "readers", "fair", "calls"}
 	}
 	for _, name := range wanted {
 		group := groups[name]
 		if group == nil {
-			return fmt.Errorf("no figures are called %q: rights, views, cache, ps, server, fair or calls", name)
+			return fmt.Errorf("no figures are called %q: rights, views, cache, ps, server, readers, fair or calls", name)
 		}
 		if err := group(ctx); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
