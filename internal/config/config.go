@@ -12,7 +12,7 @@
 //	head: ""                                   # this machine's name; "" is its short host name
 //	nodes:
 //	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
-//	  - {nodes: gpu1, address: "unix:/run/procsrv/gpu1.sock"}
+//	  - {nodes: gpu1, address: "unix:/run/aggrfs-nodes/gpu1.sock"}
 //	  - {nodes: plan9, address: "unix:/run/plan9.sock", kind: 9p2000, aname: "", uname: none}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
 //	max_processes: 65536                       # how many a node may have
@@ -26,7 +26,7 @@
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
 //	  - {users: "*", nodes: allocated, processes: own, control: own}
-//	allocations: {file: /run/aggrfs/allocations}   # or {command: [/usr/bin/squeue, ...], user: slurm}
+//	allocations: {file: /var/lib/aggrfs/allocations}   # or {command: [/usr/bin/squeue, ...], user: slurm}
 //
 // Further views come from views.d/*.yaml beside the file, each with the key views
 // alone, behind those of the file itself.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func TestExample(t *testing.T) {
 	if len(c.Nodes) != 134 {
 		t.Fatalf("%d nodes", len(c.Nodes))
 	}
-	if n := c.Nodes[41]; n != (config.Node{Name: "n042", Address: "unix:/run/procsrv/n042.sock"}) {
+	if n := c.Nodes[41]; n != (config.Node{Name: "n042", Address: "unix:/run/aggrfs-nodes/n042.sock"}) {
 		t.Errorf("node 42 is %v", n)
 	}
 	// What the example writes out is what holds without it.
@@ -35,6 +36,40 @@ func TestExample(t *testing.T) {
 	}
 	if w := c.Warnings(); len(w) != 0 {
 		t.Errorf("warnings: %q", w)
+	}
+}
+
+// TestExampleHasEachKey: those too that are commented out, with values that are right.
+func TestExampleHasEachKey(t *testing.T) {
+	text, err := os.ReadFile("../../configs/aggrfs.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("read.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is known at the top of a file; read.go has it in one table.
+	_, table, _ := strings.Cut(string(source), "root.Fields(strict.Fields{\n")
+	table, _, _ = strings.Cut(table, "\n\t})\n")
+	keys := regexp.MustCompile(`(?m)^\t\t"(\w+)":`).FindAllStringSubmatch(table, -1)
+	if len(keys) < 15 {
+		t.Fatalf("read.go has %d keys", len(keys))
+	}
+	for _, key := range keys {
+		found := regexp.MustCompile(`(?m)^(# )?` + key[1] + `:.*\n((# )?  .*\n)*`).FindString(string(text))
+		switch {
+		case found == "":
+			t.Errorf("the example lacks %s", key[1])
+		case strings.HasPrefix(found, "# "):
+			example := "version: 1\n" + regexp.MustCompile(`(?m)^# `).ReplaceAllString(found, "")
+			if key[1] == "views" { // a view may be for a certificate, which somebody must be able to show
+				example += "listen: [\"tls:0.0.0.0:5641\"]\ntls: {cert: /a, key: /b, ca: /c}\n"
+			}
+			if _, err := config.Parse("example", []byte(example)); err != nil {
+				t.Errorf("%s: %v", key[1], err)
+			}
+		}
 	}
 }
 

@@ -277,7 +277,7 @@ func (r *reader) allocations(v strict.Value) {
 	}
 	switch {
 	case s.File == "" && len(s.Command) == 0:
-		v.Fail("there must be a file or a command: allocations: {file: /run/aggrfs/allocations}")
+		v.Fail("there must be a file or a command: allocations: {file: /var/lib/aggrfs/allocations}")
 	case s.File != "" && len(s.Command) > 0:
 		v.Fail("both a file and a command; keep one")
 	case s.File != "" && haveUser:
