@@ -4,12 +4,13 @@
 # make test-vm  the part of make test that takes a VM: Linux's own 9P client on the tree
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
+# make manual   their manual pages, and completions for bash, zsh and fish, in bin/share
 # make bench    one line a figure: NAME ours=... against=... ratio=...
 # make bench-scale  the same for NODES simulated nodes with PROCS processes each, for aggrfs ps on them, and for ps and top
 # make sim      a cluster of NODES simulated nodes with PROCS processes each, to play with
 # make fuzz     every fuzz target for FUZZTIME
 # make soak     ten million requests to one server, and its memory
-# make install  programs, documentation and units to $(DESTDIR)$(PREFIX), a configuration to $(DESTDIR)$(SYSCONFDIR)
+# make install  programs, manual, documentation and units to $(DESTDIR)$(PREFIX), a configuration to $(DESTDIR)$(SYSCONFDIR)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -30,7 +31,9 @@ VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurs
 # What is measured, and measured against.
 BENCH_PACKAGES := $(RUN_PACKAGES) diod pdsh psmisc lsof iproute2 python3 python3-psutil
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# When the source was made, in seconds: what is built tells that time and no other.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME ?= 60s
@@ -38,6 +41,7 @@ BRIEFLY := 5s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN ?= bin
+SHARE := $(BIN)/share
 # The helper of unprivileged users, where the tree has it.
 HELPER := $(notdir $(wildcard cmd/aggrfs-ns))
 KEEP ?=
@@ -46,7 +50,7 @@ PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test quick test-busy test-vm run build bench bench-scale sim fuzz soak install clean prepare prepare-run prepare-bench prepare-vm check
+.PHONY: test quick test-busy test-vm run build bench bench-scale sim fuzz soak manual install clean prepare prepare-run prepare-bench prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -61,7 +65,7 @@ test: prepare build check
 # Packages whose tests make no namespaces, mounts or processes of other users, but for the
 # tests that are named.
 QUICK := ./internal/access ./internal/atomicfile ./internal/certs ./internal/cgroup ./internal/config/... \
-	./internal/filewatch ./internal/flight ./internal/lograte ./internal/plaintext ./internal/procfile ./internal/procpath ./internal/requestctx ./internal/rules \
+	./internal/filewatch ./internal/flight ./internal/lograte ./internal/manual ./internal/plaintext ./internal/procfile ./internal/procpath ./internal/requestctx ./internal/rules \
 	./internal/spelling ./internal/trusted ./internal/userdb ./pkg/aggregate/gpid ./pkg/aggregate/proctable \
 	./pkg/aggregate/report ./pkg/aggregate/tree ./pkg/aggregate/upstream ./pkg/aggregate/view ./pkg/cachepolicy ./pkg/nodeset ./pkg/snapshot ./pkg/vfs ./test/wait
 QUICK_NOT := TestCommandOfSource|TestRenewal|TestReadFile
@@ -110,8 +114,15 @@ fuzz: prepare
 
 build:
 	$(call phase,build $(VERSION))
-	@mkdir -p bin
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.installedConfig=$(SYSCONFDIR)/aggrfs/aggrfs.yaml' -o bin/ ./cmd/aggrfs ./cmd/procsrv $(HELPER:%=./cmd/%)
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.installedConfig=$(SYSCONFDIR)/aggrfs/aggrfs.yaml' -o $(BIN)/ ./cmd/aggrfs ./cmd/procsrv $(HELPER:%=./cmd/%)
+
+# Made of help texts and documents by programs for the machine that builds.
+manual:
+	$(call phase,manual)
+	@rm -rf $(SHARE)
+	@for program in aggrfs procsrv; do \
+		CGO_ENABLED=0 GOARCH= go run -trimpath -tags manual -ldflags '-X main.version=$(VERSION)' ./cmd/$$program $(SHARE) $(PREFIX)/share/doc/aggrfs; done
 
 prepare:
 	$(call phase,prerequisites)
@@ -135,6 +146,7 @@ check: $(STATICCHECK)
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w:" $$bad >&2; exit 1; fi
 	$(call phase,go vet)
 	@go vet -tags vm ./...
+	@go vet -tags manual ./cmd/...
 	@cd test/peers && go vet ./...
 	$(call phase,staticcheck)
 	@$(STATICCHECK) -tags vm ./...
@@ -146,12 +158,13 @@ $(STATICCHECK):
 	@GOBIN=$(CURDIR)/bin go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 	@mv bin/staticcheck $@
 
-# Units name programs below /usr/local and the configuration below /etc. A
+# Units name programs below /usr/local and, as configurations do, files below /etc. A
 # configuration that is there already stays.
-install: build
+install: build manual
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin $(BIN)/aggrfs
 	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(BIN)/procsrv
 	$(if $(HELPER),install -D -m 0755 -t $(DESTDIR)$(PREFIX)/libexec/aggrfs $(BIN)/$(HELPER))
+	cd $(SHARE) && find * -type f -exec install -D -m 0644 {} $(abspath $(DESTDIR)$(PREFIX))/share/{} ';'
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs README.md LICENSE
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/configs configs/*.yaml configs/*.json
@@ -160,9 +173,11 @@ install: build
 		sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' packaging/$$unit | \
 			install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done
 	install -D -m 0644 packaging/aggrfs.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/aggrfs.conf
+	install -D -m 0644 packaging/procsrv.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/procsrv.conf
 	install -D -m 0644 packaging/aggrfs.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/aggrfs.conf
-	[ -e $(DESTDIR)$(SYSCONFDIR)/aggrfs/aggrfs.yaml ] || \
-		install -D -m 0644 packaging/aggrfs.yaml $(DESTDIR)$(SYSCONFDIR)/aggrfs/aggrfs.yaml
+	for file in packaging/aggrfs.yaml configs/cachepolicy.yaml; do \
+		to=$(DESTDIR)$(SYSCONFDIR)/aggrfs/$$(basename $$file); [ -e $$to ] || \
+			sed 's|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' $$file | install -D -m 0644 /dev/stdin $$to; done
 
 clean:
 	rm -rf bin

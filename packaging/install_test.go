@@ -69,7 +69,10 @@ func TestInstall(t *testing.T) {
 		"bin/aggrfs": 0o755, "sbin/procsrv": 0o755, "lib/sysusers.d/aggrfs.conf": 0o644, "lib/tmpfiles.d/aggrfs.conf": 0o644,
 		"lib/systemd/system/aggrfs.service": 0o644, "share/doc/aggrfs/README.md": 0o644,
 		"share/doc/aggrfs/packaging/procsrv-control.conf": 0o644,
+		"lib/sysusers.d/procsrv.conf":                     0o644,
 		"share/doc/aggrfs/docs/namespace.md":              0o644, "share/doc/aggrfs/configs/aggrfs.yaml": 0o644,
+		"share/man/man1/aggrfs-ps.1": 0o644, "share/man/man5/aggrfs.yaml.5": 0o644, "share/man/man7/aggrfs-tree.7": 0o644, "share/man/man8/procsrv.8": 0o644,
+		"share/bash-completion/completions/aggrfs": 0o644, "share/zsh/site-functions/_aggrfs": 0o644, "share/fish/vendor_completions.d/procsrv.fish": 0o644,
 	} {
 		info, err := os.Stat(filepath.Join(dest, prefix, path))
 		if err != nil || info.Mode() != mode {
@@ -101,9 +104,11 @@ func TestInstallAgain(t *testing.T) {
 // TestUsers looks for the users that units and directories name.
 func TestUsers(t *testing.T) {
 	users := map[string]bool{"root": true}
-	for line := range strings.Lines(installed(t, prefix+"/lib/sysusers.d/aggrfs.conf")) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "u" {
-			users[f[1]] = true
+	for _, file := range []string{"aggrfs.conf", "procsrv.conf"} {
+		for line := range strings.Lines(installed(t, prefix+"/lib/sysusers.d/"+file)) {
+			if f := strings.Fields(line); len(f) > 1 && f[0] == "u" {
+				users[f[1]] = true
+			}
 		}
 	}
 	for line := range strings.Lines(installed(t, prefix+"/lib/tmpfiles.d/aggrfs.conf")) {

@@ -100,7 +100,24 @@ func TestCommands(t *testing.T) {
 				installed(t, arg)
 			}
 		}
-		installed(t, strings.TrimPrefix(u.get(t, "Unit", "Documentation"), "file://"))
+		documented(t, u)
+	}
+}
+
+// documented looks for the manual pages that a unit names.
+func documented(t *testing.T, u unit) {
+	t.Helper()
+	pages := strings.Fields(u.get(t, "Unit", "Documentation"))
+	for _, page := range pages {
+		name, section, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(page, "man:"), ")"), "(")
+		if !ok {
+			t.Errorf("%q is no page of the manual", page)
+			continue
+		}
+		installed(t, prefix+"/share/man/man"+section+"/"+name+"."+section)
+	}
+	if len(pages) == 0 {
+		t.Error("it names no documentation")
 	}
 }
 
@@ -113,7 +130,12 @@ func TestReload(t *testing.T) {
 	}
 	command := strings.Fields(steps[0])
 	config := slices.Index(command, "--config") + 1
-	command[config] = filepath.Join(dest, command[config])
+	// The files that it names are where it was installed for the test.
+	text := strings.ReplaceAll(installed(t, command[config]), "/opt/etc/", dest+"/opt/etc/")
+	command[config] = filepath.Join(t.TempDir(), "aggrfs.yaml")
+	if err := os.WriteFile(command[config], []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	if out, err := exec.Command(filepath.Join(dest, command[0]), command[1:]...).CombinedOutput(); err != nil || !strings.Contains(string(out), ": good: ") {
 		t.Errorf("%q: %v\n%s", command, err, out)
 	}
@@ -147,7 +169,7 @@ func TestMountUnit(t *testing.T) {
 			t.Errorf("%s=%s gives it a mount namespace in which nobody sees the mount", key, value)
 		}
 	}
-	installed(t, strings.TrimPrefix(u.get(t, "Unit", "Documentation"), "file://"))
+	documented(t, u)
 }
 
 // TestConfiguration is that of aggrfs.service: it fits the unit's directories.
@@ -163,6 +185,7 @@ func TestConfiguration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		installed(t, "/opt"+cfg.Policy)
 		if len(cfg.Nodes) != nodes {
 			t.Errorf("%d nodes, want %d", len(cfg.Nodes), nodes)
 		}

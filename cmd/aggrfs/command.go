@@ -15,7 +15,18 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
+	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/internal/service"
+	"github.com/aggrfs/aggrfs/internal/userdb"
+)
+
+// What the build may say otherwise (-X main.version=VERSION).
+var (
+	version = "unknown"
+	// defaultServer is where aggrfs serve listens unless told otherwise.
+	defaultServer = "unix:/run/aggrfs/aggrfs.sock"
+	// installedConfig is the configuration that the service is started with.
+	installedConfig = "/etc/aggrfs/aggrfs.yaml"
 )
 
 // app is the program and its command line.
@@ -24,6 +35,17 @@ type app struct {
 	confine  func(*slog.Logger) error // gives up the rights that serve does not need; nil keeps them
 	exitCode int                      // of exec
 	started  bool                     // the command line was taken
+}
+
+// newApp is the program as it was built.
+func newApp() *app {
+	return &app{
+		env: client.Env{
+			Users: userdb.New(userdb.Config{}), Stderr: os.Stderr, Version: version,
+			DefaultServer: defaultServer, InstalledConfig: installedConfig, UIDMap: "/proc/self/uid_map",
+		},
+		confine: func(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) },
+	}
 }
 
 // execute carries out the command line, says what is wrong, and returns the exit status.

@@ -1,3 +1,5 @@
+//go:build !manual
+
 // Command procsrv is the leaf: it serves a node's /proc over 9P.
 //
 // By default it listens on a unix socket that only root can reach. It runs

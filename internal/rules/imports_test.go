@@ -11,6 +11,7 @@ import (
 
 // only says who alone may import a library, tests excepted.
 var only = map[string]string{
+	"github.com/cpuguy83/go-md2man/v2":              "internal/manual",
 	"github.com/docker/go-p9p":                      "pkg/ninep",
 	"github.com/hanwen/go-fuse/v2":                  "pkg/fusefs",
 	"github.com/goccy/go-yaml":                      "internal/config/strict",
