@@ -10,6 +10,7 @@
 # make sim      a cluster of NODES simulated nodes with PROCS processes each, to play with
 # make fuzz     every fuzz target for FUZZTIME
 # make soak     ten million requests to one server, and its memory
+# make release  deb and rpm packages for ARCHES, amd64 and arm64, and their checksums, in DIST
 # make install  programs, manual, documentation and units to $(DESTDIR)$(PREFIX), a configuration to $(DESTDIR)$(SYSCONFDIR)
 
 SHELL := /bin/bash
@@ -36,12 +37,16 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := bin/staticcheck-$(STATICCHECK_VERSION)
+# What needs libraries that the programs do not is in modules of its own.
+MODULES := test/peers packaging/release
 FUZZTIME ?= 60s
 BRIEFLY := 5s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 BIN ?= bin
 SHARE := $(BIN)/share
+DIST ?= $(CURDIR)/dist
+ARCHES ?= amd64,arm64
 # The helper of unprivileged users, where the tree has it.
 HELPER := $(notdir $(wildcard cmd/aggrfs-ns))
 KEEP ?=
@@ -50,7 +55,7 @@ PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test quick test-busy test-vm run build bench bench-scale sim fuzz soak manual install clean prepare prepare-run prepare-bench prepare-vm check
+.PHONY: test quick test-busy test-vm run build bench bench-scale sim fuzz soak manual release install clean prepare prepare-run prepare-bench prepare-vm check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -147,10 +152,10 @@ check: $(STATICCHECK)
 	$(call phase,go vet)
 	@go vet -tags vm ./...
 	@go vet -tags manual ./cmd/...
-	@cd test/peers && go vet ./...
+	@for module in $(MODULES); do (cd $$module && go vet ./...); done
 	$(call phase,staticcheck)
 	@$(STATICCHECK) -tags vm ./...
-	@cd test/peers && ../../$(STATICCHECK) ./...
+	@for module in $(MODULES); do (cd $$module && $(CURDIR)/$(STATICCHECK) ./...); done
 
 $(STATICCHECK):
 	$(call phase,staticcheck $(STATICCHECK_VERSION))
@@ -179,5 +184,11 @@ install: build manual
 		to=$(DESTDIR)$(SYSCONFDIR)/aggrfs/$$(basename $$file); [ -e $$to ] || \
 			sed 's|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' $$file | install -D -m 0644 /dev/stdin $$to; done
 
+# The same commit gives the same bytes.
+release:
+	$(call phase,packages of $(VERSION))
+	@cd packaging/release && VERSION=$(VERSION) go run . -source $(CURDIR) -out $(DIST) -arch $(ARCHES)
+	@cd $(DIST) && cat SHA256SUMS
+
 clean:
-	rm -rf bin
+	rm -rf bin dist
