@@ -2,6 +2,7 @@
 # make quick    unit tests that need neither root nor other programs, under a minute
 # make test-busy  what has clocks, deadlines or processes, three times, on a machine that is busy
 # make test-vm  the part of make test that takes a VM: Linux's own 9P client on the tree
+# make test-packages  the part of make test that takes a Debian: packages made, installed and used
 # make run      three nodes on this machine, and ps and top on all of them (KEEP=1: leave them up)
 # make build    bin/aggrfs and bin/procsrv, static
 # make manual   their manual pages, and completions for bash, zsh and fish, in bin/share
@@ -29,6 +30,10 @@ PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lso
 # What the tests in a VM need beside that and a kernel, which .ci/vm gets.
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
 
+# What the tests of packages need, and what is in the Debian root that they are installed in.
+PACKAGE_PACKAGES := git mmdebstrap lintian rpm rpmlint libcap2-bin util-linux mount
+ROOT_PACKAGES := systemd systemd-sysv libcap2-bin fuse3 procps man-db bash-completion zsh fish plocate
+
 # What is measured, and measured against.
 BENCH_PACKAGES := $(RUN_PACKAGES) diod pdsh psmisc lsof iproute2 python3 python3-psutil
 
@@ -55,7 +60,7 @@ PROCS ?= 200
 
 phase = @echo "== $(1)"
 
-.PHONY: test quick test-busy test-vm run build bench bench-scale sim fuzz soak manual release install clean prepare prepare-run prepare-bench prepare-vm check
+.PHONY: test quick test-busy test-vm test-packages run build bench bench-scale sim fuzz soak manual release install clean prepare prepare-run prepare-bench prepare-vm prepare-packages check
 
 test: prepare build check
 	$(call phase,tests with the race detector)
@@ -63,6 +68,7 @@ test: prepare build check
 	$(call phase,tests with the peers)
 	@cd test/peers && ../../.ci/test -timeout 10m ./...
 	@$(MAKE) --no-print-directory test-vm
+	@$(MAKE) --no-print-directory test-packages
 	$(call phase,fuzzing for $(BRIEFLY) each)
 	@.ci/fuzz $(BRIEFLY)
 	$(call phase,all is well)
@@ -91,6 +97,10 @@ test-busy: prepare
 test-vm: prepare-vm
 	$(call phase,tests in a VM with the 9P client of Linux)
 	@.ci/test -tags vm -timeout 15m ./test/vm
+
+test-packages: prepare-packages
+	$(call phase,tests of packages in a Debian of their own)
+	@.ci/test -tags packages -timeout 15m ./test/packages
 
 run: prepare-run build
 	$(call phase,three nodes)
@@ -146,15 +156,20 @@ prepare-vm:
 	@.ci/prepare $(VM_PACKAGES)
 	@.ci/vm bin/vm
 
+prepare-packages:
+	$(call phase,prerequisites of the tests of packages)
+	@.ci/prepare $(PACKAGE_PACKAGES)
+	@.ci/root bin/root $(ROOT_PACKAGES)
+
 check: $(STATICCHECK)
 	$(call phase,gofmt)
 	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not formatted, run gofmt -w:" $$bad >&2; exit 1; fi
 	$(call phase,go vet)
-	@go vet -tags vm ./...
+	@go vet -tags vm,packages ./...
 	@go vet -tags manual ./cmd/...
 	@for module in $(MODULES); do (cd $$module && go vet ./...); done
 	$(call phase,staticcheck)
-	@$(STATICCHECK) -tags vm ./...
+	@$(STATICCHECK) -tags vm,packages ./...
 	@for module in $(MODULES); do (cd $$module && $(CURDIR)/$(STATICCHECK) ./...); done
 
 $(STATICCHECK):
