@@ -9,8 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/aggrfs/aggrfs/internal/hostclock"
 	"github.com/aggrfs/aggrfs/internal/lograte"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
@@ -237,7 +236,7 @@ const (
 
 // thisHost is the machine that the merged tree's readers are on.
 func thisHost(proc string) (proctable.Host, error) {
-	boot, err := bootTime()
+	boot, err := hostclock.BootTime()
 	id, _ := os.ReadFile(proc + "/sys/kernel/random/boot_id")
 	return proctable.Host{BootID: strings.TrimSpace(string(id)), Boot: boot, Hz: userHz, PageSize: int64(os.Getpagesize())}, err
 }
@@ -245,12 +244,3 @@ func thisHost(proc string) (proctable.Host, error) {
 // userHz is the USER_HZ of every architecture that Go runs on: Linux fixes it
 // at 100 for all but alpha and ia64 (include/asm-generic/param.h).
 const userHz = 100
-
-// bootTime is when this machine booted, by its own clocks.
-func bootTime() (time.Time, error) {
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return time.Time{}, fmt.Errorf("CLOCK_BOOTTIME: %w", err)
-	}
-	return time.Now().Add(-time.Duration(up.Nano())), nil
-}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/pkg/fusefs/caller"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
@@ -113,10 +114,10 @@ func (c Config) withDefaults() Config {
 		c.Deadline = DefaultDeadline
 	}
 	if c.Groups == nil {
-		c.Groups = func(tid uint32) ([]uint32, error) { return ReadGroups("/proc", tid) }
+		c.Groups = func(tid uint32) ([]uint32, error) { return caller.ReadGroups("/proc", tid) }
 	}
 	if c.ReadsLink == nil {
-		c.ReadsLink = func(tid uint32) bool { return ReadsLink("/proc", tid) }
+		c.ReadsLink = func(tid uint32) bool { return caller.ReadsLink("/proc", tid) }
 	}
 	if c.IDs == nil {
 		c.IDs = func(uid, gid uint32) (uint32, uint32) { return uid, gid }

@@ -74,13 +74,6 @@ func (w *writer) run(stop <-chan struct{}) {
 	}
 }
 
-// total is how many notifications there were.
-func (w *writer) total() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.sent
-}
-
 // writers are those that there can be.
 func writers() map[string]*writer {
 	return map[string]*writer{

@@ -86,12 +86,10 @@ type base struct {
 	conn *device.Conn
 }
 
-func (*base) used()                              {}
-func (*base) prepare(*inode)                     {}
-func (*base) moved(from, to *inode)              {}
-func (*base) expands(*inode, fuse.DirEntry) bool { return true }
-func (*base) listing(context.Context, *inode)    {}
-func (*base) run(<-chan struct{})                {}
+func (*base) used()                           {}
+func (*base) moved(from, to *inode)           {}
+func (*base) listing(context.Context, *inode) {}
+func (*base) run(<-chan struct{})             {}
 
 // shared is the mode of a mount for all users: the kernel keeps nothing, since its caches
 // know no users.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/pkg/fusefs/caller"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 )
@@ -106,10 +107,10 @@ func TestGroups(t *testing.T) {
 	if want := (vfs.Identity{UID: 1001, GID: 1001, Groups: []uint32{2001, 2002}}); !seen[1001].Equal(want) {
 		t.Errorf("attached as %+v, not %+v", seen[1001], want)
 	}
-	if groups, err := ReadGroups("/proc", uint32(os.Getpid())); err != nil {
+	if groups, err := caller.ReadGroups("/proc", uint32(os.Getpid())); err != nil {
 		t.Errorf("own groups: %v, %v", groups, err)
 	}
-	if _, err := ReadGroups("/proc", 1<<31-1); err == nil {
+	if _, err := caller.ReadGroups("/proc", 1<<31-1); err == nil {
 		t.Error("groups of nobody")
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
+	"github.com/aggrfs/aggrfs/internal/hostclock"
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -16,13 +16,13 @@ import (
 
 // facts says what a front end must know of the node.
 func (l *Leaf) facts() (f snapshot.Facts, err error) {
-	f = snapshot.Facts{Hz: userHZ(), PageSize: os.Getpagesize(), Version: l.cfg.Version}
+	f = snapshot.Facts{Hz: hostclock.UserHZ(), PageSize: os.Getpagesize(), Version: l.cfg.Version}
 	options, err := l.options()
 	if err != nil {
 		return f, err
 	}
 	f.HidePID, f.PIDGID = options.HidePID, options.GID
-	if f.BootTime, err = bootTime(); err != nil {
+	if f.BootTime, err = hostclock.BootTime(); err != nil {
 		return f, err
 	}
 	var now unix.Timespec
@@ -53,35 +53,6 @@ func (l *Leaf) facts() (f snapshot.Facts, err error) {
 		return nil
 	})
 	return f, err
-}
-
-// bootTime is CLOCK_REALTIME less CLOCK_BOOTTIME, to which start times in stat
-// are relative, as this time namespace has them: time_namespaces(7).
-func bootTime() (time.Time, error) {
-	var real, boot unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_REALTIME, &real); err != nil {
-		return time.Time{}, err
-	}
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
-		return time.Time{}, err
-	}
-	return time.Unix(0, real.Nano()-boot.Nano()), nil
-}
-
-// atClkTck is AT_CLKTCK of getauxval(3): clock ticks a second in procfs.
-const atClkTck = 17
-
-// userHZ is USER_HZ; 100 on all but a few architectures.
-func userHZ() int {
-	aux, err := unix.Auxv()
-	if err == nil {
-		for _, kv := range aux {
-			if kv[0] == atClkTck && kv[1] > 0 {
-				return int(kv[1])
-			}
-		}
-	}
-	return 100
 }
 
 // options are those of the procfs, of the very mount that the leaf has open: they can be

@@ -4,6 +4,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/aggrfs/aggrfs/internal/hostclock"
 	"github.com/aggrfs/aggrfs/internal/procfile"
 	"golang.org/x/sys/unix"
 )
@@ -48,7 +49,7 @@ const maxProcesses = 1 << 17
 
 func newRegistry(root *os.File, self int32, seed uint64) *registry {
 	return &registry{
-		root: root, enter: openAt, self: self, seed: seed, hz: uint64(userHZ()),
+		root: root, enter: openAt, self: self, seed: seed, hz: uint64(hostclock.UserHZ()),
 		procs: make(map[int32]process), own: make(map[uint64]bool),
 	}
 }

@@ -177,7 +177,7 @@ func sampleProcesses(ctx context.Context, of size) (err error) {
 		return err
 	}
 	var ages []time.Duration
-	took, cpu, got, err := watched(ctx, s, f, func(text string, at time.Time) error {
+	took, cpu, got, err := watched(ctx, s, f, func(text string, _ time.Time) error {
 		if rowsIn(text) == 0 {
 			return errors.New("no user has a process")
 		}
@@ -186,8 +186,7 @@ func sampleProcesses(ctx context.Context, of size) (err error) {
 		if err != nil {
 			return err
 		}
-		at = time.Now()
-		more, err := agesIn(mem, at)
+		more, err := agesIn(mem, time.Now())
 		ages = append(ages, more...)
 		return err
 	}, "users")

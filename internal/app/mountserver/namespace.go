@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/aggrfs/aggrfs/pkg/fusefs"
+	"github.com/aggrfs/aggrfs/pkg/fusefs/caller"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -26,10 +26,10 @@ func (p procfs) sharesPIDs(peer ninep.Peer) bool {
 }
 
 // readsLink reports whether a thread reads the link that it asks for.
-func (p procfs) readsLink(tid uint32) bool { return fusefs.ReadsLink(string(p), tid) }
+func (p procfs) readsLink(tid uint32) bool { return caller.ReadsLink(string(p), tid) }
 
 // groups are the supplementary groups of a thread.
-func (p procfs) groups(tid uint32) ([]uint32, error) { return fusefs.ReadGroups(string(p), tid) }
+func (p procfs) groups(tid uint32) ([]uint32, error) { return caller.ReadGroups(string(p), tid) }
 
 // An idRange is a line of uid_map or gid_map, see user_namespaces(7).
 type idRange struct{ inside, outside, count uint32 }

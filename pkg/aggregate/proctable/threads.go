@@ -106,7 +106,7 @@ func (a *readAhead) ofThreads(ctx context.Context, who vfs.Identity, pid gpid.PI
 	}
 	rule := n.Store.Policy().Rule(string(n.Name), strconv.Itoa(int(pid))+"/"+path)
 	h := habit{who.Key(), file}
-	if rule.Cache <= 0 {
+	if rule.Cache <= 0 || n.Live() {
 		return nil, nil, false
 	}
 	streak, same := n.streaks.next(h, processKey{n, leaf}, n.Now())

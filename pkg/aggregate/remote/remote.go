@@ -200,7 +200,7 @@ func (d *dir) Walk(ctx context.Context, name string) (vfs.Node, error) {
 		return nil, err
 	}
 	if d.isTask() {
-		if n, err := d.thread(ctx, name, native); n != nil || err != nil {
+		if n, err := threadIn(ctx, d, name, native); n != nil || err != nil {
 			return n, err
 		}
 	}

@@ -51,9 +51,9 @@ func threadsKey(r *object) (key cachepolicy.Key, ok bool) {
 	return key, true
 }
 
-// thread finds a thread in the list of all, which costs one exchange as the thread alone would;
+// threadIn finds a thread in the list of all, which costs one exchange as the thread alone would;
 // nil is that the node must be asked about it.
-func (d *dir) thread(ctx context.Context, name, native string) (vfs.Node, error) {
+func threadIn(ctx context.Context, d *dir, name, native string) (vfs.Node, error) {
 	tid, ok := gpid.ParsePID(native)
 	if !ok {
 		return nil, nil

@@ -20,11 +20,6 @@ import (
 // is online as long as it is in the view, whether it answers or not; below the highest index
 // the others are there and offline, as CPUs may be.
 
-// cpus is that of a sysDir.
-func (v viewTree) cpus(_ context.Context, id uint64) (vfs.Node, error) {
-	return newCPUsPath(v, id), nil
-}
-
 // newCPUsPath is sys/devices.
 func newCPUsPath(v viewTree, id uint64) vfs.Node {
 	path := []string{"system", "cpu"}

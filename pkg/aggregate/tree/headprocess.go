@@ -21,14 +21,14 @@ import (
 // is in them is the kernel's to say: to this reader, at this moment, for reading, writing, mapping and
 // following alike.
 
-// A kind is what a name in the directory of a process of the reader's machine is, or of a thread.
+// A kind is what a name in the directory of a process of the reader's machine is, or of a thread. The
+// zero kind is a link into the native procfs. That is what every name is that is not among
+// headKinds: it costs no exchange, is never stale, and takes what is written to it. It is not a
+// directory where the native one is (ls -l shows fd as a link, fd/ as what is in it).
 type kind int
 
 const (
-	// nativeLink is a link into the native procfs. That is what every name is that is not among
-	// headKinds: it costs no exchange, is never stale, and takes what is written to it. It is not a
-	// directory where the native one is (ls -l shows fd as a link, fd/ as what is in it).
-	nativeLink kind = iota
+	_ kind = iota
 	// ownDir is a directory of this tree.
 	ownDir
 	// ownText is a link that reads as the native one does, and leads where that leads.

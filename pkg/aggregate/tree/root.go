@@ -81,7 +81,8 @@ func (v viewTree) named(name string) vfs.Node {
 	case "cluster":
 		return v.t.tables.Dir(v.session(), id)
 	case "sys":
-		return sysDir{v.native, v.t.Numbers, v.depth + 1, v.standing, v.cpus}.at(id)
+		cpus := func(_ context.Context, id uint64) (vfs.Node, error) { return newCPUsPath(v, id), nil }
+		return sysDir{v.native, v.t.Numbers, v.depth + 1, v.standing, cpus}.at(id)
 	}
 	return newSumFile(v, name, id)
 }

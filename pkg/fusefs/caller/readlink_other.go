@@ -1,6 +1,6 @@
 //go:build !amd64
 
-package fusefs
+package caller
 
 // sysReadlink is no system call here.
 const sysReadlink = -1

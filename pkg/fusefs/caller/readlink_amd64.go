@@ -1,4 +1,4 @@
-package fusefs
+package caller
 
 import "golang.org/x/sys/unix"
 

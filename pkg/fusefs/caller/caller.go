@@ -1,4 +1,5 @@
-package fusefs
+// Package caller is what a procfs tells of the thread that a request of a mount comes from.
+package caller
 
 import (
 	"bufio"
