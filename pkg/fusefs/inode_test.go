@@ -195,6 +195,8 @@ func TestSharedAccounts(t *testing.T) {
 		}
 		wait.Until(t, "what is closed does not count", func() bool {
 			dropCaches(t)
+			mu.Lock()
+			defer mu.Unlock()
 			return accounts[1001].bytes.now.Load() == 0
 		})
 	}
