@@ -228,6 +228,9 @@ func Patience(ctx context.Context, root vfs.Dir) (patience time.Duration, remark
 // ExplainName is the name in cluster/explain of a file of a node, see clusterdir.ExplainName.
 func ExplainName(node, path string) string { return clusterdir.ExplainName(node, path) }
 
+// CPUs is the path of the directory in which a program counts CPUs, see tree.CPUs.
+const CPUs = tree.CPUs
+
 // What Note may be about.
 const (
 	NoteConfiguration = clusterdir.NoteConfiguration

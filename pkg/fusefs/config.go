@@ -3,6 +3,7 @@ package fusefs
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -61,6 +62,11 @@ type Config struct {
 	// tree is not told who calls, and nobody has supplementary groups.
 	NoThreads bool
 
+	// FixedPath is the path of a directory that may be mounted elsewhere by itself (mount --bind): it
+	// and those above it have the same node ids for as long as the mount lasts, whoever serves
+	// it. "" is none.
+	FixedPath string
+
 	// Generation is in the upper bits of all node ids and file handles, of which 24 bits
 	// count: what was given by a server of another generation is unknown to this one.
 	Generation uint32
@@ -106,6 +112,14 @@ type Resume struct {
 	// Generation is in place of that of Config, and another than that of all former
 	// servers.
 	Generation uint32
+}
+
+// fixedNames are the names of FixedPath.
+func (c *Config) fixedNames() []string {
+	if c.FixedPath == "" {
+		return nil
+	}
+	return strings.Split(c.FixedPath, "/")
 }
 
 // withDefaults fills in what is not said.

@@ -60,7 +60,7 @@ func newFileSystem(cfg Config, conn *device.Conn) (*fileSystem, error) {
 	default:
 		fs.mode = &ordinary{newOpened(common, &fs.inodes)}
 	}
-	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir}, cfg.Generation, fs.mode.prepare)
+	fs.inodes.init(&inode{id: rootID, kind: vfs.TypeDir}, cfg.Generation, cfg.fixedNames(), fs.mode.prepare)
 	return fs, nil
 }
 

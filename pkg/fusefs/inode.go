@@ -15,6 +15,9 @@ const rootID = 1
 // and in each generation.
 const mountPointID = rootID + 1
 
+// maxFixed is how many directories may be on the path of Config.FixedPath; their node ids come next.
+const maxFixed = 8
+
 // An inode is what the kernel knows under one node id: an object of the tree at
 // one path. parent, name, object and kind never change.
 type inode struct {
@@ -27,6 +30,7 @@ type inode struct {
 	listed  listed
 	payer   *share // that it counts in; nil: in none
 	lookups uint64 // how often the kernel was given id and has not forgotten it; guarded by inodes.mu
+	stays   bool   // it is one of Config.FixedPath: it has no number of an object, and is not forgotten
 
 	views  views
 	file   *fileInode   // of a file, in a mount whose files are opened
@@ -93,13 +97,21 @@ type inodes struct {
 }
 
 // init makes root the only one; prepare is called with each that comes.
-func (t *inodes) init(root *inode, generation uint32, prepare func(*inode)) {
+// fixed are the names of Config.FixedPath.
+func (t *inodes) init(root *inode, generation uint32, fixed []string, prepare func(*inode)) {
 	t.byID = map[uint64]*inode{rootID: root}
 	t.byName = make(map[place]*inode)
-	t.last = firstOf(generation) + mountPointID
+	t.last = firstOf(generation) + mountPointID + maxFixed
 	t.prepare = prepare
 	root.lookups = 1
 	prepare(root)
+	parent := root
+	for k, name := range fixed[:min(len(fixed), maxFixed)] {
+		i := &inode{id: mountPointID + 1 + uint64(k), kind: vfs.TypeDir, parent: parent, name: name, stays: true}
+		prepare(i)
+		t.byID[i.id], t.byName[place{parent.id, name}] = i, i
+		parent = i
+	}
 }
 
 // get is the inode of a node id. The kernel names only those that it has not
@@ -126,7 +138,7 @@ func (t *inodes) enter(parent *inode, name string, n vfs.Node, inListing bool, b
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.byName[at]
-	if i == nil || i.object != object || i.kind != kind {
+	if i == nil || !i.stays && (i.object != object || i.kind != kind) {
 		payer := &by.shares.inodes
 		if !payer.take(1) {
 			return nil
@@ -169,8 +181,8 @@ func (t *inodes) forget(id, n uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.byID[id]
-	if i == nil || i.parent == nil {
-		return // the root stays
+	if i == nil || i.parent == nil || i.stays {
+		return // as the root
 	}
 	if i.lookups -= min(n, i.lookups); i.lookups > 0 {
 		return

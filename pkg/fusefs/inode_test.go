@@ -18,7 +18,7 @@ import (
 func TestTakeBack(t *testing.T) {
 	var table inodes
 	root := &inode{id: rootID}
-	table.init(root, 0, func(*inode) {})
+	table.init(root, 0, nil, func(*inode) {})
 	n, nobody := synthRoot{&synth{}}, &viewer{shares: new(shares)}
 	i := table.enter(root, "a", n, false, nobody)
 	if again := table.enter(root, "a", n, false, nobody); again != i || i.lookups != 2 {

@@ -159,7 +159,7 @@ func (i *inode) node(ctx context.Context, v *viewer, shared bool) (vfs.Node, err
 	if err != nil {
 		return nil, err
 	}
-	if n.ID() != i.object {
+	if n.ID() != i.object && !i.stays {
 		return nil, syscall.ENOENT // the name means another object now
 	}
 	i.put(v, shared, n)

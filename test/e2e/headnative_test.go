@@ -149,7 +149,8 @@ func TestNoNativeLinksAsAnother(t *testing.T) {
 	}
 }
 
-// The native procfs stays in the tree when the server ends and another takes the mount over, also
+// The native procfs stays in the tree, and the CPUs where they are mounted, when the server ends and
+// another takes the mount over, also
 // while the tree is used and nobody answers.
 func TestNativeOutlivesTheServer(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: [\"1001\"], nodes: all, processes: all}]\ntimeouts: {connect: 3s, read: 3s, sweep: 3s}\n")
@@ -157,7 +158,8 @@ func TestNativeOutlivesTheServer(t *testing.T) {
 	alice := vfs.Identity{UID: cluster.Alice, GID: cluster.Alice}
 	script := `while read x; do
 		mkdir /proc/.native 2>/dev/null; stat /proc/.native/self /proc/nothing >/dev/null 2>&1
-		if grep -q "^Pid:.*$$" /proc/$$/status 2>/dev/null && test "$(readlink /proc/self/ns/net)"; then echo well; else echo ill; fi; done`
+		if grep -q "^Pid:.*$$" /proc/$$/status 2>/dev/null && test "$(readlink /proc/self/ns/net)" &&
+			test "$(ls /sys/devices/system/cpu 2>/dev/null | grep -c "^cpu[0-9]*$")" = 2; then echo well; else echo ill; fi; done`
 	type shell struct {
 		in  io.Writer
 		out *bufio.Scanner

@@ -177,6 +177,9 @@ func (s *Server) fuseConfig(m *mount, peer ninep.Peer, who vfs.Identity) fusefs.
 			return m.tree.Attach(ctx, who, o.Path)
 		},
 	}
+	if !o.AllUsers { // exec mounts them where the machine's are
+		cfg.FixedPath = aggregate.CPUs
+	}
 	if o.Init != nil {
 		cfg.Resume = &fusefs.Resume{Init: o.Init, Generation: o.Generation}
 	}

@@ -20,9 +20,12 @@ import (
 // is online as long as it is in the view, whether it answers or not; below the highest index
 // the others are there and offline, as CPUs may be.
 
+// CPUs is the path of that directory.
+const CPUs = "sys/devices/system/cpu"
+
 // newCPUsPath is sys/devices.
 func newCPUsPath(v viewTree, id uint64) vfs.Node {
-	path := []string{"system", "cpu"}
+	path := strings.Split(CPUs, "/")[2:]
 	var below func(id uint64, depth int) vfs.Node
 	below = func(id uint64, depth int) vfs.Node {
 		if depth == len(path) {
