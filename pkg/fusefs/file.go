@@ -65,6 +65,9 @@ func (c *content) loaded(ctx context.Context) (n uint64, known bool) {
 	if n, known := c.length(); known {
 		return n, true
 	}
+	if _, endless := c.handle.(vfs.Stream); endless {
+		return 0, false
+	}
 	bytes, err := vfs.ReadAll(ctx, c.handle, maxLoaded)
 	if err != nil || !c.pin.set(openSize+int64(len(bytes))) {
 		return 0, false

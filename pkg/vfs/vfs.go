@@ -124,6 +124,13 @@ type Handle interface {
 	Close() error
 }
 
+// A Stream is a handle whose content comes as it happens and has no end: a read waits for more, and
+// nobody reads it to learn how long it is.
+type Stream interface {
+	Handle
+	Stream()
+}
+
 // A Writer is a handle that takes writes.
 type Writer interface {
 	// WriteAt writes p at off and says how much was taken.

@@ -143,7 +143,7 @@ func TestUsersCPUs(t *testing.T) {
 	}
 	wait.Until(t, "what was left behind sees this machine's CPUs", func() bool { _, err := os.Stat(filepath.Join(left, "seen")); return err == nil })
 	// An exec within an exec has its own, and the outer one has them again.
-	inner := fmt.Sprintf("%s exec --server %s --nodes n1 -- cat /sys/devices/system/cpu/online; cat /sys/devices/system/cpu/online", filepath.Join(bin, "aggrfs"), s.server)
+	inner := fmt.Sprintf("%s exec --no-control --server %s --nodes n1 -- cat /sys/devices/system/cpu/online; cat /sys/devices/system/cpu/online", filepath.Join(bin, "aggrfs"), s.server)
 	if out, err := s.aggrfs("exec", "--", "sh", "-c", inner); err != nil || out != "1\n0-2\n" {
 		t.Errorf("an exec in an exec: %v, %q", err, out)
 	}

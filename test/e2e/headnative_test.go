@@ -88,12 +88,19 @@ func anew(script string) string {
 func TestHeadIsNativeBelowExec(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: [\"1001\"], nodes: all, processes: all, deny: [\"<pid>/maps\"]}]\n")
 	alice := vfs.Identity{UID: cluster.Alice, GID: cluster.Alice}
+	scratch := filepath.Join(s.cluster.Dir, "scratch")
+	if err := os.Mkdir(scratch, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(scratch, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	run := func(argv []string, script string) string {
 		ctx, cancel := context.WithTimeout(t.Context(), wait.Patience)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, argv[0], append(argv[1:], "bash", "-c", anew(script))...)
 		cmd.Dir = "/"
-		cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBUGINFOD_URLS=")
+		cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBUGINFOD_URLS=", "TMPDIR="+scratch)
 		cmd.WaitDelay = time.Second
 		out, err := cmd.CombinedOutput()
 		if err != nil {

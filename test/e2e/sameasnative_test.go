@@ -142,7 +142,7 @@ func TestGPIDsAreNobodys(t *testing.T) {
 	}
 	target := pids[len(pids)-1]
 	for _, argv := range [][]string{{"kill", "-0", target}, {"/bin/kill", "-0", target}, {"renice", "5", "-p", target}, {"strace", "-p", target}} {
-		cmd := exec.Command(filepath.Join(bin, "aggrfs"), append([]string{"exec", "--server", s.server, "--", "bash", "-c", `"$@"`, "-"}, argv...)...)
+		cmd := exec.Command(filepath.Join(bin, "aggrfs"), append([]string{"exec", "--server", s.server, "--no-control", "--", "bash", "-c", `"$@"`, "-"}, argv...)...)
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(strings.ToLower(string(out)), "no such process") {
 			t.Errorf("%v: %v, %q", argv, err, out)

@@ -103,6 +103,9 @@ func (w *watch) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// Stream implements vfs.Stream.
+func (w *watch) Stream() {}
+
 // forget forgets what the reader has seen. It is told then that the stream begins anew.
 func (w *watch) forget() {
 	if w.turn.TryAcquire(1) { // else it is being read
