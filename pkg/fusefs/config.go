@@ -48,7 +48,8 @@ type Config struct {
 
 	// ReadsLink reports whether a thread reads the link that it asks for, rather than following it
 	// (vfs.Followed). As Groups it must read the native procfs. Nil reads /proc/<tid>/syscall.
-	ReadsLink func(tid uint32) bool
+	// It may wait for that thread to wait, until ctx ends.
+	ReadsLink func(ctx context.Context, tid uint32) (reads, known bool)
 
 	// Notifier writes notifications in the server's stead; nil: the server writes them to
 	// the device itself, and waits until the kernel has taken them.
@@ -131,7 +132,9 @@ func (c Config) withDefaults() Config {
 		c.Groups = func(tid uint32) ([]uint32, error) { return caller.ReadGroups("/proc", tid) }
 	}
 	if c.ReadsLink == nil {
-		c.ReadsLink = func(tid uint32) bool { return caller.ReadsLink("/proc", tid) }
+		c.ReadsLink = func(ctx context.Context, tid uint32) (reads, known bool) {
+			return caller.ReadsLink(ctx, "/proc", tid)
+		}
 	}
 	if c.IDs == nil {
 		c.IDs = func(uid, gid uint32) (uint32, uint32) { return uid, gid }

@@ -207,10 +207,15 @@ func (fs *fileSystem) Readlink(_ <-chan struct{}, h *fuse.InHeader) ([]byte, fus
 
 // textOf is the text of a link for the thread that waits for it.
 func (fs *fileSystem) textOf(ctx context.Context, h *fuse.InHeader, link vfs.Link) (string, error) {
-	if f, ok := link.(vfs.Followed); ok && !fs.cfg.NoThreads && h.Pid != 0 && !fs.cfg.ReadsLink(h.Pid) {
-		return f.Follow(ctx)
+	f, ok := link.(vfs.Followed)
+	if !ok || fs.cfg.NoThreads || h.Pid == 0 {
+		return link.Readlink(ctx)
 	}
-	return link.Readlink(ctx)
+	reads, known := fs.cfg.ReadsLink(ctx, h.Pid)
+	if reads {
+		return link.Readlink(ctx)
+	}
+	return f.Follow(ctx, known)
 }
 
 // Access implements ACCESS, which access(2) and chdir(2) make: by the mode

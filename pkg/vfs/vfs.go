@@ -94,8 +94,9 @@ type Link interface {
 // as the links in procfs do (exe, cwd). A front that can tell the one from the other asks it.
 type Followed interface {
 	Link
-	// Follow returns the text for a path that leads through the link.
-	Follow(ctx context.Context) (string, error)
+	// Follow returns the text for a path that leads through the link. If that is not known, it is
+	// the text that does the least harm to either.
+	Follow(ctx context.Context, known bool) (string, error)
 }
 
 // A StandIn is a link that leads out of the tree, to something of the reader's own

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -22,10 +23,19 @@ func TestPrograms(t *testing.T) {
 		}
 		return path
 	}
-	goFile := write("main.go", "package main\n\nimport (\"fmt\"; \"os\")\n\nfunc main() { p, err := os.Executable(); fmt.Println(p != \"\", err) }\n")
-	goProgram := filepath.Join(dir, "program")
-	if out, err := exec.Command("go", "build", "-o", goProgram, goFile).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	goFile := write("main.go", "package main\n\nimport (\"fmt\"; \"os\")\n\nfunc main() { p, err := os.Executable(); fmt.Println(p == os.Args[0], err) }\n")
+	build := func(arch string) string {
+		program := filepath.Join(dir, arch)
+		cmd := exec.Command("go", "build", "-o", program, goFile)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return program
+	}
+	goProgram, program32 := build(runtime.GOARCH), build("386")
+	if runtime.GOARCH != "amd64" {
+		program32 = goProgram // this machine's kernel runs no other
 	}
 	python := write("a.py", "import os,sys\nprint(os.readlink('/proc/self/exe') != '', open('/proc/self/comm').read().strip() != '', len(os.listdir('/proc/self/fd')) > 2)\n")
 	java := write("A.java", "public class A { public static void main(String[] a) throws Exception { System.out.println(ProcessHandle.current().pid() > 0 && new java.io.File(\"/proc/self/exe\").getCanonicalPath().contains(\"java\")); } }\n")
@@ -39,6 +49,7 @@ func TestPrograms(t *testing.T) {
 		{"mount", "mount | grep -c ' /proc '; findmnt -n -o FSTYPE / >/dev/null && echo findmnt", fmt.Sprintf("%d\nfindmnt\n", procMounts(t)+1)},
 		{"git", "git init -q " + repo + " && git -C " + repo + " status --short && echo git", "git\n"},
 		{"Go", goProgram, "true <nil>\n"},
+		{"a 32-bit program", program32, "true <nil>\n"},
 		{"Python", "python3 " + python, "True True True\n"},
 		{"Java", "java " + java, "true\n"},
 		{"lsof", "timeout 60 lsof -p $$ 2>/dev/null | grep -q cwd && echo lsof", "lsof\n"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -84,6 +85,13 @@ func TestServerDiodmount(t *testing.T) {
 			cmd.Stdout, cmd.Stderr = &out, &out
 			err = cmd.Run()
 			file.Close()
+			// What is given to a program is made blocking, for all who hold it: reads would not end
+			// with their deadlines, nor with the connection.
+			if raw, rawErr := conn.SyscallConn(); rawErr != nil {
+				t.Fatal(rawErr)
+			} else if rawErr := raw.Control(func(fd uintptr) { err = errors.Join(err, syscall.SetNonblock(int(fd), true)) }); rawErr != nil {
+				t.Fatal(rawErr)
+			}
 			if err != nil {
 				t.Fatalf("%v: %s", err, &out)
 			}

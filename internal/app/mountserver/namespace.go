@@ -1,6 +1,7 @@
 package mountserver
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -26,7 +27,9 @@ func (p procfs) sharesPIDs(peer ninep.Peer) bool {
 }
 
 // readsLink reports whether a thread reads the link that it asks for.
-func (p procfs) readsLink(tid uint32) bool { return caller.ReadsLink(string(p), tid) }
+func (p procfs) readsLink(ctx context.Context, tid uint32) (reads, known bool) {
+	return caller.ReadsLink(ctx, string(p), tid)
+}
 
 // groups are the supplementary groups of a thread.
 func (p procfs) groups(tid uint32) ([]uint32, error) { return caller.ReadGroups(string(p), tid) }

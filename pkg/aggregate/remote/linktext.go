@@ -36,7 +36,7 @@ func (d *dir) holdsMarks() bool {
 }
 
 // Follow implements vfs.Followed.
-func (l *link) Follow(ctx context.Context) (string, error) {
+func (l *link) Follow(ctx context.Context, _ bool) (string, error) {
 	text, err := l.Readlink(ctx)
 	if err == nil && isAbroad(&l.object) && strings.HasPrefix(text, "/") {
 		text = nowhere(string(l.n.Name)) + text

@@ -194,4 +194,13 @@ func (l *headText) Readlink(ctx context.Context) (text string, err error) {
 }
 
 // Follow implements vfs.Followed.
-func (l *headText) Follow(context.Context) (string, error) { return l.Target, nil }
+//
+// Of a reader of which it is not known, exe reads as the native one: the dynamic linker, which reads
+// its own, ends at a text that is relative. Through cwd and root the path goes on, and must not lead
+// to something else.
+func (l *headText) Follow(ctx context.Context, known bool) (string, error) {
+	if !known && l.name == "exe" {
+		return l.Readlink(ctx)
+	}
+	return l.Target, nil
+}

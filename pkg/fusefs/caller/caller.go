@@ -4,37 +4,70 @@ package caller
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // ReadsLink reports whether what a thread waits for is the text of a link, by /proc/<tid>/syscall
 // (proc_pid_syscall(5)): the kernel asks for it for readlink(2) and for a path that leads through the
-// link alike. It is for threads that wait for an answer to that; of who cannot be looked at, or makes
-// system calls of another architecture, it is not known, which is false.
-func ReadsLink(proc string, tid uint32) bool {
+// link alike. It is for threads that wait for an answer to that. One that is still on its way to
+// waiting, on a busy CPU, is waited for, until ctx ends. Of one that may not be looked at it is not
+// known.
+func ReadsLink(ctx context.Context, proc string, tid uint32) (reads, known bool) {
 	path := filepath.Join(proc, strconv.FormatUint(uint64(tid), 10), "syscall")
-	for range 10 {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return false
+			return false, false
 		}
-		number, _, _ := bytes.Cut(text, []byte(" "))
-		call, err := strconv.Atoi(string(number))
-		if err == nil {
-			return isReadlink(call)
+		if reads, known = isReadlink(string(text)); known {
+			return reads, true
 		}
-		// "running": it is about to wait.
+		select {
+		case <-ctx.Done():
+			return false, false
+		case <-time.After(pause):
+		}
 	}
-	return false
 }
 
-// isReadlink reports whether that is the number of readlink or readlinkat.
-func isReadlink(call int) bool { return call == unix.SYS_READLINKAT || call == sysReadlink }
+// The pauses between looks at a thread that runs.
+const (
+	firstPause = 20 * time.Microsecond
+	lastPause  = 5 * time.Millisecond
+)
+
+// isReadlink reports whether a thread of which that is told waits in readlink(2) or readlinkat(2);
+// it is not known of one that runs.
+func isReadlink(syscall string) (is, known bool) {
+	fields := strings.Fields(syscall) // number, six arguments, stack pointer, program counter
+	if len(fields) == 0 {
+		return false, false
+	}
+	call, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return false, false // "running"
+	}
+	if len(fields) == 9 && isSmall(fields[7]) && isSmall(fields[8]) {
+		return slices.Contains(readlinks32, call), true
+	}
+	return call == unix.SYS_READLINKAT || call == sysReadlink, true
+}
+
+// isSmall reports whether a stack pointer or a program counter is one of a 32-bit program: both are
+// below 4 GiB in no other.
+func isSmall(pointer string) bool {
+	n, err := strconv.ParseUint(pointer, 0, 64)
+	return err == nil && n>>32 == 0
+}
 
 // ReadGroups reads the Groups line of /proc/<tid>/status, see proc(5).
 func ReadGroups(proc string, tid uint32) ([]uint32, error) {
