@@ -63,7 +63,8 @@ func (a *app) policyCommand() *cobra.Command {
 		Use:   "policy",
 		Short: "Check, show and explain the cache policy: what is cached, and for how long",
 		Long: `The cache policy says, file by file, what may be cached of the nodes' /proc, and for
-how long. These commands need no running server.`,
+how long. These commands need no running server; explain asks it what
+it holds, if there is one.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

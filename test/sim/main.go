@@ -69,12 +69,12 @@ func run(ctx context.Context, nodes, procs int, churn float64) (err error) {
 	fmt.Printf(`%d nodes with %d processes each are up. In another terminal, here:
 
   bin/aggrfs ps --server %[3]s aux | less
-  bin/aggrfs ps --server %[3]s --nodes 'n[00001-00004]' --sort -rss -ef
+  bin/aggrfs ps --server %[3]s --nodes 'n[00001-%05[4]d]' --sort -rss -ef
   bin/aggrfs nodes --server %[3]s
-  bin/aggrfs exec --server %[3]s --nodes 'n[00001-00020]' -- top
+  bin/aggrfs exec --server %[3]s --nodes 'n[00001-%05[5]d]' -- top
 
 Control-C ends them.
-`, nodes, procs, server)
+`, nodes, procs, server, min(nodes, 4), min(nodes, 20))
 	c.Live(churn)
 	if err := serve.Wait(); ctx.Err() == nil {
 		return fmt.Errorf("aggrfs serve has ended: %w", err)
