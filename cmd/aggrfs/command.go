@@ -41,7 +41,7 @@ type app struct {
 func newApp() *app {
 	return &app{
 		env: client.Env{
-			Users: userdb.New(userdb.Config{}), Stderr: os.Stderr, Version: version,
+			Users: userdb.New(userdb.Config{}), Stderr: os.Stderr, Version: version, Server: os.Getenv(client.ServerVariable),
 			DefaultServer: defaultServer, InstalledConfig: installedConfig, UIDMap: "/proc/self/uid_map",
 		},
 		confine: func(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) },

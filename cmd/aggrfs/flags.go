@@ -16,7 +16,7 @@ type source = client.Source
 // sourceFlags add the flags that say where a command gets the tree from, and which part of it.
 func sourceFlags(cmd *cobra.Command, s *source) {
 	f := cmd.Flags()
-	f.StringVar(&s.Server, "server", "", "`ADDRESS` of the aggrfs serve to ask (default "+s.DefaultServer+")")
+	f.StringVar(&s.Server, "server", "", "`ADDRESS` of the aggrfs serve to ask (default $"+client.ServerVariable+", or else "+s.DefaultServer+")")
 	f.StringVar(&s.Config, "config", "", "connect to the nodes of this configuration `FILE`, without a server")
 	f.BoolVar(&s.Local, "local", false, "show this machine alone, without a server")
 	f.StringVar(&s.As, "as", "", "show what this `USER` sees (for root)")

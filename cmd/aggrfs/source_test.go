@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -22,6 +23,7 @@ import (
 // directory, which it returns.
 func elsewhere(t *testing.T) string {
 	t.Helper()
+	t.Setenv(client.ServerVariable, "")
 	dir, err := os.MkdirTemp("", "aggrfs") // a socket's path is short
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +215,29 @@ func TestOtherServers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The server that the environment names is asked where the command line names none, and whether it
+// answers does not change that.
+func TestServerOfTheEnvironment(t *testing.T) {
+	dir := elsewhere(t)
+	named := filepath.Join(dir, "named")
+	t.Setenv(client.ServerVariable, "unix:"+named)
+	for name, line := range asking(t) {
+		if r := runLine(t, line...); r.status == 0 || r.status == exit.Failed || r.out != "" || !strings.Contains(r.stderr, named) || !strings.Contains(r.stderr, "there is no such socket") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	if r := runLine(t, "nodes", "--server", "unix:"+dir+"/other"); !strings.Contains(r.stderr, dir+"/other") {
+		t.Errorf("with --server: %+v", r)
+	}
+	if r := runLine(t, "whoami", "--local"); r.status != 0 || r.stderr != "" {
+		t.Errorf("with --local: %+v", r)
+	}
+	t.Setenv(client.ServerVariable, "here")
+	if r := runLine(t, "nodes"); r.status != exit.Usage || !strings.Contains(r.stderr, client.ServerVariable+" in the environment") {
+		t.Errorf("a wrong address: %+v", r)
+	}
 }
 
 // This machine alone is what is asked for by --local, or what there is where there is no

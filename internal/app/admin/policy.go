@@ -81,12 +81,12 @@ func ExplainPolicy(ctx context.Context, src *client.Source, out io.Writer, file,
 		return err
 	}
 	text := e.Text(path)
-	if file == "" && (src.Server != "" || src.HasCluster()) {
+	if file == "" && (src.Named() != "" || src.HasCluster()) {
 		running, err := explainedByServer(ctx, src, node, path)
 		switch {
 		case err == nil:
 			text = running
-		case src.Server != "":
+		case src.Named() != "":
 			return err
 		default:
 			src.Tell("this is the built-in policy, not the server's: %v", err)

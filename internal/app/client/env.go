@@ -22,6 +22,9 @@ type Env struct {
 	Users   *userdb.DB
 	Stderr  io.Writer // where people are told what is not an error by itself
 	Version string    // of the program
+	// Server is the address of the server to ask where the command line says nothing, as the
+	// environment names it (AGGRFS_SERVER); "" is the default one.
+	Server string
 	// DefaultServer is the address at which aggrfs serve listens unless told otherwise, and
 	// InstalledConfig the configuration that its service is started with. Where either is there,
 	// this machine has a cluster.

@@ -53,7 +53,7 @@ func (s *Source) from() (Origin, error) {
 		return OfThisHost, nil
 	case s.Config != "":
 		return OfNodes, nil
-	case s.Server != "" || s.HasCluster():
+	case s.Named() != "" || s.HasCluster():
 		return OfServer, nil
 	case s.Strict:
 		return OfThisHost, exit.NotKnown(fmt.Errorf("--strict: there is neither a server (%s) nor a configuration (%s) on this machine: name one with --server or --config, or ask for this machine alone with --local", s.DefaultServer, s.InstalledConfig))
@@ -91,21 +91,36 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
+// Named is the server that the command line names, or else the environment; "" is none.
+func (s *Source) Named() string {
+	if s.Server == "" && !s.Local && s.Config == "" {
+		return s.Env.Server
+	}
+	return s.Server
+}
+
 // Address is where the server is.
 func (s *Source) Address() (ninep.Addr, error) {
-	if s.Server == "" {
+	named := s.Named()
+	if named == "" {
 		return ninep.ParseAddr(s.DefaultServer)
 	}
-	addr, err := ninep.ParseAddr(s.Server)
-	if err != nil {
+	addr, err := ninep.ParseAddr(named)
+	switch {
+	case err != nil && s.Server == "":
+		err = exit.Usagef("%s in the environment: %w", ServerVariable, err)
+	case err != nil:
 		err = exit.Usagef("--server: %w", err)
 	}
 	return addr, err
 }
 
+// ServerVariable is the environment's name for the server to ask.
+const ServerVariable = "AGGRFS_SERVER"
+
 // IsRemote reports whether the server is on another machine, which knows the user by a
 // certificate.
-func (s *Source) IsRemote() bool { return strings.HasPrefix(s.Server, "tls:") }
+func (s *Source) IsRemote() bool { return strings.HasPrefix(s.Named(), "tls:") }
 
 // Self is the identity of this process, as a server finds it by its peer's
 // credentials.
