@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
+
+// afterCommand is where a shell's simple command ends, or its redirections begin.
+var afterCommand = regexp.MustCompile(` [|] | [|][|] | && |; | [0-9]?>`)
 
 // Every command line of aggrfs in the documentation is one that it takes.
 func TestDocumentation(t *testing.T) {
@@ -34,7 +38,9 @@ func TestDocumentation(t *testing.T) {
 				continue // prose
 			}
 			args, _, _ = strings.Cut(args, "  ")  // what follows explains
-			args, _, _ = strings.Cut(args, " | ") // or is somebody else's
+			if end := afterCommand.FindStringIndex(args); end != nil {
+				args = args[:end[0]] // or is somebody else's
+			}
 			lines++
 			words := strings.Fields(args)
 			cmd, rest, err := newApp().command().Find(words)

@@ -233,7 +233,7 @@ func (s *site) aggrfs(sub string, args ...string) (string, error) {
 func output(cmd *exec.Cmd) (string, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "COLUMNS=1000", "TERM=dumb")
+	cmd.Env = append(cmd.Environ(), "LC_ALL=C.UTF-8", "COLUMNS=1000", "TERM=dumb")
 	out, err := cmd.Output()
 	if err != nil || stderr.Len() > 0 {
 		err = fmt.Errorf("%v: %w: %s", cmd.Args, orNone(err), &stderr)

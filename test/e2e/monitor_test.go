@@ -423,39 +423,6 @@ func TestMonitorShowsTheirOwn(t *testing.T) {
 	}
 }
 
-// The commands of docs/monitoring.md do what it says: each works, and where it shows a header, that is
-// what the file has.
-func TestMonitoringDocumentation(t *testing.T) {
-	text, err := os.ReadFile("../../docs/monitoring.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newSite(t, cluster.Options{Nodes: 2}, "")
-	dir := s.mount()
-	ran := 0
-	for i, block := range strings.Split(string(text), "```console\n") {
-		if i == 0 {
-			continue
-		}
-		block, _, _ = strings.Cut(block, "```")
-		for _, example := range strings.Split("\n"+block, "\n$ ")[1:] {
-			command, want, _ := strings.Cut(example, "\n")
-			out, err := output(exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-c", strings.ReplaceAll(command, "/global", dir)))
-			if err != nil && !strings.Contains(command, "awk") || len(out) == 0 && !strings.Contains(command, "$10 > 1000") {
-				t.Errorf("%s: %v\n%s", command, err, out)
-			}
-			header, _, _ := strings.Cut(out, "\n")
-			if want = strings.TrimSpace(want); want != "" && !slices.Equal(strings.Fields(header), strings.Fields(want)) {
-				t.Errorf("%s begins with\n%s\nand not\n%s", command, header, want)
-			}
-			ran++
-		}
-	}
-	if ran < 15 {
-		t.Errorf("%d commands", ran)
-	}
-}
-
 // cat on cluster/watch of a mount prints what starts and ends as it does, to each user theirs.
 func TestWatchIsAStream(t *testing.T) {
 	s := newSite(t, cluster.Options{Nodes: 1}, "views: [{users: [\"1001\"], nodes: all, processes: own}]\n")
