@@ -151,3 +151,31 @@ func TestManyUsers(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// TestRootsPlace: users whose actors do not end, all that there may be, do not keep root from acting.
+func TestRootsPlace(t *testing.T) {
+	p, err := Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	p.mu.Lock()
+	for i := range uint64(maxActors) {
+		p.alive[1<<32+i] = 3000 + uint32(i)/MaxPerUser
+	}
+	p.mu.Unlock()
+	pid, dir := sleeper(t, 2001)
+	probe := Job{Action: action(t, "probe"), PID: pid, Dir: dir}
+	if a := p.Do(ctx, vfs.Identity{UID: 2001, GID: 2001}, probe); a.Errno != syscall.EAGAIN {
+		t.Errorf("a user: %+v", a)
+	}
+	if a := p.Do(ctx, vfs.Root, probe); a.Errno != 0 {
+		t.Errorf("root: %+v", a)
+	}
+}

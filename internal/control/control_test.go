@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -115,6 +116,7 @@ func FuzzAnswers(f *testing.F) {
 func TestAuditBounds(t *testing.T) {
 	var log bytes.Buffer
 	a := NewAudit(slog.New(slog.NewTextHandler(&log, nil)))
+	a.window = time.Hour // it ends when the test says
 	for i := range 10 * maxLines {
 		act, err := ParseAction([]string{"rlimit", "core", fmt.Sprintf("%d:%d", i, i)})
 		if err != nil {
@@ -127,8 +129,24 @@ func TestAuditBounds(t *testing.T) {
 		a.Note(vfs.Identity{UID: 8}, vfs.Origin{}, kill, "n1", fmt.Sprint(1000000+i), syscall.EPERM)
 	}
 	a.Flush()
-	if n := strings.Count(log.String(), "\n"); n > maxLines+1 || !strings.Contains(log.String(), "left_out=") {
+	if n := strings.Count(log.String(), "\n"); n != maxLines+2 || !strings.Contains(log.String(), fmt.Sprintf("uid=7 left_out=%d done=%[1]d targets=", 9*maxLines)) {
 		t.Errorf("%d lines", n)
+	}
+	// Who has filled the window keeps nothing that another one does out of the log.
+	if !strings.Contains(log.String(), "uid=8 gid=0 cert=\"\" peer=\"\" peer_cert=\"\" action=\"signal KILL\" node=n1") || !strings.Contains(log.String(), "result=EPERM count=10000") {
+		t.Error("the other user is not in the log")
+	}
+	log.Reset()
+	for uid := range uint32(2 * maxUsers) {
+		for i := range 2 * ownLines {
+			act, _ := ParseAction([]string{"rlimit", "core", fmt.Sprintf("%d:%d", i, i)})
+			a.Note(vfs.Identity{UID: 10000 + uid}, vfs.Origin{}, act, "n1", "1", syscall.EPERM)
+		}
+	}
+	a.Note(vfs.Root, vfs.Origin{}, kill, "n1", "77", 0)
+	a.Flush()
+	if n := strings.Count(log.String(), "\n"); n > maxLines+maxUsers*(ownLines+1)+2 || !strings.Contains(log.String(), "uid=0") || !strings.Contains(log.String(), "actions of other users") {
+		t.Errorf("%d lines of very many users", n)
 	}
 	log.Reset()
 	for i := range 10000 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -155,5 +156,26 @@ func TestWatchLost(t *testing.T) {
 	})
 	if told := strings.Count(s.text, " start head "); told+lost != many || lost == 0 {
 		t.Errorf("%d are told of and %d are lost, of %d", told, lost, many)
+	}
+}
+
+// A reader who wants the shortest interval of all looks as often as there may be something new, and no
+// oftener; and what may wait for a reader is on their account from the beginning.
+func TestWatchShortest(t *testing.T) {
+	l := measuredLeaf()
+	var looks atomic.Int64
+	c := startCluster(t, Config{Head: NodeConfig{Name: "head", Dial: l.dial}, Policy: oftenPolicy(t), Now: func() time.Time {
+		looks.Add(1)
+		return time.Now()
+	}})
+	s := openStream(t, rootOf(t, c, vfs.Root, ""), "every", "1ns", "watch")
+	s.until("sweeps")
+	before := looks.Load()
+	s.until(" none\n") // two seconds: at most 200 looks
+	if n := looks.Load() - before; n > 10_000 {
+		t.Errorf("the clock was asked %d times", n)
+	}
+	if h, ok := s.h.(vfs.Holder); !ok || h.Holds() < 1<<20 {
+		t.Errorf("the stream holds nothing: %v", ok)
 	}
 }

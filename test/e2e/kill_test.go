@@ -2,11 +2,14 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
 )
@@ -83,6 +86,19 @@ func TestKill(t *testing.T) {
 	if out := status(0, "kill", "-9", "-y", "--user", "1002", "--nodes", "n2"); strings.Contains(out, " n1 ") || !ends(1, b) || gone(0, c) {
 		t.Errorf("%s", out)
 	}
+	// One whose first thread has ended looks as a thread of the kernel does: no memory, and no arguments.
+	const carol, headless = 1003, `import ctypes, sys, threading, time
+threading.Thread(target=time.sleep, args=(10000,)).start()
+ctypes.CDLL(None).syscall(int(sys.argv[1]), 0)`
+	d := spawn(1, carol, "python3", "-c", headless, strconv.Itoa(unix.SYS_EXIT))
+	threads := func() string {
+		return strings.TrimSpace(s.onNode(s.cluster.Nodes[1], "sh", "-c", fmt.Sprintf("ps -L -o state= -p %d || true", d)))
+	}
+	s.eventually("its first thread has ended", func() bool { return strings.HasPrefix(threads(), "Z\nS") })
+	if out := status(0, "kill", "-9", "-y", "--user", strconv.Itoa(carol), "--nodes", "n2"); !strings.Contains(out, "signal KILL: 1 processes on n2") {
+		t.Errorf("%s", out)
+	}
+	s.eventually("it has ended", func() bool { return !strings.Contains(threads(), "S") })
 	if out := status(1, "kill", "-y", "--job", "no-such-job", "--nodes", "n[1-2]"); !strings.Contains(out, "no such process") {
 		t.Errorf("%s", out)
 	}

@@ -64,7 +64,9 @@ func Run(ctx context.Context, src *client.Source, in *os.File, out io.Writer, o 
 		return err
 	}
 	defer tree.Close()
-	rows, lacking, err := ps.Select(ctx, src, tree, ps.Options{PIDs: o.PIDs, Users: o.Users, Jobs: len(o.Jobs) > 0})
+	rows, lacking, err := ps.Select(ctx, src, tree, ps.Options{
+		PIDs: o.PIDs, Users: o.Users, Jobs: len(o.Jobs) > 0, NoKernel: len(o.PIDs) == 0,
+	})
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func (o Options) targets(ctx context.Context, tree *client.Tree, rows []*report.
 	for _, p := range rows {
 		switch {
 		case len(o.Jobs) > 0 && !slices.Contains(o.Jobs, p.Job):
-		case len(o.PIDs) == 0 && ofSystem(p):
+		case len(o.PIDs) == 0 && p.PID == 1: // the first process of a node
 		default:
 			all = append(all, &target{Process: p})
 		}
@@ -135,12 +137,6 @@ func (o Options) targets(ctx context.Context, tree *client.Tree, rows []*report.
 		}
 	}
 	return there, nil
-}
-
-// ofSystem reports whether a process is one that nobody means who does not name it: the first of
-// its node, or one without memory, as the kernel's threads are.
-func ofSystem(p *report.Process) bool {
-	return p.PID == 1 || p.RSS == 0 && bytes.HasPrefix(p.Command, []byte("["))
 }
 
 // startOf is when a process began, as field 22 of its stat file has it.

@@ -77,6 +77,11 @@ func ids(line []byte) []uint32 {
 	return all
 }
 
+// asWhom is all that the thread may act by: a number can be another process's a moment later.
+func (c *caller) asWhom() string {
+	return fmt.Sprint(c.real, c.user, c.realG, c.gid, c.groups, c.caps, c.initial)
+}
+
 // reads is as whom the tree is read.
 func (c *caller) reads() vfs.Identity { return c.as(c.user) }
 

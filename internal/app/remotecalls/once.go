@@ -22,6 +22,7 @@ type onceOnly struct {
 // An action is one that a thread's call asked for.
 type action struct {
 	of        *onceOnly
+	who       string // who makes it, as asWhom has it
 	tid, tgid int
 	nr        int32
 	args      [6]uint64
@@ -32,14 +33,14 @@ type action struct {
 }
 
 // begin is the action of a thread's call, and whether the caller of begin is to carry it out. An
-// earlier one of the same thread by the same call is the same one.
+// earlier one of the same thread, with the same rights, by the same call is the same one.
 func (o *onceOnly) begin(who caller, n *seccomp.Notification, verb string) (a *action, mine bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if a := o.all[who.tid]; a != nil && a.tgid == who.tgid && a.nr == n.Nr && a.args == n.Args && a.verb == verb {
+	if a := o.all[who.tid]; a != nil && a.tgid == who.tgid && a.who == who.asWhom() && a.nr == n.Nr && a.args == n.Args && a.verb == verb {
 		return a, false
 	}
-	a = &action{of: o, tid: who.tid, tgid: who.tgid, nr: n.Nr, args: n.Args, verb: verb, done: make(chan struct{})}
+	a = &action{of: o, who: who.asWhom(), tid: who.tid, tgid: who.tgid, nr: n.Nr, args: n.Args, verb: verb, done: make(chan struct{})}
 	if o.all == nil {
 		o.all = make(map[int]*action)
 	}

@@ -27,7 +27,7 @@
 //
 // # Failure
 //
-// Every call ends at a deadline. A node that does not answer is EHOSTDOWN, never ESRCH, which
+// Every call ends at a deadline, also one whose arguments are in memory that does not come. A node that does not answer is EHOSTDOWN, never ESRCH, which
 // means gone. No server is EIO, as in the tree.
 package remotecalls
 
@@ -81,6 +81,8 @@ type Supervisor struct {
 	once   onceOnly
 	groups groupCache
 	acted  actedOn
+
+	accesses accesses
 
 	mu    sync.Mutex
 	lanes map[int64]*lane
@@ -156,7 +158,7 @@ func (s *Supervisor) answer(n *seccomp.Notification) {
 		s.cfg.Listener.Answer(n.ID, fails(unix.EPERM))
 		return
 	}
-	c := &callOf{s: s, n: n, who: who, mem: memoryOf(s, n)}
+	c := &callOf{s: s, n: n, who: who, mem: memoryOf(ctx, s, n, &who)}
 	defer c.mem.close()
 	a := c.answer(ctx)
 	if s.ctx.Err() != nil {

@@ -394,6 +394,10 @@ func TestOnce(t *testing.T) {
 	eq(t, "the next is carried out", mine, true)
 	_, mine = o.begin(who, &seccomp.Notification{Nr: unix.SYS_KILL, Args: [6]uint64{one, 9}}, "signal 9")
 	eq(t, "another is carried out", mine, true)
+	root := who
+	root.caps = 1 << unix.CAP_KILL
+	_, mine = o.begin(root, &seccomp.Notification{Nr: unix.SYS_KILL, Args: [6]uint64{one, 9}}, "signal 9")
+	eq(t, "that of a thread with the same number and other rights is carried out", mine, true)
 	other := who
 	other.tid = 8
 	_, mine = o.begin(other, n, "signal 15")

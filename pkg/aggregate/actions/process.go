@@ -113,6 +113,9 @@ func (o openCtl) WriteAt(ctx context.Context, p []byte, _ int64) (int, error) {
 		}
 		requests = append(requests, control.Request{Action: a})
 	}
+	// One deadline for all of them: a write ends, however slow its node is.
+	ctx, cancel := context.WithTimeout(ctx, o.p.Node.Limits().Read)
+	defer cancel()
 	for _, r := range requests {
 		if err := o.do(ctx, r); err != nil {
 			return 0, err
@@ -124,8 +127,6 @@ func (o openCtl) WriteAt(ctx context.Context, p []byte, _ int64) (int, error) {
 // do carries out one action.
 func (o openCtl) do(ctx context.Context, r control.Request) error {
 	s, n := o.s, o.p.Node
-	ctx, cancel := context.WithTimeout(ctx, n.Limits().Read)
-	defer cancel()
 	r.Target = strconv.Itoa(int(o.p.PID))
 	if g := n.GPID(o.p.PID); g != 0 {
 		r.Target = g.String()

@@ -30,7 +30,7 @@ const (
 	maxWaiting = 1 << 20
 	// watchPause is how long a reader may leave a stream unread. What it has seen is forgotten then: it
 	// is in memory for this reader alone.
-	watchPause = time.Minute
+	watchPause = 10 * time.Second
 )
 
 // A watch is one open stream. What happens is the difference of what its reader has been shown of
@@ -88,7 +88,7 @@ func (w *watch) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 			break
 		}
 		select {
-		case <-time.After(w.every):
+		case <-time.After(w.v.f.Sampler.Every(w.every)):
 		case <-beat.Done():
 			if ctx.Err() == nil {
 				w.add(event{Event: "none"})
@@ -105,6 +105,13 @@ func (w *watch) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 
 // Stream implements vfs.Stream.
 func (w *watch) Stream() {}
+
+// Holds implements vfs.Holder: what may wait is counted from the beginning, since it comes when the
+// nodes please.
+func (w *watch) Holds() int64 { return maxWaiting }
+
+// Forget implements vfs.Holder.
+func (w *watch) Forget() { w.forget() }
 
 // forget forgets what the reader has seen. It is told then that the stream begins anew.
 func (w *watch) forget() {

@@ -75,13 +75,18 @@ type Want struct {
 	Processes bool          // beside the figures
 }
 
+// Every is the interval that there is for a reader who wants that one, by the policy as it is now.
+func (s *Sampler) Every(every time.Duration) time.Duration {
+	if every <= 0 {
+		every = DefaultEvery
+	}
+	return min(max(every, s.least()), MaxEvery)
+}
+
 // Read is what is known of each of the nodes, in their order: a sample that is no older than the
 // reader's interval, for which a listing's time is waited if there is none yet.
 func (s *Sampler) Read(ctx context.Context, nodes []*proctable.Node, w Want) []Reading {
-	if w.Every <= 0 {
-		w.Every = DefaultEvery
-	}
-	w.Every = min(max(w.Every, s.least()), MaxEvery)
+	w.Every = s.Every(w.Every)
 	out := make([]Reading, len(nodes))
 	// All begin before one is waited for.
 	waiting := make([]bool, len(nodes))
