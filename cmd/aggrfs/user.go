@@ -79,6 +79,11 @@ and which rule of its configuration decides that.`,
 	return a.withLogLevel(cmd, "error")
 }
 
+// indented is a text with its lines moved to the right.
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
+
 func (a *app) psCommand() *cobra.Command {
 	src := source{Env: &a.env}
 	var o ps.Options
@@ -89,13 +94,13 @@ func (a *app) psCommand() *cobra.Command {
 tree, cluster/ps, has them all, so that this is much faster than ps(1) on the tree. All are
 shown unless -u or -p select some. "aux", -e, -f and -A are taken as ps(1) takes them.
 
-PID and PPID are global pids, which no two processes of the cluster share; TIME is
-processor time in seconds, RSS is in KiB, and START is in UTC.
+At a terminal lines are cut at its width and START is local time; elsewhere lines are whole
+and START is in UTC.
 
-Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid (the
-pid on the node), ppid, user, stat, time, rss, start, args, and job (of Slurm, PBS, Torque
-or LSF, found by the process's cgroup; it takes as long again).
+Columns for -o and --sort (with "-" in front for the largest first); job and %cpu take as
+long again:
 
+` + indented(ps.Columns()) + `
 Nodes whose processes are missing or old are named on standard error and in the JSON. The
 exit status is 0; 1 if -u or -p were given and there is no such process; 2 for a wrong
 command line; and 3 if the answer is not known: no server, no row while processes of a node
@@ -122,7 +127,7 @@ are missing or old, no nodes in your view, or with --strict any node like that.`
 	f.BoolP("every", "A", false, "the same as -e")
 	f.BoolVarP(&o.Full, "full", "f", false, "show more columns")
 	f.BoolVarP(&o.Jobs, "jobs", "j", false, "show the column job, too")
-	f.StringVarP(&o.Columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args")
+	f.StringVarP(&o.Columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args; help lists all")
 	f.StringVar(&o.Sort, "sort", "", "sort by these `COLUMNS`, such as -rss,pid")
 	f.IntVar(&o.Limit, "limit", 0, "show the first `N` rows alone, by --sort if it is given; 0 is all")
 	f.StringSliceVarP(&o.Users, "user", "u", nil, "show only processes of these `USERS`, by name or number")

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/aggrfs/aggrfs/test/cluster"
 )
@@ -129,4 +133,61 @@ func TestWithoutKernelThreads(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// At a terminal aggrfs ps cuts its lines at the edge and tells the local time, elsewhere neither;
+// how long processes have run is what ps on their node says.
+func TestPSAtTerminal(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 1}, "")
+	n := s.cluster.Nodes[0]
+	long := strings.Repeat("x", 300)
+	pid, err := n.Spawn(cluster.Process{Argv: []string{"sh", "-c", "while :; do sleep 1000; done", long}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Signal(pid, unix.SIGKILL)
+	which := "n1:" + strconv.Itoa(pid)
+	command := filepath.Join(bin, "aggrfs") + " ps --server " + s.server + " -o npid,start,args -p " + which
+	for _, width := range []int{20, 50, 500} {
+		cmd := exec.Command("script", "-qec", fmt.Sprintf("stty cols %d && %s", width, command), "/dev/null")
+		cmd.Env = append(os.Environ(), "TZ=XYZ-9") // nine hours ahead
+		out, err := output(cmd)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		whole := width == 500
+		for line := range strings.Lines(out) {
+			if line = strings.TrimRight(line, "\r\n"); len(line) > width || !whole && strings.HasPrefix(strings.TrimSpace(line), strconv.Itoa(pid)) && len(line) != width {
+				t.Errorf("a line of %d characters at a terminal of %d: %q", len(line), width, line)
+			}
+		}
+		if strings.Contains(out, long) != whole {
+			t.Errorf("at a terminal of %d characters:\n%s", width, out)
+		}
+		if !whole {
+			continue
+		}
+		piped, err := s.aggrfs("ps", "--no-headers", "-o", "start", "-p", which)
+		if err != nil {
+			t.Fatal(err)
+		}
+		began, err := time.Parse(time.RFC3339, strings.TrimSpace(piped))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := began.Add(9 * time.Hour).Format("2006-01-02 15:04:05"); !strings.Contains(out, want) {
+			t.Errorf("%s is not among\n%s", want, out)
+		}
+	}
+	if out, err := s.aggrfs("ps", "-o", "args", "-p", which); err != nil || !strings.Contains(out, long) {
+		t.Errorf("in a pipe: %v\n%s", err, out)
+	}
+	if out, err := s.aggrfs("ps", "-o", "help"); err != nil || !strings.Contains(out, "%cpu ") || !strings.Contains(out, "tty ") {
+		t.Errorf("-o help: %v\n%s", err, out)
+	}
+	s.eventually("times of ps", func() bool {
+		own := strings.Fields(s.onNode(n, "ps", "-o", "etimes=,etime=", "-p", strconv.Itoa(pid)))
+		out, err := s.aggrfs("ps", "--no-headers", "-o", "etimes,elapsed", "-p", which)
+		return err == nil && slices.Equal(strings.Fields(out), own)
+	})
 }

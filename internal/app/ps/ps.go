@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -73,6 +72,10 @@ func (o Options) parse() (q query, err error) {
 // Print prints the table. Its errors, but for those of exit.Failed and exit.Usage, are that the
 // answer is not known.
 func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) error {
+	if o.Columns == "help" {
+		_, err := io.WriteString(out, Columns())
+		return err
+	}
 	q, err := o.parse()
 	if err != nil {
 		return err
@@ -104,11 +107,6 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 	if err != nil {
 		return err
 	}
-	if isTerminal(out) {
-		for _, row := range rows {
-			row.Command = row.Command[:min(len(row.Command), onScreen)]
-		}
-	}
 	sortRows(rows, q.keys)
 	if o.Limit > 0 {
 		rows = rows[:min(len(rows), o.Limit)]
@@ -116,7 +114,7 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 	if o.JSON {
 		err = g.Answer(at).Write(out, len(rows), func(i int) map[string]any { return object(rows[i], q.columns) })
 	} else {
-		err = write(out, rows, q.columns, !o.NoHeaders)
+		err = write(out, rows, q.columns, !o.NoHeaders, screenOf(out))
 	}
 	if err == nil && g.Blind {
 		return gaps.NoNodes()
@@ -148,19 +146,6 @@ func Select(ctx context.Context, src *client.Source, tree *client.Tree, o Option
 		return nil, gaps.Gaps{}, err
 	}
 	return q.sweep(ctx, src.Env, tree, users)
-}
-
-// onScreen is how much of a command line is shown at a terminal, in bytes; elsewhere it is whole.
-const onScreen = 4096
-
-// isTerminal reports whether what is written there is for somebody to look at.
-func isTerminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // wants reports whether a row is of a process that -p names, if it names any.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 type ProcessColumn struct {
 	Name   string // what it is called, in JSON too
 	Title  string // what stands above it
+	Help   string // what it is, with its unit
 	Number bool
 	// Append appends what a row has in it.
 	Append func(b []byte, p *Process) []byte
@@ -29,26 +31,47 @@ const PercentColumn = "%cpu"
 // ProcessColumns are all there are.
 func ProcessColumns() []ProcessColumn {
 	return []ProcessColumn{
-		column("node", "NODE", false, func(p *Process) string { return p.Node }, appendWord, strings.Compare),
-		column("npid", "NPID", true, func(p *Process) int64 { return int64(p.PID) }, appendNumber, cmp.Compare),
-		column("pid", "PID", true, func(p *Process) int64 { return int64(p.GPID) }, appendNumber, cmp.Compare),
-		column("ppid", "PPID", true, func(p *Process) int64 { return p.PPID }, appendNumber, cmp.Compare),
-		column("user", "USER", false, func(p *Process) string { return p.User }, appendWord, strings.Compare),
-		column("stat", "S", false, func(p *Process) byte { return p.State }, func(b []byte, s byte) []byte { return append(b, s) }, cmp.Compare),
-		column("time", "TIME", true, func(p *Process) Centiseconds { return p.CPU }, func(b []byte, c Centiseconds) []byte { return appendSeconds(b, c, 0) }, cmp.Compare),
-		column(PercentColumn, "%CPU", true, func(p *Process) *float64 { return p.Percent }, appendPercent, comparePercents),
-		column("rss", "RSS", true, func(p *Process) int64 { return p.RSS }, appendNumber, cmp.Compare),
-		column("start", "START", false, func(p *Process) time.Time { return p.Start }, appendTime, time.Time.Compare),
-		column("tty", "TTY", false, func(p *Process) string { return p.TTY }, appendWord, strings.Compare),
-		column("args", "COMMAND", false, func(p *Process) []byte { return p.Command }, appendCommand, bytes.Compare),
-		column(JobColumn, "JOB", true, func(p *Process) string { return p.Job }, appendWord, compareJobs),
+		column("node", "NODE", "node that it runs on", false, func(p *Process) string { return p.Node }, appendWord, strings.Compare),
+		column("gpid", "PID", "global pid, which no two processes of the cluster share", true, func(p *Process) int64 { return int64(p.GPID) }, appendNumber, cmp.Compare),
+		column("npid", "NPID", "pid as its node knows it", true, func(p *Process) int64 { return int64(p.PID) }, appendNumber, cmp.Compare),
+		column("ppid", "PPID", "parent's global pid; 0 is none, or one that is not shown", true, func(p *Process) int64 { return p.PPID }, appendNumber, cmp.Compare),
+		column("user", "USER", "owner, by name or number", false, func(p *Process) string { return p.User }, appendWord, strings.Compare),
+		column("stat", "S", "state, a letter as ps(1) has it", false, func(p *Process) byte { return p.State }, func(b []byte, s byte) []byte { return append(b, s) }, cmp.Compare),
+		column("time", "TIME", "processor time since its start, in seconds", true, func(p *Process) Centiseconds { return p.CPU }, func(b []byte, c Centiseconds) []byte { return appendSeconds(b, c, 0) }, cmp.Compare),
+		column(PercentColumn, "%CPU", "share of one processor that it uses; the title is %CPU* where that is since its start", true, func(p *Process) *float64 { return p.Percent }, appendPercent, comparePercents),
+		column("rss", "RSS", "resident memory, in KiB", true, func(p *Process) int64 { return p.RSS }, appendNumber, cmp.Compare),
+		column(StartColumn, "START", "when it began: in UTC, at a terminal in local time", false, func(p *Process) time.Time { return p.Start }, appendTime, time.Time.Compare),
+		column("elapsed", "ELAPSED", "time since then, [[days-]hours:]minutes:seconds", true, func(p *Process) time.Duration { return p.Elapsed() }, appendElapsed, cmp.Compare),
+		column("etimes", "ELAPSED", "the same in seconds", true, func(p *Process) time.Duration { return p.Elapsed() }, func(b []byte, d time.Duration) []byte { return appendNumber(b, int64(d/time.Second)) }, cmp.Compare),
+		column("tty", "TTY", "controlling terminal, by its name on the node", false, func(p *Process) string { return p.TTY }, appendWord, strings.Compare),
+		column("args", "COMMAND", "arguments, or its name in brackets where it has none", false, func(p *Process) []byte { return p.Command }, appendCommand, bytes.Compare),
+		column(JobColumn, "JOB", "job of Slurm, PBS, Torque or LSF, by its cgroup", true, func(p *Process) string { return p.Job }, appendWord, compareJobs),
 	}
 }
 
+// StartColumn is the name of the column that has a time of day.
+const StartColumn = "start"
+
+// Elapsed is how long ago the process began. It is never negative: the clock by which it began
+// may be ahead of this machine's.
+func (p *Process) Elapsed() time.Duration { return max(time.Since(p.Start), 0) }
+
+// appendElapsed appends a time as etime of ps(1) has it.
+func appendElapsed(b []byte, d time.Duration) []byte {
+	s := int64(d / time.Second)
+	if days := s / (24 * 3600); days > 0 {
+		b = append(strconv.AppendInt(b, days, 10), '-')
+	}
+	if s >= 3600 {
+		b = fmt.Appendf(b, "%02d:", s/3600%24)
+	}
+	return fmt.Appendf(b, "%02d:%02d", s/60%60, s%60)
+}
+
 // column is the column of what value is, of any type.
-func column[T any](name, title string, number bool, value func(*Process) T, appendCell func([]byte, T) []byte, compare func(x, y T) int) ProcessColumn {
+func column[T any](name, title, help string, number bool, value func(*Process) T, appendCell func([]byte, T) []byte, compare func(x, y T) int) ProcessColumn {
 	return ProcessColumn{
-		Name: name, Title: title, Number: number,
+		Name: name, Title: title, Help: help, Number: number,
 		Append:  func(b []byte, p *Process) []byte { return appendCell(b, value(p)) },
 		Compare: func(x, y *Process) int { return compare(value(x), value(y)) },
 	}
