@@ -10,6 +10,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/mount"
 	"github.com/aggrfs/aggrfs/internal/app/ps"
 	"github.com/aggrfs/aggrfs/internal/app/query"
+	"github.com/aggrfs/aggrfs/internal/app/where"
 )
 
 // jsonFlag adds --json.
@@ -92,7 +93,7 @@ func (a *app) psCommand() *cobra.Command {
 		Short: "Show the processes of the cluster, a line each",
 		Long: `Show the processes of the cluster that you may see, each with its node. One file of the
 tree, cluster/ps, has them all, so that this is much faster than ps(1) on the tree. All are
-shown unless -u or -p select some. "aux", -e, -f and -A are taken as ps(1) takes them.
+shown unless -u, -p, -t, --job or --where select some. "aux", -e, -f and -A are taken as ps(1) takes them.
 
 At a terminal lines are cut at its width and START is local time; elsewhere lines are whole
 and START is in UTC.
@@ -101,11 +102,17 @@ Columns for -o and --sort (with "-" in front for the largest first); job and %cp
 long again:
 
 ` + indented(ps.Columns()) + `
+--where 'rss > 4*GiB && user != "root"' shows the processes of which that is true. It is an
+expression of these columns, with the operators ==, !=, <, <=, >, >=, &&, ||, !, +, -, *, /, %,
+in, contains, startsWith, endsWith and matches (a pattern), with units KiB, MiB, GiB, TiB,
+minute, hour and day, and with a few functions (docs/commands.md):
+
+` + indented(where.Help()) + `
 Nodes whose processes are missing or old are named on standard error and in the JSON. The
-exit status is 0; 1 if -u or -p were given and there is no such process; 2 for a wrong
+exit status is 0; 1 if some were selected and there is no such process; 2 for a wrong
 command line; and 3 if the answer is not known: no server, no row while processes of a node
 are missing or old, no nodes in your view, or with --strict any node like that.`,
-		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
+		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456\n  aggrfs ps --where 'rss > 4*GiB && user != \"root\"' --sort -rss",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return exit.Usagef("ps takes one argument, such as aux, and there are %d: %s", len(args), strings.Join(args, " "))
@@ -132,6 +139,8 @@ are missing or old, no nodes in your view, or with --strict any node like that.`
 	f.IntVar(&o.Limit, "limit", 0, "show the first `N` rows alone, by --sort if it is given; 0 is all")
 	f.StringSliceVarP(&o.Users, "user", "u", nil, "show only processes of these `USERS`, by name or number")
 	f.StringSliceVarP(&o.PIDs, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
+	f.StringSliceVar(&o.JobIDs, "job", nil, "show only processes of these `JOBS`, as the column job has them")
+	f.StringVar(&o.Where, "where", "", "show only processes of which this `EXPR` is true (see above)")
 	f.StringSliceVarP(&o.Terminals, "tty", "t", nil, "the processes on these `TERMINALS` alone: pts/30 on any node, or n1:pts/30")
 	f.BoolVar(&o.NoKernel, "no-kernel", false, "leave out the kernel threads of all nodes")
 	f.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the line of column names")

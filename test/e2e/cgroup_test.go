@@ -204,4 +204,19 @@ func TestCgroups(t *testing.T) {
 			t.Errorf("%s is in job %q, not %q", pid, found[pid], job)
 		}
 	}
+	// --job has the processes of a job and no others, and so has an expression.
+	for _, job := range slices.Compact(slices.Sorted(maps.Values(jobs))) {
+		for _, args := range [][]string{{"--job", job}, {"--where", "job == " + strconv.Quote(job)}} {
+			out, err := s.aggrfs("ps", append([]string{"--no-headers", "-o", "pid"}, args...)...)
+			if err != nil {
+				t.Errorf("%q: %v", args, err)
+			}
+			got := strings.Fields(out)
+			for pid, of := range jobs {
+				if slices.Contains(got, pid) != (of == job) {
+					t.Errorf("%q: %s of job %q is among %q", args, pid, of, got)
+				}
+			}
+		}
+	}
 }

@@ -150,7 +150,7 @@ func TestPSAtTerminal(t *testing.T) {
 	command := filepath.Join(bin, "aggrfs") + " ps --server " + s.server + " -o npid,start,args -p " + which
 	for _, width := range []int{20, 50, 500} {
 		cmd := exec.Command("script", "-qec", fmt.Sprintf("stty cols %d && %s", width, command), "/dev/null")
-		cmd.Env = append(os.Environ(), "TZ=XYZ-9") // nine hours ahead
+		cmd.Env = append(os.Environ(), "TZ=Asia/Tokyo") // nine hours ahead
 		out, err := output(cmd)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -190,4 +190,70 @@ func TestPSAtTerminal(t *testing.T) {
 		out, err := s.aggrfs("ps", "--no-headers", "-o", "etimes,elapsed", "-p", which)
 		return err == nil && slices.Equal(strings.Fields(out), own)
 	})
+}
+
+// --where selects the processes of which each node's own ps says the same.
+func TestPSWhere(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 2}, "")
+	for i, n := range s.cluster.Nodes {
+		pid, err := n.Spawn(cluster.Process{UID: cluster.Bob, GID: cluster.Bob, Argv: []string{"sleep", strconv.Itoa(720001 + i)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Signal(pid, unix.SIGKILL)
+	}
+	root := nameOf(0)
+	for expression, is := range map[string]func(f []string) bool{
+		`rss > 3*MiB && user != "root"`:                        func(f []string) bool { return number(t, f[1]) > 3<<10 && f[2] != root },
+		`rss <= 3072*KiB or stat == "R"`:                       func(f []string) bool { return number(t, f[1]) <= 3<<10 || f[3] == "R" },
+		`args matches "^sleep 7200" and npid > 1`:              func(f []string) bool { return f[5] == "sleep" && strings.HasPrefix(f[6], "7200") },
+		`ppid == 0 || user in ["` + nameOf(cluster.Bob) + `"]`: func(f []string) bool { return f[4] == "0" || f[2] == nameOf(cluster.Bob) },
+	} {
+		native := func() (rows []string) {
+			for _, n := range s.cluster.Nodes {
+				for line := range strings.Lines(s.onNode(n, "ps", "-eo", "pid=,rss=,user:20=,s=,ppid=,args=")) {
+					f := strings.Fields(line)
+					if notCompared(line) {
+						continue
+					}
+					if is(f) {
+						rows = append(rows, f[0]+" "+n.Name)
+					}
+				}
+			}
+			slices.Sort(rows)
+			return rows
+		}
+		compared := s.sameRows("--where "+expression, func(row string) string { return row }, native, func() (rows []string) {
+			got, err := s.aggrfs("ps", "--nodes", "n[1-2]", "--no-headers", "-o", "npid,node,args", "--where", expression)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for line := range strings.Lines(got) {
+				if !notCompared(line) {
+					rows = append(rows, strings.Join(strings.Fields(line)[:2], " "))
+				}
+			}
+			slices.Sort(rows)
+			return rows
+		})
+		if compared < 2 {
+			t.Errorf("--where %s selects %d", expression, compared)
+		}
+	}
+	if _, err := s.aggrfs("ps", "--where", `user == 5`); err == nil || !strings.Contains(err.Error(), "\n       ^\n") {
+		t.Errorf("%v", err)
+	}
+	if out, err := s.aggrfs("kill", "-y", "--where", `args == "sleep 720002"`, "--dry-run", "--nodes", "n[1-2]"); err == nil || !strings.Contains(out, "sleep 720002") || strings.Contains(out, "720001") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

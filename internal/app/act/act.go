@@ -40,6 +40,7 @@ type Options struct {
 	PIDs   []string // global ones, or NODE:PID; none is all that the others select
 	Users  []string // whose; none is everybody's
 	Jobs   []string // of which jobs; none is any
+	Where  string   // an expression of package where; "" is all
 	All    bool     // what the nodes of the source have is selected, though nothing else is said
 	Yes    bool     // do not ask
 	DryRun bool     // only show
@@ -57,15 +58,15 @@ const maxCommand = 100
 
 // Run selects, shows, asks and acts. in is where the question is answered.
 func Run(ctx context.Context, src *client.Source, in *os.File, out io.Writer, o Options) error {
-	if len(o.PIDs)+len(o.Users)+len(o.Jobs) == 0 && !o.All {
-		return exit.Usagef("name processes: PID, NODE:PID, --user, --job or --nodes")
+	if len(o.PIDs)+len(o.Users)+len(o.Jobs) == 0 && o.Where == "" && !o.All {
+		return exit.Usagef("name processes: PID, NODE:PID, --user, --job, --where or --nodes")
 	}
 	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
 	}
 	defer tree.Close()
-	rows, lacking, err := ps.Select(ctx, src, tree, ps.Options{PIDs: o.PIDs, Users: o.Users, Jobs: len(o.Jobs) > 0})
+	rows, lacking, err := ps.Select(ctx, src, tree, ps.Options{PIDs: o.PIDs, Users: o.Users, JobIDs: o.Jobs, Where: o.Where})
 	if err != nil {
 		return err
 	}
@@ -149,10 +150,7 @@ func countOf(targets []*target) string {
 func (o Options) targets(ctx context.Context, tree *client.Tree, rows []*report.Process) ([]*target, error) {
 	var all []*target
 	for _, p := range rows {
-		switch {
-		case len(o.Jobs) > 0 && !slices.Contains(o.Jobs, p.Job):
-		case len(o.PIDs) == 0 && ofSystem(p):
-		default:
+		if len(o.PIDs) > 0 || !ofSystem(p) {
 			all = append(all, &target{Process: p})
 		}
 	}

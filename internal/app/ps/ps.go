@@ -1,5 +1,5 @@
 // Package ps shows the processes of a cluster as a table, in text or JSON: which rows are
-// wanted, by user and pid, which columns, and in which order.
+// wanted, by user, pid, job or an expression, which columns, and in which order.
 package ps
 
 import (
@@ -16,6 +16,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/app/gaps"
+	"github.com/aggrfs/aggrfs/internal/app/where"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -29,6 +30,8 @@ type Options struct {
 	Users                       []string // by name or number; none is all
 	PIDs                        []string // global ones, or NODE:PID; none is all
 	Terminals                   []string // by their names on the nodes, or NODE:NAME; none is all
+	JobIDs                      []string // jobs of a batch system; none is all
+	Where                       string   // an expression of package where; "" is all
 	NoKernel                    bool     // without the nodes' kernel threads
 	Limit                       int      // of rows, the first in their order; 0 is none
 }
@@ -38,8 +41,9 @@ type query struct {
 	Options
 	columns []report.ProcessColumn
 	keys    []key
-	wanted  []gpid.ID // PIDs, parsed
-	owners  []string  // of the rows, as these have them; none is all
+	wanted  []gpid.ID     // PIDs, parsed
+	owners  []string      // of the rows, as these have them; none is all
+	where   *where.Filter // nil is all
 }
 
 func (o Options) parse() (q query, err error) {
@@ -65,6 +69,11 @@ func (o Options) parse() (q query, err error) {
 			return q, exit.Usagef("-p: %w", err)
 		}
 		q.wanted = append(q.wanted, id)
+	}
+	if o.Where != "" {
+		if q.where, err = where.Parse(o.Where); err != nil {
+			return q, exit.Usagef("--where: %w", err)
+		}
 	}
 	return q, nil
 }
@@ -128,10 +137,15 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 		return exit.NotComplete()
 	case len(rows) == 0 && !hiding.None():
 		return gaps.NothingKnown("whether there is such a process", hiding)
-	case len(rows) == 0 && len(o.Users)+len(o.PIDs)+len(o.Terminals) > 0: // ps fails, too
+	case len(rows) == 0 && o.selects(): // ps fails, too
 		return exit.Absentf("no such process")
 	}
 	return nil
+}
+
+// selects reports whether rows are left out of what the nodes of the source have, but for kernel threads.
+func (o Options) selects() bool {
+	return len(o.Users)+len(o.PIDs)+len(o.Terminals)+len(o.JobIDs) > 0 || o.Where != ""
 }
 
 // Select are the rows that o asks for, in the order of the table, with their jobs if o.Jobs is
@@ -239,7 +253,34 @@ func (q *query) sweep(ctx context.Context, env *client.Env, t *client.Tree, user
 	if err == nil && q.wantsColumn(report.PercentColumn) {
 		err = q.addPercents(ctx, t, rows, &g)
 	}
+	if err == nil && q.late() {
+		rows, err = q.lateRows(rows)
+	}
 	return rows, g, err
+}
+
+// late reports whether it takes columns of other tables to know which rows are wanted.
+func (q *query) late() bool {
+	return len(q.JobIDs) > 0 || q.where != nil && (q.where.Uses("job") || q.where.Uses("cpu"))
+}
+
+// lateRows are the rows that are wanted, once they have all of their columns.
+func (q *query) lateRows(rows []*report.Process) (wanted []*report.Process, err error) {
+	for _, p := range rows {
+		if len(q.JobIDs) > 0 && !slices.Contains(q.JobIDs, p.Job) {
+			continue
+		}
+		is := true
+		if q.where != nil {
+			if is, err = q.where.Match(p); err != nil {
+				return nil, exit.Usagef("--where: %w", err)
+			}
+		}
+		if is {
+			wanted = append(wanted, p)
+		}
+	}
+	return wanted, nil
 }
 
 // readPart reads the rows that are wanted of a table of processes in cluster/.
@@ -282,13 +323,19 @@ func fillIn(ctx context.Context, t *client.Tree, g *gaps.Gaps, rows int) (total 
 // wantsColumn reports whether a column is needed that comes with another table.
 func (q *query) wantsColumn(name string) bool {
 	is := func(c report.ProcessColumn) bool { return c.Name == name }
+	switch {
+	case name == report.JobColumn && (len(q.JobIDs) > 0 || q.where != nil && q.where.Uses("job")):
+		return true
+	case name == report.PercentColumn && q.where != nil && q.where.Uses("cpu"):
+		return true
+	}
 	return slices.ContainsFunc(q.columns, is) || slices.ContainsFunc(q.keys, func(k key) bool { return is(k.ProcessColumn) })
 }
 
 // whole reports whether all rows are needed before it is known which come first: jobs and shares come
 // with another table, and the tables of several users are put together.
 func (q *query) whole() bool {
-	return len(q.Users) > 1 || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn || k.Name == report.PercentColumn })
+	return len(q.Users) > 1 || q.late() || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn || k.Name == report.PercentColumn })
 }
 
 // sinceStart is what is above the column %CPU where it is since each process's start.
@@ -362,6 +409,7 @@ func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gap
 func (q *query) read(table io.Reader, progress *progress) (rows []*report.Process, g gaps.Gaps, err error) {
 	first := selection{keys: q.keys}
 	kernels := make(kernels)
+	var wrong error // with the expression
 	if !q.whole() {
 		first.limit = q.Limit
 	}
@@ -370,12 +418,21 @@ func (q *query) read(table io.Reader, progress *progress) (rows []*report.Proces
 		if q.NoKernel && kernels.thread(&p) {
 			return
 		}
-		if (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) && q.on(&p) {
-			first.take(&p)
+		if wrong == nil && (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) && q.on(&p) {
+			is := true
+			if q.where != nil && !q.late() {
+				is, wrong = q.where.Match(&p)
+			}
+			if is {
+				first.take(&p)
+			}
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, gaps.Gaps{}, err
+	case wrong != nil:
+		return nil, gaps.Gaps{}, exit.Usagef("--where: %w", wrong)
 	}
 	return first.all(), g, nil
 }
