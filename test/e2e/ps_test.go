@@ -149,8 +149,7 @@ func TestPSAtTerminal(t *testing.T) {
 	which := "n1:" + strconv.Itoa(pid)
 	command := filepath.Join(bin, "aggrfs") + " ps --server " + s.server + " -o npid,start,args -p " + which
 	for _, width := range []int{20, 50, 500} {
-		cmd := exec.Command("script", "-qec", fmt.Sprintf("stty cols %d && %s", width, command), "/dev/null")
-		cmd.Env = append(os.Environ(), "TZ=Asia/Tokyo") // nine hours ahead
+		cmd := exec.Command("script", "-qec", fmt.Sprintf("stty cols %d && TZ=Asia/Tokyo %s", width, command), "/dev/null")
 		out, err := output(cmd)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -204,8 +203,8 @@ func TestPSWhere(t *testing.T) {
 	}
 	root := nameOf(0)
 	for expression, is := range map[string]func(f []string) bool{
-		`rss > 3*MiB && user != "root"`:                        func(f []string) bool { return number(t, f[1]) > 3<<10 && f[2] != root },
-		`rss <= 3072*KiB or stat == "R"`:                       func(f []string) bool { return number(t, f[1]) <= 3<<10 || f[3] == "R" },
+		`rss > 512*KiB && user != "root"`:                      func(f []string) bool { return number(t, f[1]) > 512 && f[2] != root },
+		`rss <= MiB or stat == "R"`:                            func(f []string) bool { return number(t, f[1]) <= 1<<10 || f[3] == "R" },
 		`args matches "^sleep 7200" and npid > 1`:              func(f []string) bool { return f[5] == "sleep" && strings.HasPrefix(f[6], "7200") },
 		`ppid == 0 || user in ["` + nameOf(cluster.Bob) + `"]`: func(f []string) bool { return f[4] == "0" || f[2] == nameOf(cluster.Bob) },
 	} {
