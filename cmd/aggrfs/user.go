@@ -98,8 +98,8 @@ shown unless -u, -p, -t, --job or --where select some. "aux", -e, -f and -A are 
 At a terminal lines are cut at its width and START is local time; elsewhere lines are whole
 and START is in UTC.
 
-Columns for -o and --sort (with "-" in front for the largest first); job and %cpu take as
-long again:
+Columns for -o and --sort (with "-" in front for the largest first); those below args and
+%cpu come of other tables and take as long again:
 
 ` + indented(ps.Columns()) + `
 --where 'rss > 4*GiB && user != "root"' shows the processes of which that is true. It is an

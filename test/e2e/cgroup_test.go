@@ -204,6 +204,21 @@ func TestCgroups(t *testing.T) {
 			t.Errorf("%s is in job %q, not %q", pid, found[pid], job)
 		}
 	}
+	// Units are those of ps, where it knows one.
+	units := make(map[string]string)
+	if out, err = s.aggrfs("ps", "--no-headers", "-o", "pid,unit"); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) == 2 {
+			units[f[0]] = f[1]
+		}
+	}
+	for line := range strings.Lines(s.onAll("ps", "-o", "pid=,unit:200=", "-p", strings.Join(slices.Collect(maps.Keys(jobs)), ","))) {
+		if f := strings.Fields(line); len(f) == 2 && units[f[0]] != f[1] {
+			t.Errorf("%s is in unit %q, not %q", f[0], units[f[0]], f[1])
+		}
+	}
 	// --job has the processes of a job and no others, and so has an expression.
 	for _, job := range slices.Compact(slices.Sorted(maps.Values(jobs))) {
 		if job == "-" {

@@ -204,7 +204,7 @@ func TestPSWhere(t *testing.T) {
 	root := nameOf(0)
 	for expression, is := range map[string]func(f []string) bool{
 		`rss > 512*KiB && user != "root"`:                      func(f []string) bool { return number(t, f[1]) > 512 && f[2] != root },
-		`rss <= MiB or stat == "R"`:                            func(f []string) bool { return number(t, f[1]) <= 1<<10 || f[3] == "R" },
+		`rss <= 2*MiB or args startsWith "sleep"`:              func(f []string) bool { return number(t, f[1]) <= 2<<10 || f[5] == "sleep" },
 		`args matches "^sleep 7200" and npid > 1`:              func(f []string) bool { return f[5] == "sleep" && strings.HasPrefix(f[6], "7200") },
 		`ppid == 0 || user in ["` + nameOf(cluster.Bob) + `"]`: func(f []string) bool { return f[4] == "0" || f[2] == nameOf(cluster.Bob) },
 	} {
@@ -245,6 +245,71 @@ func TestPSWhere(t *testing.T) {
 	}
 	if out, err := s.aggrfs("kill", "-y", "--where", `args == "sleep 720002"`, "--dry-run", "--nodes", "n[1-2]"); err == nil || !strings.Contains(out, "sleep 720002") || strings.Contains(out, "720001") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// More of each process is what ps shows of it on its node.
+func TestPSDetails(t *testing.T) {
+	s := newSite(t, cluster.Options{Nodes: 2}, "views: [{users: \"1001\", nodes: all, processes: own}]\n")
+	s.openToAll()
+	for _, n := range s.cluster.Nodes {
+		for _, argv := range [][]string{{"nice", "-n", "7", "sleep", "730001"}, {"chrt", "-f", "5", "sleep", "730002"}, {"chrt", "-b", "0", "sleep", "730003"}} {
+			pid, err := n.Spawn(cluster.Process{Argv: argv})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer n.Signal(pid, unix.SIGKILL)
+		}
+	}
+	rows := func(text, node string) (all []string) {
+		for line := range strings.Lines(text) {
+			if !notCompared(line) && !strings.Contains(line, "nice -n") && !strings.Contains(line, "chrt ") {
+				all = append(all, strings.Join(strings.Fields(line + " " + node)[:7], " "))
+			}
+		}
+		return all
+	}
+	native := func() (all []string) {
+		for _, n := range s.cluster.Nodes {
+			for _, row := range rows(s.onNode(n, "ps", "-eo", "pid=,vsz=,nlwp=,ni=,pri=,pmem=,args="), "") {
+				f := strings.Fields(row)
+				all = append(all, strings.Join(append([]string{n.Name}, f[:6]...), " "))
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	compared := s.sameRows("details", func(row string) string { return strings.Join(strings.Fields(row)[:2], " ") }, native, func() []string {
+		out, err := s.aggrfs("ps", "--nodes", "n[1-2]", "--no-headers", "-o", "node,npid,vsz,nlwp,ni,pri,%mem,args")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := rows(out, "")
+		slices.Sort(all)
+		return all
+	})
+	if compared < 10 {
+		t.Errorf("only %d rows", compared)
+	}
+	for _, tc := range []struct{ where, want string }{{"ni >= 7 && args endsWith \"1\"", "sleep 730001"}, {"pri > 40 && nlwp == 1", "sleep 730002"}} {
+		out, err := s.aggrfs("ps", "--nodes", "n1", "--no-headers", "-o", "args", "--sort", "-vsz", "--where", tc.where+` && args startsWith "sleep 73"`)
+		if err != nil || strings.TrimSpace(out) != tc.want {
+			t.Errorf("--where %s: %v\n%s", tc.where, err, out)
+		}
+	}
+	// Who sees their own alone is told of no other.
+	out, err := s.asUser(alice, "ps", "--server", s.server, "--no-headers", "-o", "user,vsz,nlwp,ni,%mem,args")
+	if err != nil || !strings.Contains(out, "job of alice") || strings.Contains(out, "730001") {
+		t.Errorf("alice: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); f[1] == "-" || f[4] == "-" {
+			t.Errorf("alice is not told of her own: %s", line)
+		}
+	}
+	tree, err := s.asUser(alice, "exec", "--server", s.server, "--", "cat", "/proc/cluster/details")
+	if err != nil || strings.Count(tree, "\n") > strings.Count(out, "\n")+8 {
+		t.Errorf("alice's cluster/details: %v\n%s", err, tree)
 	}
 }
 

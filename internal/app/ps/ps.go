@@ -247,11 +247,10 @@ func (q *query) sweep(ctx context.Context, env *client.Env, t *client.Tree, user
 		}
 		rows, g, err = q.readPart(ctx, t, progress, "ps")
 	}
-	if err == nil && q.wantsColumn(report.JobColumn) {
-		err = addJobs(ctx, t, rows, &g)
-	}
-	if err == nil && q.wantsColumn(report.PercentColumn) {
-		err = q.addPercents(ctx, t, rows, &g)
+	for _, table := range otherTables {
+		if err == nil && q.wantsFrom(table.from) {
+			err = table.add(q, ctx, t, rows, &g)
+		}
 	}
 	if err == nil && q.late() {
 		rows, err = q.lateRows(rows)
@@ -261,13 +260,13 @@ func (q *query) sweep(ctx context.Context, env *client.Env, t *client.Tree, user
 
 // late reports whether it takes columns of other tables to know which rows are wanted.
 func (q *query) late() bool {
-	return len(q.JobIDs) > 0 || q.where != nil && (q.where.Uses("job") || q.where.Uses("cpu"))
+	return slices.ContainsFunc(otherTables, func(t otherTable) bool { return q.picksBy(t.from) })
 }
 
 // lateRows are the rows that are wanted, once they have all of their columns.
 func (q *query) lateRows(rows []*report.Process) (wanted []*report.Process, err error) {
 	for _, p := range rows {
-		if len(q.JobIDs) > 0 && !slices.Contains(q.JobIDs, p.Job) {
+		if len(q.JobIDs) > 0 && !slices.Contains(q.JobIDs, p.Job()) {
 			continue
 		}
 		is := true
@@ -320,89 +319,28 @@ func fillIn(ctx context.Context, t *client.Tree, g *gaps.Gaps, rows int) (total 
 	return 0, err
 }
 
-// wantsColumn reports whether a column is needed that comes with another table.
-func (q *query) wantsColumn(name string) bool {
-	is := func(c report.ProcessColumn) bool { return c.Name == name }
-	switch {
-	case name == report.JobColumn && (len(q.JobIDs) > 0 || q.where != nil && q.where.Uses("job")):
-		return true
-	case name == report.PercentColumn && q.where != nil && q.where.Uses("cpu"):
-		return true
-	}
-	return slices.ContainsFunc(q.columns, is) || slices.ContainsFunc(q.keys, func(k key) bool { return is(k.ProcessColumn) })
+// wantsFrom reports whether a column is needed that comes with that table.
+func (q *query) wantsFrom(from report.Source) bool {
+	return slices.ContainsFunc(q.columns, func(c report.ProcessColumn) bool { return c.From == from }) || q.decidesBy(from)
+}
+
+// decidesBy reports whether it takes a column of that table to know which rows are wanted, or which
+// come first.
+func (q *query) decidesBy(from report.Source) bool {
+	return q.picksBy(from) || slices.ContainsFunc(q.keys, func(k key) bool { return k.From == from })
+}
+
+// picksBy reports whether it takes a column of that table to know which rows are wanted.
+func (q *query) picksBy(from report.Source) bool {
+	return from == report.FromCgroups && len(q.JobIDs) > 0 || q.where != nil && slices.ContainsFunc(report.ProcessColumns(), func(c report.ProcessColumn) bool {
+		return c.From == from && q.where.Uses(c.Name)
+	})
 }
 
 // whole reports whether all rows are needed before it is known which come first: jobs and shares come
 // with another table, and the tables of several users are put together.
 func (q *query) whole() bool {
-	return len(q.Users) > 1 || q.late() || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn || k.Name == report.PercentColumn })
-}
-
-// sinceStart is what is above the column %CPU where it is since each process's start.
-const sinceStart = "%CPU*"
-
-// addPercents adds what share of a processor each process uses: over the interval of the server's
-// samples or, where there is none yet, since its start, as the column's title says then.
-func (q *query) addPercents(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
-	text, err := t.Read(ctx, "cluster", "rates")
-	var rates map[gpid.GPID]float64
-	var interval time.Duration
-	var remarks []report.Remark
-	switch {
-	case errors.Is(err, syscall.ENOENT): // of an older server
-	case err != nil:
-		return err
-	default:
-		if rates, interval, remarks, err = report.ParseRates(text); err != nil {
-			return err
-		}
-	}
-	g.Join(gaps.Gaps{Remarks: remarks})
-	if interval == 0 {
-		for i := range q.columns {
-			if q.columns[i].Name == report.PercentColumn {
-				q.columns[i].Title = sinceStart
-			}
-		}
-	}
-	unknown := make(map[string]bool) // nodes
-	for _, r := range remarks {
-		unknown[r.Node] = unknown[r.Node] || r.Kind == report.Missing
-	}
-	now := time.Now()
-	for _, p := range rows {
-		switch lived := now.Sub(p.Start).Seconds(); {
-		case interval > 0 && !unknown[p.Node]:
-			p.Percent = new(rates[p.GPID])
-		case interval == 0 && lived > 0:
-			p.Percent = new(float64(p.CPU) / lived)
-		}
-	}
-	return nil
-}
-
-// addJobs adds the job of each process.
-func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
-	text, err := t.Read(ctx, "cluster", "cgroups")
-	if errors.Is(err, syscall.ENOENT) { // an older server has that in another place
-		text, err = t.Read(ctx, "cluster", "jobs")
-	}
-	if err != nil {
-		return err
-	}
-	jobs, remarks, err := report.ParseJobs(text)
-	if err != nil {
-		return err
-	}
-	g.Join(gaps.Gaps{Remarks: remarks})
-	of := make(map[gpid.GPID]string, len(jobs))
-	for _, j := range jobs {
-		of[j.GPID] = j.Job
-	}
-	for _, p := range rows {
-		p.Job = of[p.GPID]
-	}
-	return nil
+	return len(q.Users) > 1 || slices.ContainsFunc(otherTables, func(t otherTable) bool { return q.decidesBy(t.from) })
 }
 
 // read reads the lines of cluster/ps that are wanted, and what it lacks.

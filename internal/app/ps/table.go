@@ -16,7 +16,7 @@ import (
 // otherNames are other names of columns, that ps has.
 var otherNames = map[string]string{
 	"pid": "gpid", "tgid": "gpid", "uname": "user", "euser": "user", "s": "stat", "state": "stat", "cputime": "time", "rssize": "rss",
-	"jobid": "job", "etime": "elapsed", "pcpu": "%cpu", "lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
+	"jobid": "job", "etime": "elapsed", "vsize": "vsz", "thcount": "nlwp", "nice": "ni", "pmem": "%mem", "pcpu": "%cpu", "lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
 }
 
 // columnOf finds a column.

@@ -37,20 +37,29 @@ const (
 
 // columns are what an expression sees of a row, by their types.
 type columns struct {
-	Node    string    `expr:"node" help:"node that it runs on"`
-	GPID    int64     `expr:"gpid" help:"global pid"`
-	NPID    int64     `expr:"npid" help:"pid as its node knows it"`
-	PPID    int64     `expr:"ppid" help:"parent's global pid"`
-	User    string    `expr:"user" help:"owner, by name or number"`
-	Stat    string    `expr:"stat" help:"state, a letter"`
-	Time    float64   `expr:"time" help:"processor time since its start, in seconds"`
-	CPU     float64   `expr:"cpu" help:"share of one processor, in percent: the column %cpu"`
-	RSS     int64     `expr:"rss" help:"resident memory, in bytes"`
-	Start   time.Time `expr:"start" help:"when it began: start < date(\"2026-11-28\")"`
-	Elapsed float64   `expr:"elapsed" help:"time since then, in seconds"`
-	TTY     string    `expr:"tty" help:"controlling terminal; \"\" is none"`
-	Args    string    `expr:"args" help:"arguments, the first 64 KiB"`
-	Job     string    `expr:"job" help:"job of a batch system; \"\" is none"`
+	Node      string    `expr:"node" help:"node that it runs on"`
+	GPID      int64     `expr:"gpid" help:"global pid"`
+	NPID      int64     `expr:"npid" help:"pid as its node knows it"`
+	PPID      int64     `expr:"ppid" help:"parent's global pid"`
+	User      string    `expr:"user" help:"owner, by name or number"`
+	Stat      string    `expr:"stat" help:"state, a letter"`
+	Time      float64   `expr:"time" help:"processor time since its start, in seconds"`
+	CPU       float64   `expr:"cpu" help:"share of one processor, in percent: the column %cpu"`
+	RSS       int64     `expr:"rss" help:"resident memory, in bytes"`
+	Start     time.Time `expr:"start" help:"when it began: start < date(\"2026-11-28\")"`
+	Elapsed   float64   `expr:"elapsed" help:"time since then, in seconds"`
+	TTY       string    `expr:"tty" help:"controlling terminal; \"\" is none"`
+	Args      string    `expr:"args" help:"arguments, the first 64 KiB"`
+	Job       string    `expr:"job" help:"job of a batch system; \"\" is none"`
+	Step      string    `expr:"step" help:"step of the job"`
+	Unit      string    `expr:"unit" help:"unit of systemd; \"\" is none"`
+	Container string    `expr:"container" help:"container, by its id or name; \"\" is none"`
+	Pod       string    `expr:"pod" help:"pod of Kubernetes, by its uid; \"\" is none"`
+	Mem       float64   `expr:"mem" help:"resident memory, in percent of its node's: the column %mem"`
+	VSZ       float64   `expr:"vsz" help:"virtual memory, in bytes"`
+	NLWP      float64   `expr:"nlwp" help:"number of threads"`
+	Pri       float64   `expr:"pri" help:"priority: larger is sooner"`
+	NI        float64   `expr:"ni" help:"nice value"`
 
 	units
 }
@@ -75,7 +84,7 @@ var functions = []string{"len", "abs", "ceil", "floor", "round", "int", "float",
 func Help() string {
 	var b strings.Builder
 	for _, f := range fields() {
-		fmt.Fprintf(&b, "%-8s %s\n", f.Tag.Get("expr"), f.Tag.Get("help"))
+		fmt.Fprintf(&b, "%-9s %s\n", f.Tag.Get("expr"), f.Tag.Get("help"))
 	}
 	return b.String()
 }
@@ -181,17 +190,33 @@ var operators = []string{
 	"==", "!=", "<", ">", "<=", ">=", "&&", "||", "and", "or", "+", "-", "*", "/", "%", "in", "contains", "startsWith", "endsWith", "matches",
 }
 
-// Uses reports whether the expression has that column.
-func (f *Filter) Uses(column string) bool { return f.uses[column] }
+// Uses reports whether the expression has that column, by its name in package report.
+func (f *Filter) Uses(column string) bool { return f.uses[strings.TrimPrefix(column, "%")] }
 
-// Match reports whether the row is one that the expression is true of. A share of a processor
-// that is not known is neither more nor less than any number. An error is of the expression, such
+// Match reports whether the row is one that the expression is true of. A number that is
+// not known is neither more nor less than any other. An error is of the expression, such
 // as a division by zero.
 func (f *Filter) Match(p *report.Process) (bool, error) {
 	r := &f.row
 	r.Node, r.GPID, r.NPID, r.PPID, r.User = p.Node, int64(p.GPID), int64(p.PID), p.PPID, p.User
-	r.Time, r.RSS, r.Start, r.TTY, r.Job = float64(p.CPU)/100, p.RSS<<10, p.Start, p.TTY, p.Job
-	r.Stat, r.Args, r.CPU = "", "", math.NaN()
+	r.Time, r.RSS, r.Start, r.TTY, r.Job = float64(p.CPU)/100, p.RSS<<10, p.Start, p.TTY, p.Job()
+	if place := p.Place; place != nil {
+		r.Step, r.Unit, r.Container, r.Pod = place.Step, place.Unit, place.Container, place.Pod
+	} else {
+		r.Step, r.Unit, r.Container, r.Pod = "", "", "", ""
+	}
+	unknown := math.NaN()
+	r.VSZ, r.NLWP, r.Pri, r.NI = unknown, unknown, unknown, unknown
+	if d := p.Detail; d != nil {
+		r.VSZ, r.NLWP, r.Pri = float64(d.VSZ<<10), float64(d.Threads), float64(d.Priority)
+		if d.Nice != nil {
+			r.NI = float64(*d.Nice)
+		}
+	}
+	if r.Mem = unknown; p.Memory > 0 {
+		r.Mem = float64(p.RSS) / float64(p.Memory) * 100
+	}
+	r.Stat, r.Args, r.CPU = "", "", unknown
 	if f.uses["stat"] {
 		r.Stat = string(rune(p.State))
 	}

@@ -13,7 +13,7 @@ import (
 func ann() *report.Process {
 	return &report.Process{
 		Node: "n1", PID: 70, GPID: 10000070, PPID: 10000001, User: "ann", State: 'R', CPU: 10025, RSS: 5 << 20,
-		Start: time.Now().Add(-2 * time.Hour), Command: []byte("./solver\x00--steps\x0010"), Job: "42",
+		Start: time.Now().Add(-2 * time.Hour), Command: []byte("./solver\x00--steps\x0010"), Place: &report.Job{Job: "42", Unit: "a.service"}, Detail: &report.Detail{VSZ: 6 << 20, Threads: 3, Priority: 19}, Memory: 50 << 20,
 	}
 }
 
@@ -34,6 +34,10 @@ func TestMatch(t *testing.T) {
 		`gpid % 10000000 == npid`:                        true,
 		`ppid == 10000001 && tty == ""`:                  true,
 		`job == "42"`:                                    true,
+		`unit == "a.service" && step == "" && pod == ""`: true,
+		`vsz == 6*GiB && nlwp > 2 && pri == 19`:          true,
+		`ni < 0 || ni >= 0`:                              false, // it has none
+		`mem == 10`:                                      true,
 		`cpu > 0 || cpu <= 0`:                            false, // it is not known
 		`(rss > GiB ? user : node) == "ann"`:             true,
 	} {
@@ -47,7 +51,7 @@ func TestMatch(t *testing.T) {
 		}
 	}
 	f, err := Parse(`cpu >= 50`)
-	if err != nil || !f.Uses("cpu") || f.Uses("job") {
+	if err != nil || !f.Uses("%cpu") || f.Uses("job") {
 		t.Fatalf("%v, %+v", err, f)
 	}
 	p := ann()

@@ -16,14 +16,61 @@ type ProcessColumn struct {
 	Title  string // what stands above it
 	Help   string // what it is, with its unit
 	Number bool
+	// From is the file of cluster/ that fills it.
+	From Source
 	// Append appends what a row has in it.
 	Append func(b []byte, p *Process) []byte
 	// Compare orders rows by it.
 	Compare func(x, y *Process) int
 }
 
-// JobColumn is the name of the column that is of cluster/cgroups.
-const JobColumn = "job"
+// A Source is the file of cluster/ that a column of processes is of, by its name.
+type Source string
+
+// The sources beside cluster/ps, which is "".
+const (
+	FromCgroups Source = "cgroups"
+	FromDetails Source = "details"
+	FromRates   Source = "rates"
+	FromMemory  Source = "mem" // of the nodes
+)
+
+// of is the column as one of that source.
+func (c ProcessColumn) of(s Source) ProcessColumn {
+	c.From = s
+	return c
+}
+
+// detail is a number of the details, nil where they are not known.
+func detail(number func(*Detail) *int64) func(*Process) *int64 {
+	return func(p *Process) *int64 {
+		if p.Detail == nil {
+			return nil
+		}
+		return number(p.Detail)
+	}
+}
+
+// appendKnown appends a number, "-" where it is not known.
+func appendKnown(b []byte, n *int64) []byte {
+	if n == nil {
+		return append(b, '-')
+	}
+	return appendNumber(b, *n)
+}
+
+// compareKnown orders numbers; what is not known is the least.
+func compareKnown(x, y *int64) int {
+	switch {
+	case x == nil && y == nil:
+		return 0
+	case x == nil:
+		return -1
+	case y == nil:
+		return 1
+	}
+	return cmp.Compare(*x, *y)
+}
 
 // PercentColumn is the name of the column that is of cluster/rates.
 const PercentColumn = "%cpu"
@@ -38,14 +85,23 @@ func ProcessColumns() []ProcessColumn {
 		column("user", "USER", "owner, by name or number", false, func(p *Process) string { return p.User }, appendWord, strings.Compare),
 		column("stat", "S", "state, a letter as ps(1) has it", false, func(p *Process) byte { return p.State }, func(b []byte, s byte) []byte { return append(b, s) }, cmp.Compare),
 		column("time", "TIME", "processor time since its start, in seconds", true, func(p *Process) Centiseconds { return p.CPU }, func(b []byte, c Centiseconds) []byte { return appendSeconds(b, c, 0) }, cmp.Compare),
-		column(PercentColumn, "%CPU", "share of one processor that it uses; the title is %CPU* where that is since its start", true, func(p *Process) *float64 { return p.Percent }, appendPercent, comparePercents),
+		column(PercentColumn, "%CPU", "share of one processor that it uses; the title is %CPU* where that is since its start", true, func(p *Process) *float64 { return p.Percent }, appendPercent, comparePercents).of(FromRates),
 		column("rss", "RSS", "resident memory, in KiB", true, func(p *Process) int64 { return p.RSS }, appendNumber, cmp.Compare),
 		column(StartColumn, "START", "when it began: in UTC, at a terminal in local time", false, func(p *Process) time.Time { return p.Start }, appendTime, time.Time.Compare),
 		column("elapsed", "ELAPSED", "time since then, [[days-]hours:]minutes:seconds", true, func(p *Process) time.Duration { return p.Elapsed() }, appendElapsed, cmp.Compare),
 		column("etimes", "ELAPSED", "the same in seconds", true, func(p *Process) time.Duration { return p.Elapsed() }, func(b []byte, d time.Duration) []byte { return appendNumber(b, int64(d/time.Second)) }, cmp.Compare),
 		column("tty", "TTY", "controlling terminal, by its name on the node", false, func(p *Process) string { return p.TTY }, appendWord, strings.Compare),
 		column("args", "COMMAND", "arguments, or its name in brackets where it has none", false, func(p *Process) []byte { return p.Command }, appendCommand, bytes.Compare),
-		column(JobColumn, "JOB", "job of Slurm, PBS, Torque or LSF, by its cgroup", true, func(p *Process) string { return p.Job }, appendWord, compareJobs),
+		column("%mem", "%MEM", "resident memory, in percent of its node's", true, (*Process).MemoryPercent, appendPercent, comparePercents).of(FromMemory),
+		column("vsz", "VSZ", "virtual memory, in KiB", true, detail(func(d *Detail) *int64 { return &d.VSZ }), appendKnown, compareKnown).of(FromDetails),
+		column("nlwp", "NLWP", "number of threads", true, detail(func(d *Detail) *int64 { return &d.Threads }), appendKnown, compareKnown).of(FromDetails),
+		column("pri", "PRI", "priority: larger is sooner", true, detail(func(d *Detail) *int64 { return &d.Priority }), appendKnown, compareKnown).of(FromDetails),
+		column("ni", "NI", "nice value; - for realtime policies", true, detail(func(d *Detail) *int64 { return d.Nice }), appendKnown, compareKnown).of(FromDetails),
+		column("job", "JOB", "job of Slurm, PBS, Torque or LSF, by its cgroup", true, (*Process).Job, appendWord, compareJobs).of(FromCgroups),
+		column("step", "STEP", "step of the job: 0, batch, extern, interactive", false, func(p *Process) string { return p.place().Step }, appendWord, strings.Compare).of(FromCgroups),
+		column("unit", "UNIT", "unit of systemd", false, func(p *Process) string { return p.place().Unit }, appendWord, strings.Compare).of(FromCgroups),
+		column("container", "CONTAINER", "container, by its id or name", false, func(p *Process) string { return p.place().Container }, appendWord, strings.Compare).of(FromCgroups),
+		column("pod", "POD", "pod of Kubernetes, by its uid", false, func(p *Process) string { return p.place().Pod }, appendWord, strings.Compare).of(FromCgroups),
 	}
 }
 
