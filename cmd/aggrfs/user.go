@@ -141,6 +141,7 @@ are missing or old, no nodes in your view, or with --strict any node like that.`
 	f.StringSliceVarP(&o.PIDs, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
 	f.StringSliceVar(&o.JobIDs, "job", nil, "show only processes of these `JOBS`, as the column job has them")
 	f.StringVar(&o.Where, "where", "", "show only processes of which this `EXPR` is true (see above)")
+	f.StringVar(&o.GroupBy, "group-by", "", "show sums by `WHAT`, most memory first: node, user, job or command")
 	f.StringSliceVarP(&o.Terminals, "tty", "t", nil, "the processes on these `TERMINALS` alone: pts/30 on any node, or n1:pts/30")
 	f.BoolVar(&o.NoKernel, "no-kernel", false, "leave out the kernel threads of all nodes")
 	f.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the line of column names")

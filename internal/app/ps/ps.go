@@ -32,6 +32,7 @@ type Options struct {
 	Terminals                   []string // by their names on the nodes, or NODE:NAME; none is all
 	JobIDs                      []string // jobs of a batch system; none is all
 	Where                       string   // an expression of package where; "" is all
+	GroupBy                     string   // one of groupings: sums instead of rows; "" is rows
 	NoKernel                    bool     // without the nodes' kernel threads
 	Limit                       int      // of rows, the first in their order; 0 is none
 }
@@ -57,6 +58,9 @@ func (o Options) parse() (q query, err error) {
 		return q, exit.Usagef("--limit: %d is no number of rows", o.Limit)
 	}
 	q.Options = o
+	if err = o.checkGroups(); err != nil {
+		return q, err
+	}
 	if q.columns, err = o.shown(); err != nil {
 		return q, err
 	}
@@ -117,10 +121,21 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 		return err
 	}
 	sortRows(rows, q.keys)
-	if o.Limit > 0 {
+	var groups []*group
+	switch {
+	case o.GroupBy != "":
+		groups = groupsOf(rows, o.GroupBy)
+		if o.Limit > 0 {
+			groups = groups[:min(len(groups), o.Limit)]
+		}
+	case o.Limit > 0:
 		rows = rows[:min(len(rows), o.Limit)]
 	}
-	if o.JSON {
+	if o.GroupBy != "" && o.JSON {
+		err = g.Answer(at).Write(out, len(groups), func(i int) map[string]any { return groups[i].object(o.GroupBy) })
+	} else if o.GroupBy != "" {
+		err = writeGroups(out, groups, o.GroupBy, !o.NoHeaders)
+	} else if o.JSON {
 		err = g.Answer(at).Write(out, len(rows), func(i int) map[string]any { return object(rows[i], q.columns) })
 	} else {
 		err = write(out, rows, q.columns, !o.NoHeaders, screenOf(out))
@@ -321,7 +336,8 @@ func fillIn(ctx context.Context, t *client.Tree, g *gaps.Gaps, rows int) (total 
 
 // wantsFrom reports whether a column is needed that comes with that table.
 func (q *query) wantsFrom(from report.Source) bool {
-	return slices.ContainsFunc(q.columns, func(c report.ProcessColumn) bool { return c.From == from }) || q.decidesBy(from)
+	return slices.ContainsFunc(q.columns, func(c report.ProcessColumn) bool { return c.From == from }) || q.decidesBy(from) ||
+		from == report.FromCgroups && q.GroupBy == "job"
 }
 
 // decidesBy reports whether it takes a column of that table to know which rows are wanted, or which
@@ -340,7 +356,7 @@ func (q *query) picksBy(from report.Source) bool {
 // whole reports whether all rows are needed before it is known which come first: jobs and shares come
 // with another table, and the tables of several users are put together.
 func (q *query) whole() bool {
-	return len(q.Users) > 1 || slices.ContainsFunc(otherTables, func(t otherTable) bool { return q.decidesBy(t.from) })
+	return len(q.Users) > 1 || q.GroupBy != "" || slices.ContainsFunc(otherTables, func(t otherTable) bool { return q.decidesBy(t.from) })
 }
 
 // read reads the lines of cluster/ps that are wanted, and what it lacks.
