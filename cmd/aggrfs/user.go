@@ -21,21 +21,25 @@ func jsonFlag(cmd *cobra.Command, on *bool) {
 func (a *app) nodesCommand() *cobra.Command {
 	src := source{Env: &a.env}
 	var asJSON bool
+	var states []string
 	cmd := &cobra.Command{
 		Use:   "nodes",
 		Short: "Show the nodes and their states",
 		Long: `Show a line for each node that you may see; docs/namespace.md explains the columns of this
-table, which is the file cluster/nodes of the tree. The exit status is 3 if you see no nodes
-at all, and with --strict also if processes of any node are missing or old.`,
-		Args: noArguments("--nodes"),
+table, which is the file cluster/nodes of the tree. --state leaves out nodes in other states. The
+exit status is 3 if you see no nodes at all, and with --strict also if processes of any node are
+missing or old, be it shown or not.`,
+		Example: "  aggrfs nodes\n  aggrfs nodes --state silent,down",
+		Args:    noArguments("--nodes"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return exit.NotKnown(query.Nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
+			return exit.NotKnown(query.Nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON, states))
 		},
 	}
 	sourceFlags(cmd, &src)
 	tlsFlags(cmd, &src)
 	strictFlag(cmd, &src, "fail with status 3 if processes of any node are missing or old")
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringSliceVar(&states, "state", nil, "show only nodes in these `STATES`: up, silent, down, connecting")
 	return a.withLogLevel(cmd, "error")
 }
 
