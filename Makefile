@@ -23,7 +23,7 @@ RUN_PACKAGES := ca-certificates git util-linux mount procps
 
 # What testing needs: the compiler is for the race detector; the rest are the
 # programs that are run on the tree.
-PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace gdb bubblewrap atop \
+PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace gdb bubblewrap atop tzdata \
 	uidmap iproute2 busybox sysstat nodejs python3 python3-psutil default-jdk-headless clustershell slurm-client diod munge \
 	prometheus-node-exporter
 

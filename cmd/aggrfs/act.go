@@ -16,16 +16,25 @@ func selectFlags(cmd *cobra.Command, src *source, o *act.Options) {
 	sourceFlags(cmd, src)
 	tlsFlags(cmd, src)
 	f := cmd.Flags()
-	f.StringSliceVarP(&o.Users, "user", "u", nil, "only processes of these `USERS`, by name or number")
-	f.StringSliceVar(&o.Jobs, "job", nil, "only processes of these `JOBS`, as aggrfs ps -o job shows them")
-	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
-	f.BoolVar(&o.DryRun, "dry-run", false, "show the processes, and do nothing")
+	for name, usage := range map[string]string{
+		"local":   "act on this machine alone, without a server",
+		"as":      "act as this `USER`, on what they see and may act on (for root)",
+		"nodes":   "act only on processes of these nodes, a `NODESET` such as 'n[001-032,40]'; several add up",
+		"exclude": "act on no process of these nodes, a `NODESET`; several add up",
+	} {
+		f.Lookup(name).Usage = usage
+	}
+	f.StringSliceVarP(&o.Users, "user", "u", nil, "act only on processes of these `USERS`, by name or number")
+	f.StringSliceVar(&o.Jobs, "job", nil, "act only on processes of these `JOBS`, as aggrfs ps -o job shows them")
+	f.StringVar(&o.Where, "where", "", "act only on processes of which this `EXPR` is true, as aggrfs ps --where takes it")
+	f.BoolVarP(&o.Yes, "yes", "y", false, "act without asking")
+	f.BoolVar(&o.DryRun, "dry-run", false, "show the processes and what is not allowed, and do nothing")
 }
 
 const selectHelp = `
-Processes are named by PID, a global pid, or NODE:PID, or are all those that --user, --job and
---nodes select; of these the first process of a node and the threads of its kernel are none. They
-are shown, and at a terminal you are asked; -y does not ask. It acts on the processes that were
+Processes are named by PID, a global pid, or NODE:PID, or are all those that --user, --job,
+--where and --nodes select; of these the first process of a node and the threads of its kernel are none. They
+are shown, and at a terminal you are asked, but for what is not allowed; -y does not ask. It acts on the processes that were
 shown: on one that has ended meanwhile and whose pid another has, it does nothing.
 
 The server's configuration and the node must allow it (docs/control.md), and the node's kernel
@@ -40,7 +49,7 @@ func killCommand(a *app) *cobra.Command {
 		Use:     "kill [-s SIGNAL] [flags] [PID|NODE:PID...]",
 		Short:   "Send a signal to processes of the cluster",
 		Long:    "Send a signal to processes of the cluster, TERM unless another one is named: -s KILL, -KILL or -9." + selectHelp,
-		Example: "  aggrfs kill 120003456\n  aggrfs kill -KILL n12:3456\n  aggrfs kill --job 4711 --dry-run\n  aggrfs kill -s USR1 -y --user ann --nodes 'n[1-8]'",
+		Example: "  aggrfs kill 120003456\n  aggrfs kill -KILL n12:3456\n  aggrfs kill --job 4711 --dry-run\n  aggrfs kill -s USR1 -y --user ann --nodes 'n[1-8]'\n  aggrfs kill --user ann --where 'rss > 100*GiB' --dry-run",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if o.Action, err = control.ParseAction([]string{"signal", signal}); err != nil {

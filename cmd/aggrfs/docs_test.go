@@ -42,7 +42,7 @@ func TestDocumentation(t *testing.T) {
 				args = args[:end[0]] // or is somebody else's
 			}
 			lines++
-			words := strings.Fields(args)
+			words := shellWords(args)
 			cmd, rest, err := newApp().command().Find(words)
 			if err == nil {
 				err = cmd.ParseFlags(rest)
@@ -58,6 +58,18 @@ func TestDocumentation(t *testing.T) {
 	if lines < 5 {
 		t.Errorf("the documentation shows %d command lines", lines)
 	}
+}
+
+// shellWords are the words of a command line, which may have single quotes.
+func shellWords(line string) (words []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
 }
 
 // The JSON of docs/commands.md is what commands print.

@@ -10,6 +10,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/mount"
 	"github.com/aggrfs/aggrfs/internal/app/ps"
 	"github.com/aggrfs/aggrfs/internal/app/query"
+	"github.com/aggrfs/aggrfs/internal/app/where"
 )
 
 // jsonFlag adds --json.
@@ -20,21 +21,25 @@ func jsonFlag(cmd *cobra.Command, on *bool) {
 func (a *app) nodesCommand() *cobra.Command {
 	src := source{Env: &a.env}
 	var asJSON bool
+	var states []string
 	cmd := &cobra.Command{
 		Use:   "nodes",
 		Short: "Show the nodes and their states",
 		Long: `Show a line for each node that you may see; docs/namespace.md explains the columns of this
-table, which is the file cluster/nodes of the tree. The exit status is 3 if you see no nodes
-at all, and with --strict also if processes of any node are missing or old.`,
-		Args: noArguments("--nodes"),
+table, which is the file cluster/nodes of the tree. --state leaves out nodes in other states. The
+exit status is 3 if you see no nodes at all, and with --strict also if processes of any node are
+missing or old, be it shown or not.`,
+		Example: "  aggrfs nodes\n  aggrfs nodes --state silent,down",
+		Args:    noArguments("--nodes"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return exit.NotKnown(query.Nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
+			return exit.NotKnown(query.Nodes(cmd.Context(), &src, cmd.OutOrStdout(), asJSON, states))
 		},
 	}
 	sourceFlags(cmd, &src)
 	tlsFlags(cmd, &src)
 	strictFlag(cmd, &src, "fail with status 3 if processes of any node are missing or old")
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringSliceVar(&states, "state", nil, "show only nodes in these `STATES`: up, silent, down, connecting")
 	return a.withLogLevel(cmd, "error")
 }
 
@@ -79,6 +84,11 @@ and which rule of its configuration decides that.`,
 	return a.withLogLevel(cmd, "error")
 }
 
+// indented is a text with its lines moved to the right.
+func indented(text string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
+}
+
 func (a *app) psCommand() *cobra.Command {
 	src := source{Env: &a.env}
 	var o ps.Options
@@ -87,20 +97,26 @@ func (a *app) psCommand() *cobra.Command {
 		Short: "Show the processes of the cluster, a line each",
 		Long: `Show the processes of the cluster that you may see, each with its node. One file of the
 tree, cluster/ps, has them all, so that this is much faster than ps(1) on the tree. All are
-shown unless -u or -p select some. "aux", -e, -f and -A are taken as ps(1) takes them.
+shown unless -u, -p, -t, --job or --where select some. "aux", -e, -f and -A are taken as ps(1) takes them.
 
-PID and PPID are global pids, which no two processes of the cluster share; TIME is
-processor time in seconds, RSS is in KiB, and START is in UTC.
+At a terminal lines are cut at its width and START is local time; elsewhere lines are whole
+and START is in UTC.
 
-Columns for -o and --sort (with "-" in front for the largest first): node, pid, npid (the
-pid on the node), ppid, user, stat, time, rss, start, args, and job (of Slurm, PBS, Torque
-or LSF, found by the process's cgroup; it takes as long again).
+Columns for -o and --sort (with "-" in front for the largest first); those below args and
+%cpu come of other tables and take as long again:
 
+` + indented(ps.Columns()) + `
+--where 'rss > 4*GiB && user != "root"' shows the processes of which that is true. It is an
+expression of these columns, with the operators ==, !=, <, <=, >, >=, &&, ||, !, +, -, *, /, %,
+in, contains, startsWith, endsWith and matches (a pattern), with units KiB, MiB, GiB, TiB,
+minute, hour and day, and with a few functions (docs/commands.md):
+
+` + indented(where.Help()) + `
 Nodes whose processes are missing or old are named on standard error and in the JSON. The
-exit status is 0; 1 if -u or -p were given and there is no such process; 2 for a wrong
+exit status is 0; 1 if some were selected and there is no such process; 2 for a wrong
 command line; and 3 if the answer is not known: no server, no row while processes of a node
 are missing or old, no nodes in your view, or with --strict any node like that.`,
-		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456",
+		Example: "  aggrfs ps -ef\n  aggrfs ps aux --sort -rss\n  aggrfs ps -u ann --nodes 'n[001-032]'\n  aggrfs ps -o node,pid,args -p 120003456\n  aggrfs ps --where 'rss > 4*GiB && user != \"root\"' --sort -rss",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return exit.Usagef("ps takes one argument, such as aux, and there are %d: %s", len(args), strings.Join(args, " "))
@@ -122,11 +138,14 @@ are missing or old, no nodes in your view, or with --strict any node like that.`
 	f.BoolP("every", "A", false, "the same as -e")
 	f.BoolVarP(&o.Full, "full", "f", false, "show more columns")
 	f.BoolVarP(&o.Jobs, "jobs", "j", false, "show the column job, too")
-	f.StringVarP(&o.Columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args")
+	f.StringVarP(&o.Columns, "format", "o", "", "show these `COLUMNS`, such as node,pid,args; help lists all")
 	f.StringVar(&o.Sort, "sort", "", "sort by these `COLUMNS`, such as -rss,pid")
 	f.IntVar(&o.Limit, "limit", 0, "show the first `N` rows alone, by --sort if it is given; 0 is all")
 	f.StringSliceVarP(&o.Users, "user", "u", nil, "show only processes of these `USERS`, by name or number")
 	f.StringSliceVarP(&o.PIDs, "pid", "p", nil, "show only these `PIDS`, each a global pid or NODE:PID")
+	f.StringSliceVar(&o.JobIDs, "job", nil, "show only processes of these `JOBS`, as the column job has them")
+	f.StringVar(&o.Where, "where", "", "show only processes of which this `EXPR` is true (see above)")
+	f.StringVar(&o.GroupBy, "group-by", "", "show sums by `WHAT`, most memory first: node, user, job or command")
 	f.StringSliceVarP(&o.Terminals, "tty", "t", nil, "the processes on these `TERMINALS` alone: pts/30 on any node, or n1:pts/30")
 	f.BoolVar(&o.NoKernel, "no-kernel", false, "leave out the kernel threads of all nodes")
 	f.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the line of column names")

@@ -137,8 +137,9 @@ func TestUnknownNodeOnce(t *testing.T) {
 	for nodes, want := range map[string]string{
 		"alocated": `there is no node "alocated"; did you mean "allocated"?`,
 		"al":       `there is no node "al"; did you mean "all"?`,
-		"n11":      `not in the cluster: n11 (did you mean n1?)`,
-		"alpha2":   `not in the cluster: alpha2 (did you mean alpha1?)`,
+		"n11":      `not in the cluster: n11`,
+		"alpha2":   `not in the cluster: alpha2`,
+		"alhpa1":   `not in the cluster: alhpa1 (did you mean alpha1?)`,
 		"zz":       `not in the cluster: zz`,
 		"n1":       "",
 		"all":      "",

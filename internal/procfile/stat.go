@@ -24,12 +24,15 @@ const (
 	statSTime     = 15
 	statCUTime    = 16
 	statCSTime    = 17
+	statPriority  = 18
+	statNice      = 19
 	statThreads   = 20
 	statStartTime = 22
 	statVsize     = 23
 	statRSS       = 24
 	statStartCode = 26
 	statEndCode   = 27
+	statPolicy    = 41
 	statBlkIO     = 42
 	statGTime     = 43
 	statCGTime    = 44
@@ -133,6 +136,33 @@ func ParseStat(m *Map, src []byte) (l Stat, ok bool) {
 		return l, ok
 	}
 	return l, true
+}
+
+// A Detail is what else of a stat file tables of commands show.
+type Detail struct {
+	VSize    int64 // bytes
+	Threads  int64
+	Priority int64 // as the file has it: 20 and nice, or of a realtime policy -1 and less
+	Nice     int64
+	// Policy is that of the scheduler, as sched_setscheduler(2) numbers them.
+	Policy int64
+}
+
+// ParseDetail reads a stat file. Nothing in it depends on the reader's machine.
+func ParseDetail(src []byte) (d Detail, ok bool) {
+	s, ok := scanStat(src)
+	if !ok {
+		return d, false
+	}
+	d.Priority = s.number(statPriority)
+	d.Nice = s.number(statNice)
+	d.Threads = max(s.number(statThreads), 0)
+	d.VSize = max(s.number(statVsize), 0)
+	if s.field < statVsize {
+		return d, false
+	}
+	d.Policy = s.number(statPolicy)
+	return d, true
 }
 
 // state is the state, one letter.

@@ -13,6 +13,7 @@ import (
 var only = map[string]string{
 	"github.com/cpuguy83/go-md2man/v2":              "internal/manual",
 	"github.com/docker/go-p9p":                      "pkg/ninep",
+	"github.com/expr-lang/expr":                     "internal/app/where",
 	"github.com/hanwen/go-fuse/v2":                  "pkg/fusefs",
 	"github.com/goccy/go-yaml":                      "internal/config/strict",
 	"github.com/klauspost/compress":                 "pkg/snapshot",

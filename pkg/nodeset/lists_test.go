@@ -115,9 +115,12 @@ func TestParseAll(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	among := []string{"head", "n001", "n012", "n120", "gpu-a", "r0n0", "m126", "m127", "m128"}
+	among := []string{"head", "n001", "n012", "n120", "gpu-a", "r0n0", "m126", "m127", "m128", "node3", "N7", "login"}
 	for name, want := range map[string]string{
-		"n12": "n012", "n0012": "n012", "m012": "n012", "m129": "m128", "m1": "", "gpua": "gpu-a", "login": "", "r00n000": "r0n0", strings.Repeat("n", 300): "",
+		"n12": "n012", "n0012": "n012", "r00n000": "r0n0", "n7": "N7", "Login": "login",
+		"gpua": "gpu-a", "nod3": "node3", "ndoe03": "node3", "lgoin": "login",
+		// Another number, or another of few letters, is another machine.
+		"m012": "", "m129": "", "n11": "", "n0": "", "m1": "", "node4": "", "gpu-b1": "", "3": "", "zzz": "", "": "", strings.Repeat("n", 300): "",
 	} {
 		if got := nodeset.Nearest(name, among); got != want {
 			t.Errorf("the nearest of %.20s is %q, want %q", name, got, want)

@@ -1,55 +1,52 @@
 package nodeset
 
 import (
-	"math"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/aggrfs/aggrfs/internal/spelling"
 )
 
-// Nearest is the name of among that name was probably meant to be, or "": one
-// with the same numbers in another width, n012 for n12, before one with another
-// letter or digit, and of those the one whose number is nearest, n128 for n129.
+// Nearest is the name of among that name was probably meant to be, or "". Its numbers are
+// the same, perhaps in another width: n12 is n012, and never n13, which is another machine as
+// good as any. Its letters are the same in another case, or, where there are three or more of
+// them, with as few mistakes as words have: nod3 is node3.
 func Nearest(name string, among []string) string {
 	if len(name) > MaxName {
 		return ""
 	}
+	text, numbers := apart(name)
+	var texts, names []string
 	for _, other := range among {
-		if unpadded(other) == unpadded(name) {
+		switch t, n := apart(other); {
+		case n != numbers:
+		case t == text:
 			return other
+		default:
+			texts, names = append(texts, t), append(names, other)
 		}
 	}
-	best := spelling.Nearest(name, among)
-	if next := neighbour(name, among); best != "" && next != "" {
-		best = spelling.Nearest(name, []string{next, best}) // the first of those that are as near
+	if near := spelling.Nearest(text, texts); len(text) >= fewLetters && near != "" {
+		return names[slices.Index(texts, near)]
 	}
-	return best
+	return ""
 }
 
-// neighbour is the name of among that differs from name in its last number only, by
-// as little as any, or "".
-func neighbour(name string, among []string) (best string) {
-	before, number, behind, ok := lastNumber(name)
-	if !ok {
-		return ""
-	}
-	least := uint64(math.MaxUint64)
-	for _, other := range among {
-		b, n, t, ok := lastNumber(other)
-		if by := max(n, number) - min(n, number); ok && b == before && t == behind && by < least {
-			best, least = other, by
+// fewLetters is of how many letters on a mistake leaves enough to know a name by.
+const fewLetters = 3
+
+// apart is a name in small letters without its numbers, and these without the zeros in front.
+func apart(name string) (text, numbers string) {
+	var letters, digits strings.Builder
+	for name != "" {
+		end, number := cutNumber(name)
+		letters.WriteString(strings.ToLower(name[:end]))
+		if end < number {
+			digits.WriteString(strings.TrimLeft(name[end:number], "0") + ",")
 		}
+		name = name[number:]
 	}
-	return best
-}
-
-// lastNumber splits a name at its last number.
-func lastNumber(name string) (before string, number uint64, behind string, ok bool) {
-	end := strings.LastIndexAny(name, "0123456789") + 1
-	before = strings.TrimRight(name[:end], "0123456789")
-	number, err := strconv.ParseUint(name[len(before):end], 10, 64)
-	return before, number, name[end:], err == nil
+	return letters.String(), digits.String()
 }
 
 // unpadded is name without the zeros in front of its numbers.
@@ -69,7 +66,7 @@ func unpadded(name string) string {
 }
 
 // Unknown says which names of the set are not among those known, with what the first
-// of them was probably meant to be: "n[130-131] (did you mean n013?)". It is "" if all
+// of them was probably meant to be: "n[12-13] (did you mean n012?)". It is "" if all
 // are known.
 func (s Set) Unknown(known Set) string {
 	unknown := s.Minus(known)

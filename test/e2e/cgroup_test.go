@@ -204,4 +204,37 @@ func TestCgroups(t *testing.T) {
 			t.Errorf("%s is in job %q, not %q", pid, found[pid], job)
 		}
 	}
+	// Units are those of ps, where it knows one.
+	units := make(map[string]string)
+	if out, err = s.aggrfs("ps", "--no-headers", "-o", "pid,unit"); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if f := strings.Fields(line); len(f) == 2 {
+			units[f[0]] = f[1]
+		}
+	}
+	for line := range strings.Lines(s.onAll("ps", "-o", "pid=,unit:200=", "-p", strings.Join(slices.Collect(maps.Keys(jobs)), ","))) {
+		if f := strings.Fields(line); len(f) == 2 && units[f[0]] != f[1] {
+			t.Errorf("%s is in unit %q, not %q", f[0], units[f[0]], f[1])
+		}
+	}
+	// --job has the processes of a job and no others, and so has an expression.
+	for _, job := range slices.Compact(slices.Sorted(maps.Values(jobs))) {
+		if job == "-" {
+			continue // that is none
+		}
+		for _, args := range [][]string{{"--job", job}, {"--where", "job == " + strconv.Quote(job)}} {
+			out, err := s.aggrfs("ps", append([]string{"--no-headers", "-o", "pid"}, args...)...)
+			if err != nil {
+				t.Errorf("%q: %v", args, err)
+			}
+			got := strings.Fields(out)
+			for pid, of := range jobs {
+				if slices.Contains(got, pid) != (of == job) {
+					t.Errorf("%q: %s of job %q is among %q", args, pid, of, got)
+				}
+			}
+		}
+	}
 }

@@ -71,14 +71,20 @@ func TestKill(t *testing.T) {
 	if got := strings.TrimSpace(s.onNode(s.cluster.Nodes[1], "ps", "-o", "ni=", "-p", strconv.Itoa(b))); got != "7" {
 		t.Errorf("nice %s", got)
 	}
-	// As somebody who may not.
-	if out := status(1, "kill", "--as", "1001", "-y", first); !strings.Contains(out, "not done for 1 processes on n1: operation not permitted") || gone(0, a) {
+	// As somebody who may not, who is told so before they are asked.
+	for _, ask := range [][]string{{}, {"--dry-run"}} {
+		out := status(1, append([]string{"kill", "--as", "1001", first}, ask...)...)
+		if !strings.Contains(out, "not allowed for 1 process on n1: operation not permitted") || !strings.Contains(out, "sleep 710001") || strings.Contains(out, "no terminal") {
+			t.Errorf("%s", out)
+		}
+	}
+	if out := status(1, "kill", "--as", "1001", "-y", first); !strings.Contains(out, "not done for 1 process on n1: operation not permitted") || gone(0, a) {
 		t.Errorf("%s", out)
 	}
 	if out := status(1, "kill", "--as", "1001", "-y", "n1:3999999"); !strings.Contains(out, "no process n1:3999999") {
 		t.Errorf("%s", out)
 	}
-	if out := status(1, "kill", "-KILL", "-y", first, "n1:3999999"); !strings.Contains(out, "no process n1:3999999") || !strings.Contains(out, "signal KILL: 1 processes on n1") || !ends(0, a) {
+	if out := status(1, "kill", "-KILL", "-y", first, "n1:3999999"); !strings.Contains(out, "no process n1:3999999") || !strings.Contains(out, "signal KILL: 1 process on n1") || !ends(0, a) {
 		t.Errorf("%s", out)
 	}
 	// All of a user on some nodes.
@@ -101,5 +107,34 @@ ctypes.CDLL(None).syscall(int(sys.argv[1]), 0)`
 	s.eventually("it has ended", func() bool { return !strings.Contains(threads(), "S") })
 	if out := status(1, "kill", "-y", "--job", "no-such-job", "--nodes", "n[1-2]"); !strings.Contains(out, "no such process") {
 		t.Errorf("%s", out)
+	}
+}
+
+// Where control is not allowed, by the server or by a node, kill and renice say so and do not ask.
+func TestKillNotAllowed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		head, want string
+	}{
+		"the server": {"", "you may not act on processes here"},
+		"the node":   {controlled, "not allowed for 1 process on n1: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, cluster.Options{Nodes: 1}, tc.head)
+			pid, err := s.cluster.Nodes[0].Spawn(cluster.Process{UID: cluster.Bob, GID: cluster.Bob, Argv: []string{"sleep", "710010"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, args := range [][]string{{"kill"}, {"kill", "--dry-run"}, {"renice", "-n", "5"}, {"renice", "-n", "5", "--dry-run"}} {
+				cmd := exec.Command(filepath.Join(bin, "aggrfs"), append(args, "--server", s.server, "n1:"+strconv.Itoa(pid))...)
+				out, err := cmd.CombinedOutput()
+				var exited *exec.ExitError
+				if !errors.As(err, &exited) || exited.ExitCode() != 1 || !strings.Contains(string(out), tc.want) || !strings.Contains(string(out), "sleep 710010") {
+					t.Errorf("%q: %v\n%s", args, err, out)
+				}
+			}
+			if s.cluster.Nodes[0].Signal(pid, 0) != nil {
+				t.Error("the process has ended")
+			}
+		})
 	}
 }

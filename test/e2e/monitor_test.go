@@ -136,7 +136,7 @@ func TestTopIsTheNodes(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		row := top.row("pid", float64(pid))
+		row := top.row("npid", float64(pid))
 		if row == nil || top.Interval == nil || row["%cpu"] == nil {
 			return fmt.Errorf("top has %v", row)
 		}

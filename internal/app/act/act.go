@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -39,6 +40,7 @@ type Options struct {
 	PIDs   []string // global ones, or NODE:PID; none is all that the others select
 	Users  []string // whose; none is everybody's
 	Jobs   []string // of which jobs; none is any
+	Where  string   // an expression of package where; "" is all
 	All    bool     // what the nodes of the source have is selected, though nothing else is said
 	Yes    bool     // do not ask
 	DryRun bool     // only show
@@ -56,8 +58,8 @@ const maxCommand = 100
 
 // Run selects, shows, asks and acts. in is where the question is answered.
 func Run(ctx context.Context, src *client.Source, in *os.File, out io.Writer, o Options) error {
-	if len(o.PIDs)+len(o.Users)+len(o.Jobs) == 0 && !o.All {
-		return exit.Usagef("name processes: PID, NODE:PID, --user, --job or --nodes")
+	if len(o.PIDs)+len(o.Users)+len(o.Jobs) == 0 && o.Where == "" && !o.All {
+		return exit.Usagef("name processes: PID, NODE:PID, --user, --job, --where or --nodes")
 	}
 	tree, err := src.OpenTable(ctx)
 	if err != nil {
@@ -65,7 +67,7 @@ func Run(ctx context.Context, src *client.Source, in *os.File, out io.Writer, o 
 	}
 	defer tree.Close()
 	rows, lacking, err := ps.Select(ctx, src, tree, ps.Options{
-		PIDs: o.PIDs, Users: o.Users, Jobs: len(o.Jobs) > 0, NoKernel: len(o.PIDs) == 0,
+		PIDs: o.PIDs, Users: o.Users, JobIDs: o.Jobs, Where: o.Where, NoKernel: len(o.PIDs) == 0,
 	})
 	if err != nil {
 		return err
@@ -88,18 +90,61 @@ func Run(ctx context.Context, src *client.Source, in *os.File, out io.Writer, o 
 	if err := show(out, targets); err != nil {
 		return err
 	}
-	if o.DryRun {
-		return nil
-	}
-	if !o.Yes {
-		if err := confirm(in, fmt.Sprintf("%s: %d processes on %s?", o.Action, len(targets), nodesOf(targets))); err != nil {
+	lacks := len(missing) > 0 || !lacking.None() && len(o.PIDs) == 0
+	if !o.Yes || o.DryRun {
+		allowed, err := o.allowed(ctx, src, tree, targets)
+		if err != nil || o.DryRun {
+			return err
+		}
+		lacks, targets = lacks || len(allowed) < len(targets), allowed
+		if err := confirm(in, fmt.Sprintf("%s: %s?", o.Action, countOf(targets))); err != nil {
 			return err
 		}
 	}
-	if err := o.act(ctx, tree, targets); err != nil {
+	if err := act(ctx, tree, targets, o.Action); err != nil {
 		return err
 	}
-	return o.result(src, out, targets, len(missing) > 0 || !lacking.None() && len(o.PIDs) == 0)
+	return o.result(src, out, targets, lacks)
+}
+
+// allowed are the targets that are not known to be refused. Those that are it names: nobody shall
+// be asked about what cannot be done. Its error is that the user may act on nothing here, or on
+// none of them.
+func (o Options) allowed(ctx context.Context, src *client.Source, tree *client.Tree, targets []*target) ([]*target, error) {
+	// The same rules of the server and of the node are for an action that changes nothing; of a
+	// signal the node's kernel is asked as well.
+	harmless := control.Action{Verb: "get-nice"}
+	if o.Action.Verb == "signal" {
+		harmless = control.Action{Verb: "probe"}
+	}
+	if err := act(ctx, tree, targets, harmless); err != nil {
+		return nil, err
+	}
+	refused, allowed := make(map[string][]*target), []*target(nil)
+	for _, t := range targets {
+		if t.answer.Errno == syscall.EPERM {
+			why := t.answer.Err().Error()
+			refused[why] = append(refused[why], t)
+		} else {
+			allowed = append(allowed, t)
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(refused)) {
+		src.Env.Tell("not allowed for %s: %s", countOf(refused[why]), why)
+	}
+	if len(allowed) == 0 {
+		return nil, exit.Absentf("nothing can be done here (see aggrfs whoami and docs/control.md)")
+	}
+	return allowed, nil
+}
+
+// countOf is how many processes there are, and where.
+func countOf(targets []*target) string {
+	processes := "1 process"
+	if len(targets) != 1 {
+		processes = fmt.Sprintf("%d processes", len(targets))
+	}
+	return processes + " on " + nodesOf(targets).String()
 }
 
 // targets are the rows that are meant, each with its start time. A process that has ended
@@ -107,10 +152,7 @@ func Run(ctx context.Context, src *client.Source, in *os.File, out io.Writer, o 
 func (o Options) targets(ctx context.Context, tree *client.Tree, rows []*report.Process) ([]*target, error) {
 	var all []*target
 	for _, p := range rows {
-		switch {
-		case len(o.Jobs) > 0 && !slices.Contains(o.Jobs, p.Job):
-		case len(o.PIDs) == 0 && p.PID == 1: // the first process of a node
-		default:
+		if len(o.PIDs) > 0 || p.PID != 1 { // the first process of a node is not meant by who does not name it
 			all = append(all, &target{Process: p})
 		}
 	}
@@ -207,13 +249,13 @@ func onlyIf(err, not error) error {
 }
 
 // act has the server carry out the action on the targets, in as few requests as can be.
-func (o Options) act(ctx context.Context, tree *client.Tree, targets []*target) error {
+func act(ctx context.Context, tree *client.Tree, targets []*target, action control.Action) error {
 	for len(targets) > 0 {
 		var batch []byte
 		n := 0
 		for n < len(targets) && n < control.MaxRequests {
 			t := targets[n]
-			next := control.AppendRequest(batch, control.Request{ID: uint64(n), Target: fmt.Sprintf("%d#%d", t.GPID, t.start), Action: o.Action})
+			next := control.AppendRequest(batch, control.Request{ID: uint64(n), Target: fmt.Sprintf("%d#%d", t.GPID, t.start), Action: action})
 			if len(next) > control.MaxBatch {
 				break
 			}
@@ -288,12 +330,12 @@ func (o Options) result(src *client.Source, out io.Writer, targets []*target, la
 	for _, errno := range order {
 		some := by[errno]
 		if errno == 0 {
-			if _, err := fmt.Fprintf(out, "%s: %d processes on %s\n", o.Action, len(some), nodesOf(some)); err != nil {
+			if _, err := fmt.Fprintf(out, "%s: %s\n", o.Action, countOf(some)); err != nil {
 				return err
 			}
 			continue
 		}
-		src.Env.Tell("not done for %d processes on %s: %v", len(some), nodesOf(some), some[0].answer.Err())
+		src.Env.Tell("not done for %s: %v", countOf(some), some[0].answer.Err())
 	}
 	switch {
 	case len(by[syscall.EHOSTDOWN])+len(by[syscall.ETIMEDOUT]) > 0:

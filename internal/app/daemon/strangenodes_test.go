@@ -52,7 +52,7 @@ views: [{users: bob, nodes: "n[01-02]"}]
 	}
 	for _, want := range []string{
 		conf + ":5: the view names nodes that are not in the cluster: n[01-02] (did you mean n1?)",
-		policy + ":3: the rule names nodes that are not in the cluster: n3 (did you mean n2?)",
+		policy + ":3: the rule names nodes that are not in the cluster: n3",
 		`msg="allocations name nodes that are not in the cluster" nodes="N2,m7 (did you mean n2?)"`,
 	} {
 		if strings.Count(text.String(), want) != 1 {

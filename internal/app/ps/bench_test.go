@@ -21,7 +21,7 @@ func BenchmarkPS(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := write(io.Discard, rows, q.columns, true); err != nil {
+		if err := write(io.Discard, rows, q.columns, true, screen{}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -52,7 +52,7 @@ func TestLimitOutput(t *testing.T) {
 		t.Fatalf("remarks %v, error %v", g.Remarks, err)
 	}
 	var out strings.Builder
-	if err := write(&out, rows, q.columns, false); err != nil || out.String() != "10000070 100.25\n20000070   9.00\n" {
+	if err := write(&out, rows, q.columns, false, screen{}); err != nil || out.String() != "10000070 100.25\n20000070   9.00\n" {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	if _, err := (Options{Limit: -1}).parse(); err == nil || !strings.Contains(err.Error(), "--limit") {
@@ -72,7 +72,7 @@ func TestManyRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := write(&out, rows, q.columns, true); err != nil {
+	if err := write(&out, rows, q.columns, true, screen{}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")

@@ -1,5 +1,5 @@
 // Package ps shows the processes of a cluster as a table, in text or JSON: which rows are
-// wanted, by user and pid, which columns, and in which order.
+// wanted, by user, pid, job or an expression, which columns, and in which order.
 package ps
 
 import (
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/aggrfs/aggrfs/internal/app/client"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/app/gaps"
+	"github.com/aggrfs/aggrfs/internal/app/where"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
@@ -30,6 +30,9 @@ type Options struct {
 	Users                       []string // by name or number; none is all
 	PIDs                        []string // global ones, or NODE:PID; none is all
 	Terminals                   []string // by their names on the nodes, or NODE:NAME; none is all
+	JobIDs                      []string // jobs of a batch system; none is all
+	Where                       string   // an expression of package where; "" is all
+	GroupBy                     string   // one of groupings: sums instead of rows; "" is rows
 	NoKernel                    bool     // without the nodes' kernel threads
 	Limit                       int      // of rows, the first in their order; 0 is none
 }
@@ -39,8 +42,9 @@ type query struct {
 	Options
 	columns []report.ProcessColumn
 	keys    []key
-	wanted  []gpid.ID // PIDs, parsed
-	owners  []string  // of the rows, as these have them; none is all
+	wanted  []gpid.ID     // PIDs, parsed
+	owners  []string      // of the rows, as these have them; none is all
+	where   *where.Filter // nil is all
 }
 
 func (o Options) parse() (q query, err error) {
@@ -54,6 +58,9 @@ func (o Options) parse() (q query, err error) {
 		return q, exit.Usagef("--limit: %d is no number of rows", o.Limit)
 	}
 	q.Options = o
+	if err = o.checkGroups(); err != nil {
+		return q, err
+	}
 	if q.columns, err = o.shown(); err != nil {
 		return q, err
 	}
@@ -67,12 +74,21 @@ func (o Options) parse() (q query, err error) {
 		}
 		q.wanted = append(q.wanted, id)
 	}
+	if o.Where != "" {
+		if q.where, err = where.Parse(o.Where); err != nil {
+			return q, exit.Usagef("--where: %w", err)
+		}
+	}
 	return q, nil
 }
 
 // Print prints the table. Its errors, but for those of exit.Failed and exit.Usage, are that the
 // answer is not known.
 func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) error {
+	if o.Columns == "help" {
+		_, err := io.WriteString(out, Columns())
+		return err
+	}
 	q, err := o.parse()
 	if err != nil {
 		return err
@@ -104,19 +120,25 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 	if err != nil {
 		return err
 	}
-	if isTerminal(out) {
-		for _, row := range rows {
-			row.Command = row.Command[:min(len(row.Command), onScreen)]
-		}
-	}
 	sortRows(rows, q.keys)
-	if o.Limit > 0 {
+	var groups []*group
+	switch {
+	case o.GroupBy != "":
+		groups = groupsOf(rows, o.GroupBy)
+		if o.Limit > 0 {
+			groups = groups[:min(len(groups), o.Limit)]
+		}
+	case o.Limit > 0:
 		rows = rows[:min(len(rows), o.Limit)]
 	}
-	if o.JSON {
+	if o.GroupBy != "" && o.JSON {
+		err = g.Answer(at).Write(out, len(groups), func(i int) map[string]any { return groups[i].object(o.GroupBy) })
+	} else if o.GroupBy != "" {
+		err = writeGroups(out, groups, o.GroupBy, !o.NoHeaders)
+	} else if o.JSON {
 		err = g.Answer(at).Write(out, len(rows), func(i int) map[string]any { return object(rows[i], q.columns) })
 	} else {
-		err = write(out, rows, q.columns, !o.NoHeaders)
+		err = write(out, rows, q.columns, !o.NoHeaders, screenOf(out))
 	}
 	if err == nil && g.Blind {
 		return gaps.NoNodes()
@@ -130,10 +152,15 @@ func Print(ctx context.Context, src *client.Source, out io.Writer, o Options) er
 		return exit.NotComplete()
 	case len(rows) == 0 && !hiding.None():
 		return gaps.NothingKnown("whether there is such a process", hiding)
-	case len(rows) == 0 && len(o.Users)+len(o.PIDs)+len(o.Terminals) > 0: // ps fails, too
+	case len(rows) == 0 && o.selects(): // ps fails, too
 		return exit.Absentf("no such process")
 	}
 	return nil
+}
+
+// selects reports whether rows are left out of what the nodes of the source have, but for kernel threads.
+func (o Options) selects() bool {
+	return len(o.Users)+len(o.PIDs)+len(o.Terminals)+len(o.JobIDs) > 0 || o.Where != ""
 }
 
 // Select are the rows that o asks for, in the order of the table, with their jobs if o.Jobs is
@@ -148,19 +175,6 @@ func Select(ctx context.Context, src *client.Source, tree *client.Tree, o Option
 		return nil, gaps.Gaps{}, err
 	}
 	return q.sweep(ctx, src.Env, tree, users)
-}
-
-// onScreen is how much of a command line is shown at a terminal, in bytes; elsewhere it is whole.
-const onScreen = 4096
-
-// isTerminal reports whether what is written there is for somebody to look at.
-func isTerminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // wants reports whether a row is of a process that -p names, if it names any.
@@ -248,13 +262,39 @@ func (q *query) sweep(ctx context.Context, env *client.Env, t *client.Tree, user
 		}
 		rows, g, err = q.readPart(ctx, t, progress, "ps")
 	}
-	if err == nil && q.wantsColumn(report.JobColumn) {
-		err = addJobs(ctx, t, rows, &g)
+	for _, table := range otherTables {
+		if err == nil && q.wantsFrom(table.from) {
+			err = table.add(q, ctx, t, rows, &g)
+		}
 	}
-	if err == nil && q.wantsColumn(report.PercentColumn) {
-		err = q.addPercents(ctx, t, rows, &g)
+	if err == nil && q.late() {
+		rows, err = q.lateRows(rows)
 	}
 	return rows, g, err
+}
+
+// late reports whether it takes columns of other tables to know which rows are wanted.
+func (q *query) late() bool {
+	return slices.ContainsFunc(otherTables, func(t otherTable) bool { return q.picksBy(t.from) })
+}
+
+// lateRows are the rows that are wanted, once they have all of their columns.
+func (q *query) lateRows(rows []*report.Process) (wanted []*report.Process, err error) {
+	for _, p := range rows {
+		if len(q.JobIDs) > 0 && !slices.Contains(q.JobIDs, p.Job()) {
+			continue
+		}
+		is := true
+		if q.where != nil {
+			if is, err = q.where.Match(p); err != nil {
+				return nil, exit.Usagef("--where: %w", err)
+			}
+		}
+		if is {
+			wanted = append(wanted, p)
+		}
+	}
+	return wanted, nil
 }
 
 // readPart reads the rows that are wanted of a table of processes in cluster/.
@@ -294,89 +334,36 @@ func fillIn(ctx context.Context, t *client.Tree, g *gaps.Gaps, rows int) (total 
 	return 0, err
 }
 
-// wantsColumn reports whether a column is needed that comes with another table.
-func (q *query) wantsColumn(name string) bool {
-	is := func(c report.ProcessColumn) bool { return c.Name == name }
-	return slices.ContainsFunc(q.columns, is) || slices.ContainsFunc(q.keys, func(k key) bool { return is(k.ProcessColumn) })
+// wantsFrom reports whether a column is needed that comes with that table.
+func (q *query) wantsFrom(from report.Source) bool {
+	return slices.ContainsFunc(q.columns, func(c report.ProcessColumn) bool { return c.From == from }) || q.decidesBy(from) ||
+		from == report.FromCgroups && q.GroupBy == "job"
+}
+
+// decidesBy reports whether it takes a column of that table to know which rows are wanted, or which
+// come first.
+func (q *query) decidesBy(from report.Source) bool {
+	return q.picksBy(from) || slices.ContainsFunc(q.keys, func(k key) bool { return k.From == from })
+}
+
+// picksBy reports whether it takes a column of that table to know which rows are wanted.
+func (q *query) picksBy(from report.Source) bool {
+	return from == report.FromCgroups && len(q.JobIDs) > 0 || q.where != nil && slices.ContainsFunc(report.ProcessColumns(), func(c report.ProcessColumn) bool {
+		return c.From == from && q.where.Uses(c.Name)
+	})
 }
 
 // whole reports whether all rows are needed before it is known which come first: jobs and shares come
 // with another table, and the tables of several users are put together.
 func (q *query) whole() bool {
-	return len(q.Users) > 1 || slices.ContainsFunc(q.keys, func(k key) bool { return k.Name == report.JobColumn || k.Name == report.PercentColumn })
-}
-
-// sinceStart is what is above the column %CPU where it is since each process's start.
-const sinceStart = "%CPU*"
-
-// addPercents adds what share of a processor each process uses: over the interval of the server's
-// samples or, where there is none yet, since its start, as the column's title says then.
-func (q *query) addPercents(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
-	text, err := t.Read(ctx, "cluster", "rates")
-	var rates map[gpid.GPID]float64
-	var interval time.Duration
-	var remarks []report.Remark
-	switch {
-	case errors.Is(err, syscall.ENOENT): // of an older server
-	case err != nil:
-		return err
-	default:
-		if rates, interval, remarks, err = report.ParseRates(text); err != nil {
-			return err
-		}
-	}
-	g.Join(gaps.Gaps{Remarks: remarks})
-	if interval == 0 {
-		for i := range q.columns {
-			if q.columns[i].Name == report.PercentColumn {
-				q.columns[i].Title = sinceStart
-			}
-		}
-	}
-	unknown := make(map[string]bool) // nodes
-	for _, r := range remarks {
-		unknown[r.Node] = unknown[r.Node] || r.Kind == report.Missing
-	}
-	now := time.Now()
-	for _, p := range rows {
-		switch lived := now.Sub(p.Start).Seconds(); {
-		case interval > 0 && !unknown[p.Node]:
-			p.Percent = new(rates[p.GPID])
-		case interval == 0 && lived > 0:
-			p.Percent = new(float64(p.CPU) / lived)
-		}
-	}
-	return nil
-}
-
-// addJobs adds the job of each process.
-func addJobs(ctx context.Context, t *client.Tree, rows []*report.Process, g *gaps.Gaps) error {
-	text, err := t.Read(ctx, "cluster", "cgroups")
-	if errors.Is(err, syscall.ENOENT) { // an older server has that in another place
-		text, err = t.Read(ctx, "cluster", "jobs")
-	}
-	if err != nil {
-		return err
-	}
-	jobs, remarks, err := report.ParseJobs(text)
-	if err != nil {
-		return err
-	}
-	g.Join(gaps.Gaps{Remarks: remarks})
-	of := make(map[gpid.GPID]string, len(jobs))
-	for _, j := range jobs {
-		of[j.GPID] = j.Job
-	}
-	for _, p := range rows {
-		p.Job = of[p.GPID]
-	}
-	return nil
+	return len(q.Users) > 1 || q.GroupBy != "" || slices.ContainsFunc(otherTables, func(t otherTable) bool { return q.decidesBy(t.from) })
 }
 
 // read reads the lines of cluster/ps that are wanted, and what it lacks.
 func (q *query) read(table io.Reader, progress *progress) (rows []*report.Process, g gaps.Gaps, err error) {
 	first := selection{keys: q.keys}
 	kernels := make(kernels)
+	var wrong error // with the expression
 	if !q.whole() {
 		first.limit = q.Limit
 	}
@@ -385,12 +372,21 @@ func (q *query) read(table io.Reader, progress *progress) (rows []*report.Proces
 		if q.NoKernel && kernels.thread(&p) {
 			return
 		}
-		if (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) && q.on(&p) {
-			first.take(&p)
+		if wrong == nil && (len(q.owners) == 0 || slices.Contains(q.owners, p.User)) && q.wants(&p) && q.on(&p) {
+			is := true
+			if q.where != nil && !q.late() {
+				is, wrong = q.where.Match(&p)
+			}
+			if is {
+				first.take(&p)
+			}
 		}
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, gaps.Gaps{}, err
+	case wrong != nil:
+		return nil, gaps.Gaps{}, exit.Usagef("--where: %w", wrong)
 	}
 	return first.all(), g, nil
 }

@@ -15,8 +15,8 @@ import (
 
 // otherNames are other names of columns, that ps has.
 var otherNames = map[string]string{
-	"tgid": "pid", "uname": "user", "euser": "user", "s": "stat", "state": "stat", "cputime": "time", "rssize": "rss",
-	"jobid": "job", "pcpu": "%cpu", "lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
+	"pid": "gpid", "tgid": "gpid", "uname": "user", "euser": "user", "s": "stat", "state": "stat", "cputime": "time", "rssize": "rss",
+	"jobid": "job", "etime": "elapsed", "vsize": "vsz", "thcount": "nlwp", "nice": "ni", "pmem": "%mem", "pcpu": "%cpu", "lstart": "start", "stime": "start", "cmd": "args", "command": "args", "comm": "args",
 }
 
 // columnOf finds a column.
@@ -35,13 +35,26 @@ func columnOf(name string) (c report.ProcessColumn, err error) {
 	return c, fmt.Errorf("there is no column %q; there are %s", name, strings.Join(known, ", "))
 }
 
+// Columns says which columns there are, a line each.
+func Columns() string {
+	var b strings.Builder
+	for _, c := range report.ProcessColumns() {
+		name := c.Name
+		if name == "gpid" {
+			name = "gpid, pid"
+		}
+		fmt.Fprintf(&b, "%-10s %s\n", name, c.Help)
+	}
+	return b.String()
+}
+
 // shown are the columns to show.
 func (o *Options) shown() (all []report.ProcessColumn, err error) {
 	text := o.Columns
 	switch {
 	case text != "":
 	case o.JSON:
-		text = "node,npid,pid,ppid,user,stat,time,rss,start,args"
+		text = "node,npid,gpid,ppid,user,stat,time,rss,start,args"
 	case o.Full:
 		text = "user,pid,ppid,node,npid,rss,stat,start,time,args"
 	default:
@@ -128,8 +141,9 @@ func eachBatch[T any](rows []*report.Process, f func([]*report.Process) T, next 
 	return nil
 }
 
-// write prints the columns, numbers to the right.
-func write(out io.Writer, rows []*report.Process, columns []report.ProcessColumn, header bool) error {
+// write prints the columns, numbers to the right, in lines that are cut at the edge of the screen.
+func write(out io.Writer, rows []*report.Process, columns []report.ProcessColumn, header bool, s screen) error {
+	columns = s.columns(columns)
 	widths := make([]int, len(columns))
 	for k, c := range columns {
 		if header {
@@ -171,6 +185,7 @@ func write(out io.Writer, rows []*report.Process, columns []report.ProcessColumn
 		for k, c := range columns {
 			line = put(line, k, []byte(c.Title))
 		}
+		line = s.cut(line, 0)
 		if _, err := out.Write(line); err != nil {
 			return err
 		}
@@ -178,10 +193,12 @@ func write(out io.Writer, rows []*report.Process, columns []report.ProcessColumn
 	return eachBatch(rows, func(some []*report.Process) (text []byte) {
 		var cell []byte
 		for _, p := range some {
+			start := len(text)
 			for k, c := range columns {
 				cell = c.Append(cell[:0], p)
 				text = put(text, k, cell)
 			}
+			text = s.cut(text, start)
 		}
 		return text
 	}, func(text []byte) error {

@@ -41,7 +41,7 @@ func TestPSOutput(t *testing.T) {
 		}
 		sortRows(rows, q.keys)
 		var out strings.Builder
-		if err := write(&out, rows, q.columns, !q.NoHeaders); err != nil || out.String() != tc.want {
+		if err := write(&out, rows, q.columns, !q.NoHeaders, screen{}); err != nil || out.String() != tc.want {
 			t.Errorf("%+v: %v\n%s\nwant\n%s", tc.o, err, out.String(), tc.want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,8 +19,16 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 )
 
-// Nodes prints the table of nodes.
-func Nodes(ctx context.Context, src *client.Source, out io.Writer, asJSON bool) error {
+// states are those of nodes.
+var states = []string{report.StateUp, "silent", "down", "connecting"}
+
+// Nodes prints the table of nodes, or of those in some states; none is all.
+func Nodes(ctx context.Context, src *client.Source, out io.Writer, asJSON bool, in []string) error {
+	for _, state := range in {
+		if !slices.Contains(states, state) {
+			return exit.Usagef("--state: %q is none of %s", state, strings.Join(states, ", "))
+		}
+	}
 	tree, err := src.OpenTable(ctx)
 	if err != nil {
 		return err
@@ -35,6 +44,10 @@ func Nodes(ctx context.Context, src *client.Source, out io.Writer, asJSON bool) 
 		return err
 	}
 	g := gaps.OfNodes(nodes)
+	if len(in) > 0 {
+		nodes = slices.DeleteFunc(nodes, func(n report.Node) bool { return !slices.Contains(in, n.State) })
+		text = report.EncodeNodes(nodes)
+	}
 	if asJSON {
 		err = report.WriteRows(out, g.Answer(at), nodes)
 	} else {

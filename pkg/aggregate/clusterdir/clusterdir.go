@@ -26,7 +26,8 @@ import (
 //	nodes     a row a node
 //	ps        a row a process, see psFile
 //	ps-of/USER  the same of one user's processes alone; can be walked, is not listed
-//	jobs      which process is part of which job, see jobsTable
+//	cgroups   of what each process is part, see cgroupsTable
+//	details   more of each process, see detailsTable; can be walked, is not listed
 //	whoami    who the reader is, and what they may see
 //	policy    what is cached by which rule of the policy, for who sees everything
 //	status    how the front end itself is, for them
@@ -57,7 +58,9 @@ func newDir(v viewTables, s *actions.Session, id uint64) vfs.Node {
 		case name == "ps-of":
 			return v.psOfDir(objectid.Child(id, name)), nil
 		case name == "cgroups":
-			return file(name, v.cgroupsTable), nil
+			return file(name, sideTables{v}.cgroupsTable), nil
+		case name == detailsFile:
+			return file(name, sideTables{v}.detailsTable), nil
 		case name == HintsFile:
 			return file(name, func(context.Context) []byte { return v.hintsTable() }), nil
 		case name == "whoami":
@@ -235,6 +238,9 @@ func (v viewTables) whose(scope *access.Scope) string {
 	}
 	return strings.Join(users, ", ")
 }
+
+// detailsFile is the file for commands that are asked for more than cluster/ps has.
+const detailsFile = "details"
 
 // HintsFile is the file for commands that ask for tables.
 const HintsFile = "hints"

@@ -1,20 +1,15 @@
 package clusterdir
 
 import (
-	"cmp"
 	"context"
 	"runtime"
 	"strconv"
 	"sync"
 
-	"github.com/aggrfs/aggrfs/internal/cgroup"
-	"github.com/aggrfs/aggrfs/internal/procfile"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/objectid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/remarks"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/remote"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
-	"github.com/aggrfs/aggrfs/pkg/aggregate/view"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"golang.org/x/sync/semaphore"
 )
@@ -165,76 +160,4 @@ func (v viewTables) psOfDir(id uint64) vfs.Node {
 		}
 		return v.psFile(objectid.Child(id, strconv.FormatUint(uint64(uid), 10)), &uid), nil
 	}, nil)
-}
-
-// cgroupsTable is cluster/cgroups: which process is part of which job of a batch system, by its
-// cgroup; a line a process that is, its gpid and the job as cgroup.Place has it.
-func (v viewTables) cgroupsTable(ctx context.Context) []byte {
-	table := []byte(report.JobsHeader)
-	type part struct {
-		lines []byte
-		r     proctable.Roster
-		lack  remarks.Lack
-	}
-	nodes := v.Nodes()
-	parts := proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) (p part) {
-		p.r = n.Listing(ctx, v.Who)
-		p.lines, p.lack = v.jobsOf(ctx, n, p.r)
-		return p
-	})
-	for _, p := range parts {
-		table = append(table, p.lines...)
-	}
-	for i, p := range parts {
-		table = remarks.Append(v.View, table, nodes[i], p.r, p.lack)
-	}
-	return table
-}
-
-// jobsOf are the lines of one node's processes.
-func (v viewTables) jobsOf(ctx context.Context, n *proctable.Node, r proctable.Roster) (lines []byte, l remarks.Lack) {
-	if r.Table == nil {
-		return nil, l
-	}
-	got, err := n.Cgroups(ctx)
-	if err != nil {
-		return nil, remarks.Lack{Unread: v.count(r), Why: err}
-	}
-	m := *r.Table.Clock.Map(v.Host)
-	m.CgroupSlice = "" // a job counts from the root of its node only
-	for row := range r.Rows {
-		if !v.Sees(row.UID()) || v.Denies(strconv.Itoa(int(row.PID())), "cgroup") {
-			continue
-		}
-		g := n.GPIDFor(v.Host, row.PID())
-		if g == 0 {
-			l.Unnum++
-			continue
-		}
-		text, err := v.cgroupOf(ctx, n, row, got, &m)
-		if notGone(err) != nil {
-			l.Unread++
-			l.Why = cmp.Or(l.Why, err)
-		}
-		if p := cgroup.Parse(text); p.Job != "" {
-			lines = report.Job{GPID: g, Job: p.Job}.AppendText(lines)
-		}
-	}
-	return lines, l
-}
-
-// cgroupOf is the cgroup file of a row: as it came with those of all, if the process was
-// there then and the viewer may have it, and else as the node gives it to them.
-func (v viewTables) cgroupOf(ctx context.Context, n *proctable.Node, row proctable.Row, all *proctable.Table, m *procfile.Map) ([]byte, error) {
-	own, ok := all.Lookup(row.PID())
-	if ok && own.ID() == row.ID() && n.Visibility(row, v.Who) != proctable.None { // it is the same for all
-		text, errno := all.File(own.I, 0)
-		if errno != 0 {
-			return nil, errno
-		}
-		return text, nil
-	}
-	proc := view.Of(n, row)
-	proc.Map = m
-	return vfs.ReadFile(ctx, remote.NewProcessDir(v.View, v.ID, proc, row.Attr(0)), remote.MaxContent, "cgroup")
 }

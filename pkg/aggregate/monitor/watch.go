@@ -132,7 +132,7 @@ type event struct {
 	At      time.Time `json:"at"`
 	Event   string    `json:"event"`
 	Node    string    `json:"node,omitempty"`
-	PID     int32     `json:"pid,omitempty"`
+	PID     int32     `json:"npid,omitempty"`
 	GPID    int64     `json:"gpid,omitempty"`
 	User    string    `json:"user,omitempty"`
 	Text    string    `json:"text,omitempty"` // a command, a reason, or nodes

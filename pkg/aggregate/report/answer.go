@@ -57,10 +57,19 @@ func WriteRows[R any](out io.Writer, a Answer, rows []R) error {
 			default:
 				value = plaintext.Cell(cell)
 			}
-			object[strings.ToLower(f.name)] = value
+			object[f.key()] = value
 		}
 		return object
 	})
+}
+
+// key is what the field is called in JSON: as its column, in small letters. A pid that only its node
+// knows is npid beside a gpid, as it is in the rows of aggrfs ps.
+func (f *field) key() string {
+	if f.name == "PID" {
+		return "npid"
+	}
+	return strings.ToLower(f.name)
 }
 
 func (f *field) isNumber() bool {

@@ -35,8 +35,9 @@ func FuzzTables(f *testing.F) {
 	for _, text := range []string{
 		string(EncodeNodes([]Node{{Name: "n1", Answered: 1, Latency: 1e6, Procs: new(uint64(7)), Missed: new(uint64), Booted: time.Unix(1e9, 0), Stale: 1e9, Problem: "a b"}})),
 		string(EncodeWhere(Where{Node: "n1", PID: 7, GPID: 10000007, User: "ann", Command: "a  b"})),
-		JobsHeader + "70 42\n# missing n2 down\n# stale n3 3.2s\n#lacking n4\n",
-		string(Job{7, "a"}.AppendText([]byte("NODE PID GPID PPID USER S CPU RSS START COMMAND\n"))),
+		DetailsHeader + "70 1024 3 19 -5\n",
+		JobsHeader + "70 42 0 - - -\n# missing n2 down\n# stale n3 3.2s\n#lacking n4\n",
+		string(Job{GPID: 7, Job: "a"}.AppendText([]byte("NODE PID GPID PPID USER S CPU RSS START COMMAND\n"))),
 		"NODE PID GPID PPID USER S CPU RSS START COMMAND\nn1 1 1 0 root S 1.5 7 2026-11-25T08:00:00Z  a \\n\n",
 		string(EncodeWhoami(Whoami{User: "bob (1002)", Until: "x"})), "COMMAND NODE\n\n-\n",
 	} {
@@ -75,6 +76,15 @@ func FuzzTables(f *testing.F) {
 			}
 			if got, more, err := ParseJobs(again); err != nil || !reflect.DeepEqual(got, rows) || len(more) != len(remarks) {
 				t.Errorf("%+v, %+v\nis read again as\n%+v, %+v, %v", rows, remarks, got, more, err)
+			}
+		}
+		if rows, _, err := ParseDetails(text); err == nil {
+			again := []byte(DetailsHeader)
+			for _, row := range rows {
+				again = row.AppendText(again)
+			}
+			if got, _, err := ParseDetails(again); err != nil || !reflect.DeepEqual(got, rows) {
+				t.Errorf("%+v\nis read again as\n%+v, %v", rows, got, err)
 			}
 		}
 		var all []*Process

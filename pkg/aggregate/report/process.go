@@ -40,7 +40,31 @@ type Process struct {
 	// Command may have NULs between arguments, which become blanks when it is written.
 	Command []byte   `column:"COMMAND,required"`
 	Percent *float64 // of one processor, over the interval of cluster/rates; nil is not known
-	Job     string   // of a batch system, which cluster/cgroups has; "" is none
+	Place   *Job     // what cluster/cgroups has of it; nil is nothing
+	Detail  *Detail  // what cluster/details has of it; nil is not known
+	Memory  int64    // of its node, KiB; 0 is not known
+}
+
+// Job is the job of a batch system that it is part of; "" is none.
+func (p *Process) Job() string { return p.place().Job }
+
+// noPlace is that of a process that is part of nothing.
+var noPlace Job
+
+func (p *Process) place() *Job {
+	if p.Place == nil {
+		return &noPlace
+	}
+	return p.Place
+}
+
+// MemoryPercent is its resident memory in percent of its node's, in tenths without the rest, as
+// ps(1) has it; nil is not known.
+func (p *Process) MemoryPercent() *float64 {
+	if p.Memory <= 0 {
+		return nil
+	}
+	return new(math.Floor(float64(p.RSS)*1000/float64(p.Memory)) / 10)
 }
 
 // Centiseconds are hundredths of a second.

@@ -33,7 +33,8 @@ func TestText(t *testing.T) {
 		{"where", string(EncodeWhere(Where{Node: "n12", PID: 3456, GPID: 120003456, User: "ann", Command: "./solver --steps 10000"})), "" +
 			"NODE  PID   GPID       USER  COMMAND\n" +
 			"n12   3456  120003456  ann   ./solver --steps 10000\n"},
-		{"jobs", JobsHeader + string(Job{10000070, "42[7].server"}.AppendText(nil)), "GPID JOB\n10000070 42[7].server\n"},
+		{"jobs", JobsHeader + string(Job{GPID: 10000070, Job: "42[7].server", Unit: "a b.service"}.AppendText(nil)), "GPID JOB STEP UNIT CONTAINER POD\n10000070 42[7].server - a\\040b.service - -\n"},
+		{"details", DetailsHeader + string(Detail{10000070, 1024, 3, 19, new(int64(-5))}.AppendText(nil)) + string(Detail{GPID: 7}.AppendText(nil)), "GPID VSZ NLWP PRI NI\n10000070 1024 3 19 -5\n7 0 0 0 -\n"},
 		{"remarks", string(Remark{Kind: Stale, Node: "n4", Age: Age(3200 * time.Millisecond)}.AppendText(Remark{Kind: Missing, Node: "n2", Reason: "down: a\nb"}.AppendText(nil))),
 			"# missing n2 down: a\\nb\n# stale n4 3.2s\n"},
 		{"whoami", string(EncodeWhoami(Whoami{User: UserText("bob", 1002), Groups: "1002,27", Rule: "yours", Nodes: NodesText([]string{"n2", "n1"}), Processes: UserText("7", 7), Until: "2026"})), "" +
@@ -61,7 +62,7 @@ func TestOtherVersions(t *testing.T) {
 		t.Errorf("%+v, %v", newer, err)
 	}
 	jobs, remarks, err := ParseJobs([]byte("JOB STEP GPID\n42 0 70\n# later news\n# lacking n1\n"))
-	if err != nil || !reflect.DeepEqual(jobs, []Job{{70, "42"}}) || !reflect.DeepEqual(remarks, []Remark{{Kind: Lacking, Node: "n1", Reason: "it did not answer"}}) {
+	if err != nil || !reflect.DeepEqual(jobs, []Job{{GPID: 70, Job: "42", Step: "0"}}) || !reflect.DeepEqual(remarks, []Remark{{Kind: Lacking, Node: "n1", Reason: "it did not answer"}}) {
 		t.Errorf("%+v, %+v, %v", jobs, remarks, err)
 	}
 	if w := ParseWhoami([]byte("user  bob (1002)\nmood  fine\ndenied  -\nuntil\n")); w != (Whoami{User: "bob (1002)"}) {
@@ -128,7 +129,7 @@ func TestAnswer(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("%s\nand not\n%s", out.String(), want)
 	}
-	p := Process{User: "a b", CPU: 150, Start: began, Command: []byte("x\\y"), Job: "7_1"}
+	p := Process{User: "a b", CPU: 150, Start: began, Command: []byte("x\\y"), Place: &Job{Job: "7_1"}}
 	for name, want := range map[string]any{"user": `a\040b`, "args": `x\\y`, "job": "7_1", "start": "2026-11-25T08:00:00Z"} {
 		for _, c := range ProcessColumns() {
 			if got := c.Cell(&p); c.Name == name && got != want {
