@@ -149,7 +149,7 @@ func TestIssueRefusals(t *testing.T) {
 			t.Errorf("the name %.20q: %v", name, err)
 		}
 	}
-	for _, days := range []int{0, -1, 3651, 1 << 40} {
+	for _, days := range []int{0, -1, 3651, 1 << 30} {
 		if _, err := ca.Issue("n1", days); err == nil || !strings.Contains(err.Error(), "from 1 to 36") {
 			t.Errorf("%d days: %v", days, err)
 		}

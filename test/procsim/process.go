@@ -55,7 +55,7 @@ func newProcess(rng *rand.Rand, pid int, kernel bool, now uint64) *process {
 	p := &process{
 		id: rng.Uint64() | 1, pid: pid, ppid: 1, state: 'S', start: now, kernel: kernel,
 		user: uint64(rng.IntN(100000)), sys: uint64(rng.IntN(10000)), switches: uint64(rng.IntN(1000000)),
-		startCode: 0x550000000000 + uint64(rng.IntN(1<<40))&^0xfff,
+		startCode: 0x550000000000 + rng.Uint64N(1<<40)&^0xfff,
 	}
 	if kernel {
 		p.ppid, p.user = 2, 0

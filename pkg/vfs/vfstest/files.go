@@ -59,13 +59,17 @@ func (s *suite) checkFile(v *visit, h vfs.Handle, versions map[uint64]string) {
 		return
 	}
 	end := len(whole)
-	for _, r := range []struct{ off, ask, want int }{
-		{end, 10, 0}, {end + 1, 10, 0}, {1 << 32, 10, 0}, {0, 0, 0},
-		{max(0, end-3), 10, min(3, end)}, {end / 2, end - end/2, end - end/2}, {end / 2, end, end - end/2},
+	at := int64(end)
+	for _, r := range []struct {
+		off       int64
+		ask, want int
+	}{
+		{at, 10, 0}, {at + 1, 10, 0}, {1 << 32, 10, 0}, {0, 0, 0},
+		{max(0, at-3), 10, min(3, end)}, {at / 2, end - end/2, end - end/2}, {at / 2, end, end - end/2},
 	} {
 		p := make([]byte, r.ask)
-		n, err := h.ReadAt(s.ctx, p, int64(r.off))
-		if err != nil || n != r.want || !bytes.Equal(p[:n], whole[min(r.off, end):][:n]) {
+		n, err := h.ReadAt(s.ctx, p, r.off)
+		if err != nil || n != r.want || !bytes.Equal(p[:n], whole[min(r.off, at):][:n]) {
 			s.Errorf("%q: %d bytes at %d of %d: %d and %v, want %d", v.path, r.ask, r.off, end, n, err, r.want)
 		}
 	}
