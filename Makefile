@@ -25,7 +25,7 @@ RUN_PACKAGES := ca-certificates git util-linux mount procps
 # programs that are run on the tree.
 PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace gdb bubblewrap atop tzdata \
 	uidmap iproute2 busybox sysstat nodejs python3 python3-psutil default-jdk-headless clustershell slurm-client diod munge \
-	prometheus-node-exporter
+	prometheus-node-exporter openssh-server openssh-client
 
 # What the tests in a VM need beside that and a kernel, which .ci/vm gets.
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base

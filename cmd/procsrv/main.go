@@ -34,6 +34,6 @@ func main() {
 	}
 }
 
-// confine leaves the program the rights of a leaf. It is for the process as a
+// confine leaves the program those rights. It is for the process as a
 // whole, so main has it and tests of the command do not.
-func confine(log *slog.Logger) error { return privs.Keep(log, privs.Leaf()) }
+func confine(log *slog.Logger, keep []privs.Want) error { return privs.Keep(log, keep) }

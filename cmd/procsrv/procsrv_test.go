@@ -14,14 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/snapshot"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lines collects the log.
 type lines struct {
@@ -42,7 +40,7 @@ func (l *lines) String() string {
 }
 
 func run(ctx context.Context, log *lines, args ...string) error {
-	c := command(log, func(*slog.Logger) error { return nil })
+	c := command(log, func(*slog.Logger, []privs.Want) error { return nil })
 	c.SetArgs(args)
 	c.SetOut(log)
 	return c.ExecuteContext(ctx)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aggrfs/aggrfs/internal/actor"
 	"github.com/aggrfs/aggrfs/internal/app/listen"
+	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/internal/service"
 	"github.com/aggrfs/aggrfs/internal/userdb"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
@@ -53,7 +54,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 	defer func() { err = errors.Join(err, listeners.Close()) }()
 	// Sockets may be where only more rights can make them. Nothing has been read
 	// from one yet.
-	if err := o.confine(log); err != nil {
+	if err := o.confine(log, privs.Leaf()); err != nil {
 		return err
 	}
 	server := ninep.NewServer(ninep.ServerConfig{

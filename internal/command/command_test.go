@@ -160,7 +160,7 @@ func TestNothingIsLeft(t *testing.T) {
 func TestStarterGone(t *testing.T) {
 	mark := fmt.Sprintf("8124.%d", os.Getpid())
 	order := order{Argv: []string{"/bin/sh", "-c", "kill -9 $PPID 2>&1; ps -o ppid= -p $$; setsid sleep " + mark + " & wait"}, Env: []string{"PATH=/usr/bin:/bin"}, User: *slurm}
-	sup, err := startSupervisor(order)
+	sup, err := startSupervisor(order, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

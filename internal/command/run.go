@@ -1,12 +1,12 @@
 // Package command runs the commands that a configuration names: once, to their
-// end, for what they print.
+// end, for what they print ([Run]), or for as long as they are spoken with ([Start]).
 //
 // # Model
 //
 // A command is a program by its absolute path and its arguments; there is no shell.
 // [Run] starts it as the user of its [Spec], in a session of its own and in "/", with
-// the environment of the Spec alone, nothing to read, and no other descriptor than
-// its output. It has no capability, and nothing in it can get one: see
+// the environment of the Spec alone, nothing to read (or, by [Start], one socket to read and to
+// write), and no other descriptor than its output. It has no capability, and nothing in it can get one: see
 // [privs.DropThread], which asks the kernel whether that is so before the program is
 // started.
 //
@@ -28,6 +28,8 @@
 // leaves what it started to init.
 //
 // # Failure
+//
+// What Start has started ends with its [Conn], which is closed, or with this process.
 //
 // Run returns only when nothing of the command is there any more. That is soon after
 // the deadline, unless a process is in a wait that the kernel does not break off, as
@@ -80,9 +82,9 @@ type Spec struct {
 	User *User
 	// Env is its whole environment.
 	Env []string
-	// Timeout is how long it may run. It must not be 0.
+	// Timeout is how long it may run. It must not be 0. Start does not look at it.
 	Timeout time.Duration
-	// MaxOutput is how many bytes it may print. It must not be 0.
+	// MaxOutput is how many bytes it may print. It must not be 0. Start does not look at it.
 	MaxOutput int
 }
 
@@ -124,7 +126,7 @@ func Run(ctx context.Context, s Spec) (Output, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
-	sup, err := startSupervisor(order{s.Argv, s.Env, who})
+	sup, err := startSupervisor(order{s.Argv, s.Env, who}, nil)
 	if err != nil {
 		return Output{}, fail("its supervisor cannot be started: %v", err)
 	}
@@ -151,18 +153,10 @@ func Run(ctx context.Context, s Spec) (Output, error) {
 	if out.IsOver() { // and then it ended
 		stopped = fail("it prints more than %d bytes", s.MaxOutput)
 	}
-	v := sup.verdict
-	switch {
-	case stopped != nil:
+	if brief := sup.brief(err); stopped != nil {
 		err = stopped
-	case err != nil:
-		err = fail("its supervisor ended unasked, and what it started may be left: %v", err)
-	case v.Failed != "":
-		err = fail("%s", v.Failed)
-	case v.Signal != 0:
-		err = fail("killed by %v", unix.SignalName(syscall.Signal(v.Signal)))
-	case v.Exit != 0:
-		err = fail("exited %d", v.Exit)
+	} else if err = nil; brief != "" {
+		err = fail("%s", brief)
 	}
 	var e *Error
 	if errors.As(err, &e) {
@@ -233,8 +227,9 @@ type supervisor struct {
 	verdict     verdict  // set when wait has returned
 }
 
-// startSupervisor starts one that is told o.
-func startSupervisor(o order) (*supervisor, error) {
+// startSupervisor starts one that is told o. Where talk is not nil it is what the command reads
+// and prints to, and of what it prints wait gets only its complaints.
+func startSupervisor(o order, talk *os.File) (*supervisor, error) {
 	text, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
@@ -262,6 +257,9 @@ func startSupervisor(o order) (*supervisor, error) {
 		Stdout: pipes[2][1], Stderr: pipes[3][1], ExtraFiles: []*os.File{pipes[0][1], pipes[1][1]},
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	if talk != nil {
+		s.cmd.Stdin, s.cmd.Stdout = talk, talk
+	}
 	if os.Geteuid() != 0 && !isOwn(o.User) {
 		// They would be lost by the execve of a process that is not root's.
 		s.cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SETUID, unix.CAP_SETGID}
@@ -277,6 +275,22 @@ func startSupervisor(o order) (*supervisor, error) {
 		_, _ = s.hold.Write(append(text, '\n'))
 	}()
 	return s, nil
+}
+
+// brief is what became of the command, when wait has returned with that error; "" is that it has
+// ended well.
+func (s *supervisor) brief(waited error) string {
+	switch v := s.verdict; {
+	case waited != nil:
+		return fmt.Sprintf("its supervisor ended unasked, and what it started may be left: %v", waited)
+	case v.Failed != "":
+		return v.Failed
+	case v.Signal != 0:
+		return "killed by " + unix.SignalName(syscall.Signal(v.Signal))
+	case v.Exit != 0:
+		return fmt.Sprintf("exited %d", v.Exit)
+	}
+	return ""
 }
 
 // stop has it end the command. It may be called more than once.

@@ -20,8 +20,52 @@ const maxSocketPath = 107
 func CheckAddress(address string) error { return check(address, true) }
 
 // CheckNodeAddress is CheckAddress for an address to connect to, where the host
-// must be given.
-func CheckNodeAddress(address string) error { return check(address, false) }
+// must be given. It may be "exec:COMMAND" too, a command that speaks 9P.
+func CheckNodeAddress(address string) error {
+	if isExec(address) {
+		_, err := execWords(address, "node")
+		return err
+	}
+	return check(address, false)
+}
+
+func isExec(address string) bool { return strings.HasPrefix(address, "exec:") }
+
+// execWords are the words of the command in an exec: address for that node. They are what is
+// between blanks, before the node's name is put in: no shell reads them, and so nothing is allowed
+// that only means something to one.
+func execWords(address, node string) ([]string, error) {
+	if !isArgument(node) {
+		return nil, fmt.Errorf("the name %q cannot be an argument of a command: it must begin with a letter or digit, and go on with those, \".\", \"_\" and \"-\"", node)
+	}
+	text := strings.TrimPrefix(address, "exec:")
+	if at := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune("'\"`$\\;&|<>*?", r) }); at >= 0 {
+		return nil, fmt.Errorf("bad address %q: no shell reads the command, so that %q would be an argument as it is: put what needs one in a script", address, text[at:at+1])
+	}
+	words := strings.Fields(text)
+	if len(words) == 0 {
+		return nil, fmt.Errorf("bad address %q: behind exec: there must be a command that speaks 9P, as in \"exec:ssh -o BatchMode=yes -- %%s procsrv --stdio\"", address)
+	}
+	if strings.Contains(words[0], "%") || strings.Contains(words[0], "/") && !path.IsAbs(words[0]) {
+		return nil, fmt.Errorf("bad address %q: %q is no program: write its name or its absolute path", address, words[0])
+	}
+	for i, word := range words {
+		words[i] = strings.ReplaceAll(word, "%s", node)
+	}
+	return words, nil
+}
+
+// isArgument reports whether a node's name is [A-Za-z0-9][A-Za-z0-9._-]*, which is no flag and
+// nothing to a shell on the other side.
+func isArgument(name string) bool {
+	for i, r := range name {
+		alnum := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		if !alnum && (i == 0 || !strings.ContainsRune("._-", r)) {
+			return false
+		}
+	}
+	return name != ""
+}
 
 func isTCP(address string) bool { return strings.HasPrefix(address, "tcp:") }
 
@@ -56,7 +100,7 @@ func check(address string, anyHost bool) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("bad address %q: only addresses with unix:, tls: or tcp: in front are known", address)
+	return fmt.Errorf("bad address %q: only addresses with unix:, tls: or tcp: in front are known, and exec: for nodes", address)
 }
 
 // isHost reports whether s is an IP address or could be a host name (RFC 1123,

@@ -14,6 +14,7 @@
 //	  - {nodes: "n[001-128]", address: "tls:%s:5640"}
 //	  - {nodes: gpu1, address: "unix:/run/aggrfs-nodes/gpu1.sock"}
 //	  - {nodes: plan9, address: "unix:/run/plan9.sock", kind: 9p2000, aname: "", uname: none}
+//	  - {nodes: "m[1-4]", address: "exec:ssh -o BatchMode=yes -- %s procsrv --stdio", user: aggrfs}
 //	timeouts: {connect: 2s, read: 2s, sweep: 1s}
 //	max_processes: 65536                       # how many a node may have
 //	policy: ""                                 # the cache policy, a file; "" is the built-in one
@@ -102,11 +103,15 @@ type TLS struct {
 // A Node is one machine besides the head.
 type Node struct {
 	Name    string
-	Address string // see CheckAddress
+	Address string // see CheckNodeAddress
 	Foreign bool   // it is no procsrv, but any 9P server of a /proc
 	Behind  bool   // it is a node of the aggrfs that listens at Address
 	Aname   string // what to attach to there
 	Uname   string // as whom to attach there, by name
+	// Command is the program and the arguments of an exec: address, nil for any other; it runs as
+	// User, a user's name or number, or as package command has it where that is "".
+	Command []string
+	User    string
 }
 
 // Timeouts bound each exchange with a node. None is zero.

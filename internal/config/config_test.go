@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ func TestExample(t *testing.T) {
 	if len(c.Nodes) != 134 {
 		t.Fatalf("%d nodes", len(c.Nodes))
 	}
-	if n := c.Nodes[41]; n != (config.Node{Name: "n042", Address: "unix:/run/aggrfs-nodes/n042.sock"}) {
+	if n := c.Nodes[41]; !reflect.DeepEqual(n, config.Node{Name: "n042", Address: "unix:/run/aggrfs-nodes/n042.sock"}) {
 		t.Errorf("node 42 is %v", n)
 	}
 	// What the example writes out is what holds without it.

@@ -44,7 +44,7 @@ const (
 	someNodes              // of a view: a nodeset, or the word allocated
 	someUser               // of a view's processes: a user, or nearly a keyword
 	aFile                  // that a view denies
-	theCommand             // of allocations without a user
+	theCommand             // a command for which no user is named
 )
 
 // Directory is the user database; [userdb.DB] is one.

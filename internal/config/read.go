@@ -191,6 +191,7 @@ func (r *reader) nodes(entry strict.Value) {
 	var names, address strict.Value
 	var node Node
 	var theirs []strict.Value // keys for servers of kind 9p2000 only
+	var user *strict.Value    // where it is
 	haveNames, haveAddress, fine := false, false, true
 	if !entry.Fields(strict.Fields{
 		"nodes": func(v strict.Value) {
@@ -228,6 +229,16 @@ func (r *reader) nodes(entry strict.Value) {
 			node.Aname, _ = v.Text()
 			theirs = append(theirs, v)
 		},
+		"user": func(v strict.Value) {
+			user = &v
+			switch name, ok := v.Text(); {
+			case ok && (name == "" || !isUser(name)):
+				v.Fail("%q is no user's name or number", name)
+			case ok:
+				node.User = name
+				r.config.Mentions = append(r.config.Mentions, Mention{kind: aUser, name: name, at: v})
+			}
+		},
 		"uname": func(v strict.Value) {
 			node.Uname, _ = v.Text()
 			theirs = append(theirs, v)
@@ -248,6 +259,12 @@ func (r *reader) nodes(entry strict.Value) {
 	}
 	if !haveNames || !haveAddress || !fine {
 		return
+	}
+	switch {
+	case isExec(pattern) && user == nil:
+		r.config.Mentions = append(r.config.Mentions, Mention{kind: theCommand, at: address})
+	case !isExec(pattern) && user != nil:
+		user.Fail("user is for the command of an exec: address")
 	}
 	r.add(nodes, names, pattern, address, node)
 }
@@ -270,7 +287,13 @@ func (r *reader) add(nodes []string, names strict.Value, pattern string, address
 		}
 		r.named[name] = names
 		at := strings.ReplaceAll(pattern, "%s", name)
-		if err := CheckNodeAddress(at); err != nil {
+		var err error
+		if node.Command = nil; isExec(pattern) {
+			node.Command, err = execWords(pattern, name)
+		} else {
+			err = CheckNodeAddress(at)
+		}
+		if err != nil {
 			address.Fail("for the node %s: %v", name, err)
 			return
 		}

@@ -10,6 +10,8 @@
 //   - a procsrv is dialled by [Dialer];
 //   - another 9P server of a /proc ("kind: 9p2000") is dialled by foreignDialer;
 //   - the nodes behind another aggrfs ("kind: aggrfs") share one connection, sharedDialer;
+//   - a node at an exec: address is a command that is spoken with, see commands; it may be of any
+//     of these kinds;
 //   - the head node is a leaf in this process, embeddedLeaf.
 //
 // A new kind of upstream is a new dialer here and a case in upstreams.
@@ -85,23 +87,24 @@ func New(cfg *config.Config, p Parts) (*aggregate.Cluster, error) {
 func upstreams(cfg *config.Config, p Parts) ([]aggregate.NodeConfig, error) {
 	var nodes []aggregate.NodeConfig
 	behind := make(map[string]*sharedDialer) // by address
+	started := newCommands(p.Users)
 	for _, n := range cfg.Nodes {
-		addr, err := ninep.ParseAddr(n.Address)
+		dial, err := p.dialer(n, started)
 		if err != nil {
-			return nil, fmt.Errorf("node %s: %w", n.Name, err)
+			return nil, err
 		}
 		client := ninep.ClientConfig{Log: p.Log}
 		node := aggregate.NodeConfig{Name: gpid.NodeName(n.Name), Address: n.Address}
 		switch {
 		case n.Foreign:
-			node.Dial = foreignDialer(p.Keys, addr, n, p.Log)
+			node.Dial = foreignDialer(dial, n, p.Log)
 		case n.Behind:
 			if behind[n.Address] == nil {
-				behind[n.Address] = newSharedDialer(Dialer(p.Keys, addr, addr.Host(), client))
+				behind[n.Address] = newSharedDialer(clientDialer(dial, client))
 			}
 			node.Dial, node.Tree = behind[n.Address].dial, aggregate.NodeTree(node.Name)
 		default:
-			node.Dial = Dialer(p.Keys, addr, n.Name, client)
+			node.Dial = clientDialer(dial, client)
 		}
 		nodes = append(nodes, node)
 	}

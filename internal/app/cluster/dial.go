@@ -20,15 +20,20 @@ import (
 // Dialer opens connections to the 9P server at addr, whose certificate has that name. Its log
 // is limited in rate, since a server may end each connection by an error.
 func Dialer(keys *ninep.TLS, addr ninep.Addr, name string, cfg ninep.ClientConfig) aggregate.Dialer {
+	return clientDialer(func(ctx context.Context) (net.Conn, error) { return keys.Dial(ctx, addr, name) }, cfg)
+}
+
+// clientDialer is Dialer for what dial connects to.
+func clientDialer(dial func(context.Context) (net.Conn, error), cfg ninep.ClientConfig) aggregate.Dialer {
 	cfg.Log = lograte.ByMessage(cfg.Log)
 	return func(ctx context.Context) (aggregate.Upstream, error) {
-		conn, err := keys.Dial(ctx, addr, name)
+		conn, err := dial(ctx)
 		if err != nil {
 			return nil, err
 		}
 		client, err := ninep.NewClient(ctx, conn, cfg)
 		if err != nil {
-			return nil, err
+			return nil, explain(ctx, conn, err)
 		}
 		return client, nil
 	}
@@ -76,8 +81,7 @@ func (l foreignLeaf) Close() error { return l.client.Close() }
 
 // foreignDialer opens the connection to a server of kind 9p2000, in that dialect or,
 // where it does not speak that, in 9P2000.L; what it spoke last is tried first.
-func foreignDialer(keys *ninep.TLS, addr ninep.Addr, n config.Node, log *slog.Logger) aggregate.Dialer {
-	dial := func(ctx context.Context) (net.Conn, error) { return keys.Dial(ctx, addr, n.Name) }
+func foreignDialer(dial func(context.Context) (net.Conn, error), n config.Node, log *slog.Logger) aggregate.Dialer {
 	var last atomic.Pointer[string]
 	log = lograte.ByMessage(log)
 	return func(ctx context.Context) (aggregate.Upstream, error) {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -61,7 +62,7 @@ func TestBadLeaf(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	for name, dial := range map[string]aggregate.Dialer{
 		"a leaf":           Dialer(nil, addr, "n1", ninep.ClientConfig{Log: log}),
-		"a foreign server": foreignDialer(nil, addr, config.Node{Name: "n1"}, log),
+		"a foreign server": foreignDialer(func(ctx context.Context) (net.Conn, error) { return ninep.Dial(ctx, addr) }, config.Node{Name: "n1"}, log),
 	} {
 		for range 100 {
 			up, err := dial(t.Context())

@@ -25,6 +25,8 @@ type needs struct {
 const (
 	// otherDescriptors are for clients, files and this machine's own /proc.
 	otherDescriptors = 1024
+	// ofCommand are those of a node at an exec: address: its socket, and the pipes of its supervisor.
+	ofCommand = 5
 	// usualProcesses is how many processes a node is taken to have, bytesAProcess what one
 	// takes with its share of all else, and otherMemory the rest.
 	usualProcesses = 200
@@ -36,12 +38,19 @@ const (
 
 // needsOf is what that configuration needs.
 func needsOf(cfg *config.Config) needs {
-	connections := make(map[string]bool)
+	connections := make(map[string]uint64) // the descriptors of each
 	for _, n := range cfg.Nodes {
-		connections[n.Address] = true
+		connections[n.Address] = 1
+		if len(n.Command) > 0 {
+			connections[n.Address] = ofCommand
+		}
+	}
+	descriptors := uint64(otherDescriptors)
+	for _, n := range connections {
+		descriptors += n
 	}
 	return needs{
-		descriptors: uint64(len(connections)) + otherDescriptors,
+		descriptors: descriptors,
 		memory:      otherMemory + garbage*uint64(len(cfg.Nodes)+1)*usualProcesses*bytesAProcess,
 	}
 }

@@ -24,6 +24,10 @@ func TestNeeds(t *testing.T) {
 	if w := n.shortOf(needs{descriptors: 1 << 20, memory: 1 << 40}); len(w) != 0 {
 		t.Errorf("%q", w)
 	}
+	cfg.Nodes = append(cfg.Nodes, config.Node{Name: "x", Address: "exec:a", Command: []string{"a"}})
+	if more := needsOf(cfg); more.descriptors != n.descriptors+ofCommand {
+		t.Errorf("with a command %+v", more)
+	}
 	if w := n.shortOf(needs{}); len(w) != 0 {
 		t.Errorf("what is not known is complained of: %q", w)
 	}
