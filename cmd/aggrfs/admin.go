@@ -1,10 +1,15 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/internal/app/admin"
 	"github.com/aggrfs/aggrfs/internal/app/daemon"
+	"github.com/aggrfs/aggrfs/internal/app/doctor"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/certs"
 )
@@ -55,6 +60,40 @@ restart.`,
 	}
 	cmd.Flags().StringVar(&dir, "dir", ".", "the `DIR` of the CA; the certificates are written there as well")
 	cmd.Flags().IntVar(&days, "days", certs.DefaultDays, "how many `DAYS` the certificates are valid")
+	return a.withLogLevel(cmd, "error")
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var asJSON bool
+	o := doctor.Options{Version: a.env.Version}
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what keeps aggrfs or procsrv from working on this machine",
+		Long: `Look at this machine, head or node, for what keeps aggrfs or procsrv from working on it: FUSE,
+user namespaces, /proc, capabilities, the clock, security modules, limits, certificates and
+addresses. Each line says what is wrong and what helps; docs/operations.md has them. Nothing is
+changed, and no server is needed. On the head node it looks at what the configuration names; on
+a node, give the files and addresses that its procsrv is given.
+
+The exit status is 0 if nothing is wrong, 1 if something is, 2 for a wrong command line, and 3
+if this user may not see all of it.`,
+		Example: "  aggrfs doctor\n  aggrfs doctor --listen tls:0.0.0.0:5640 --tls-cert /etc/aggrfs/tls/n001.crt --tls-key /etc/aggrfs/tls/n001.key --tls-ca /etc/aggrfs/tls/ca.crt --name n001",
+		Args:    noArguments(""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Lstat(a.env.InstalledConfig); o.Config == "" && !errors.Is(err, fs.ErrNotExist) {
+				o.Config = a.env.InstalledConfig
+			}
+			return exit.NotKnown(doctor.Run(cmd.OutOrStdout(), o, asJSON))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Config, "config", "", "the configuration `FILE` of a head node (default "+a.env.InstalledConfig+" if it is there)")
+	f.StringVar(&o.TLS.Cert, "tls-cert", "", "a node's certificate, a PEM `FILE`")
+	f.StringVar(&o.TLS.Key, "tls-key", "", "the certificate's private key, a PEM `FILE`")
+	f.StringVar(&o.TLS.CA, "tls-ca", "", "the CA of the head's certificate, a PEM `FILE`")
+	f.StringVar(&o.Name, "name", "", "the node's `NAME` in the configuration of the head, for which the certificate must be")
+	f.StringArrayVar(&o.Listen, "listen", nil, "an address that a server of this machine listens on, `ADDR`; repeatable")
+	jsonFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
 
