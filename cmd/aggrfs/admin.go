@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ valid for client and server authentication.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.certsInitCommand(), a.certsIssueCommand())
+	cmd.AddCommand(a.certsInitCommand(), a.certsIssueCommand(), a.certsStatusCommand(), a.certsRenewCommand())
 	return cmd
 }
 
@@ -58,9 +59,52 @@ restart.`,
 			return admin.IssueCerts(cmd.OutOrStdout(), dir, args[0], days)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", ".", "the `DIR` of the CA; the certificates are written there as well")
+	caFlag(cmd, &dir)
 	cmd.Flags().IntVar(&days, "days", certs.DefaultDays, "how many `DAYS` the certificates are valid")
 	return a.withLogLevel(cmd, "error")
+}
+
+func (a *app) certsStatusCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show when the certificates end that a CA has issued",
+		Long: `Show when the CA in a directory ends, and the certificates that are there: those that end on
+the same day in one line. The exit status is 1 if any has ended or ends within 30 days. What
+servers have in use is shown by aggrfs status.`,
+		Example: "  aggrfs certs status --dir /etc/aggrfs/ca",
+		Args:    noArguments("--dir"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return admin.StatusCerts(cmd.OutOrStdout(), dir) },
+	}
+	caFlag(cmd, &dir)
+	return a.withLogLevel(cmd, "error")
+}
+
+func (a *app) certsRenewCommand() *cobra.Command {
+	var dir string
+	var days, within int
+	cmd := &cobra.Command{
+		Use:   "renew",
+		Short: "Renew the certificates that end soon",
+		Long: `Make a new certificate and key for each name in the CA's directory whose certificate has
+ended or ends soon. Each is good for --days, or up to a tenth less, so that those that are
+renewed together do not end together. Copy them to their machines: running programs notice
+new files.`,
+		Example: "  aggrfs certs renew --dir /etc/aggrfs/ca",
+		Args:    noArguments("--dir"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return admin.RenewCerts(cmd.OutOrStdout(), dir, within, days)
+		},
+	}
+	caFlag(cmd, &dir)
+	cmd.Flags().IntVar(&days, "days", certs.DefaultDays, "how many `DAYS` the certificates are valid at most")
+	cmd.Flags().IntVar(&within, "within", int(certs.Soon/(24*time.Hour)), "renew those that end within so many `DAYS`")
+	return a.withLogLevel(cmd, "error")
+}
+
+// caFlag adds --dir.
+func caFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "dir", ".", "the `DIR` of the CA; the certificates are written there as well")
 }
 
 func (a *app) doctorCommand() *cobra.Command {
