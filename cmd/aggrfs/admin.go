@@ -1,10 +1,16 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/aggrfs/aggrfs/internal/app/admin"
 	"github.com/aggrfs/aggrfs/internal/app/daemon"
+	"github.com/aggrfs/aggrfs/internal/app/doctor"
 	"github.com/aggrfs/aggrfs/internal/app/exit"
 	"github.com/aggrfs/aggrfs/internal/certs"
 )
@@ -20,7 +26,7 @@ valid for client and server authentication.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.certsInitCommand(), a.certsIssueCommand())
+	cmd.AddCommand(a.certsInitCommand(), a.certsIssueCommand(), a.certsStatusCommand(), a.certsRenewCommand())
 	return cmd
 }
 
@@ -53,8 +59,85 @@ restart.`,
 			return admin.IssueCerts(cmd.OutOrStdout(), dir, args[0], days)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", ".", "the `DIR` of the CA; the certificates are written there as well")
+	caFlag(cmd, &dir)
 	cmd.Flags().IntVar(&days, "days", certs.DefaultDays, "how many `DAYS` the certificates are valid")
+	return a.withLogLevel(cmd, "error")
+}
+
+func (a *app) certsStatusCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show when the certificates end that a CA has issued",
+		Long: `Show when the CA in a directory ends, and the certificates that are there: those that end on
+the same day in one line. The exit status is 1 if any has ended or ends within 30 days. What
+servers have in use is shown by aggrfs status.`,
+		Example: "  aggrfs certs status --dir /etc/aggrfs/ca",
+		Args:    noArguments("--dir"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return admin.StatusCerts(cmd.OutOrStdout(), dir) },
+	}
+	caFlag(cmd, &dir)
+	return a.withLogLevel(cmd, "error")
+}
+
+func (a *app) certsRenewCommand() *cobra.Command {
+	var dir string
+	var days, within int
+	cmd := &cobra.Command{
+		Use:   "renew",
+		Short: "Renew the certificates that end soon",
+		Long: `Make a new certificate and key for each name in the CA's directory whose certificate has
+ended or ends soon. Each is good for --days, or up to a tenth less, so that those that are
+renewed together do not end together. Copy them to their machines: running programs notice
+new files.`,
+		Example: "  aggrfs certs renew --dir /etc/aggrfs/ca",
+		Args:    noArguments("--dir"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return admin.RenewCerts(cmd.OutOrStdout(), dir, within, days)
+		},
+	}
+	caFlag(cmd, &dir)
+	cmd.Flags().IntVar(&days, "days", certs.DefaultDays, "how many `DAYS` the certificates are valid at most")
+	cmd.Flags().IntVar(&within, "within", int(certs.Soon/(24*time.Hour)), "renew those that end within so many `DAYS`")
+	return a.withLogLevel(cmd, "error")
+}
+
+// caFlag adds --dir.
+func caFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "dir", ".", "the `DIR` of the CA; the certificates are written there as well")
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	var asJSON bool
+	o := doctor.Options{Version: a.env.Version}
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what keeps aggrfs or procsrv from working on this machine",
+		Long: `Look at this machine, head or node, for what keeps aggrfs or procsrv from working on it: FUSE,
+user namespaces, /proc, capabilities, the clock, security modules, limits, certificates and
+addresses. Each line says what is wrong and what helps; docs/operations.md has them. Nothing is
+changed, and no server is needed. On the head node it looks at what the configuration names; on
+a node, give the files and addresses that its procsrv is given.
+
+The exit status is 0 if nothing is wrong, 1 if something is, 2 for a wrong command line, and 3
+if this user may not see all of it.`,
+		Example: "  aggrfs doctor\n  aggrfs doctor --listen tls:0.0.0.0:5640 --tls-cert /etc/aggrfs/tls/n001.crt --tls-key /etc/aggrfs/tls/n001.key --tls-ca /etc/aggrfs/tls/ca.crt --name n001",
+		Args:    noArguments(""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := os.Lstat(a.env.InstalledConfig); o.Config == "" && !errors.Is(err, fs.ErrNotExist) {
+				o.Config = a.env.InstalledConfig
+			}
+			return exit.NotKnown(doctor.Run(cmd.OutOrStdout(), o, asJSON))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Config, "config", "", "the configuration `FILE` of a head node (default "+a.env.InstalledConfig+" if it is there)")
+	f.StringVar(&o.TLS.Cert, "tls-cert", "", "a node's certificate, a PEM `FILE`")
+	f.StringVar(&o.TLS.Key, "tls-key", "", "the certificate's private key, a PEM `FILE`")
+	f.StringVar(&o.TLS.CA, "tls-ca", "", "the CA of the head's certificate, a PEM `FILE`")
+	f.StringVar(&o.Name, "name", "", "the node's `NAME` in the configuration of the head, for which the certificate must be")
+	f.StringArrayVar(&o.Listen, "listen", nil, "an address that a server of this machine listens on, `ADDR`; repeatable")
+	jsonFlag(cmd, &asJSON)
 	return a.withLogLevel(cmd, "error")
 }
 

@@ -102,7 +102,7 @@ write them, such as 'n[001-032,40]'.`,
 			return nil
 		},
 	}
-	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.psCommand(), a.whereCommand(), a.whoamiCommand(), killCommand(a), reniceCommand(a), a.certsCommand(), a.policyCommand())
+	cmd.AddCommand(a.serveCommand(), a.execCommand(), a.mountCommand(), a.nodesCommand(), a.psCommand(), a.whereCommand(), a.whoamiCommand(), a.statusCommand(), a.doctorCommand(), killCommand(a), reniceCommand(a), a.certsCommand(), a.policyCommand())
 	a.checkFlags(cmd)
 	return cmd
 }

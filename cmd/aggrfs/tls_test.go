@@ -98,16 +98,16 @@ func TestCerts(t *testing.T) {
 		}
 	}
 	for want, args := range map[string]string{
-		"exists: a new CA would":                "init " + dir,
-		"no CA in " + dir + "/x":                "issue n1 --dir " + dir + "/x",
-		"bad nodeset":                           "issue n[1 --dir " + dir,
-		"from 1 to 3649":                        "issue n1 --days 4000 --dir " + dir,
-		"cannot be the name":                    "issue ca --dir " + dir,
-		"done before it: a":                     "issue a,ca,d --dir " + dir,
-		"accepts 1 arg(s)":                      "issue --dir " + dir,
-		`invalid argument "x" for "--days"`:     "issue n1 --days x --dir " + dir,
-		"accepts 1 arg(s), received 0":          "init",
-		`unknown command "renew" for "aggrfs c`: "renew",
+		"exists: a new CA would":                  "init " + dir,
+		"no CA in " + dir + "/x":                  "issue n1 --dir " + dir + "/x",
+		"bad nodeset":                             "issue n[1 --dir " + dir,
+		"from 1 to 3649":                          "issue n1 --days 4000 --dir " + dir,
+		"cannot be the name":                      "issue ca --dir " + dir,
+		"done before it: a":                       "issue a,ca,d --dir " + dir,
+		"accepts 1 arg(s)":                        "issue --dir " + dir,
+		`invalid argument "x" for "--days"`:       "issue n1 --days x --dir " + dir,
+		"accepts 1 arg(s), received 0":            "init",
+		`unknown command "replace" for "aggrfs c`: "replace",
 	} {
 		if out, err := output(t, append([]string{"certs"}, strings.Fields(args)...)...); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("certs %s: %v, want %s\n%s", args, err, want, out)

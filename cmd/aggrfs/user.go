@@ -89,6 +89,31 @@ func indented(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n  ") + "\n"
 }
 
+func (a *app) statusCommand() *cobra.Command {
+	src := source{Env: &a.env}
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the server, its nodes and certificates are, what is wrong and what to do",
+		Long: `Show a line for each part of the server: whether it is well ("ok"), since when it is as it
+is, and what is wrong and what to do. Nodes that are in the same trouble share a line. This is
+the file cluster/status of the tree; docs/operations.md explains its lines. Who does not see
+everything is shown what is theirs: their nodes, their mounts, their allocations.
+
+It is made for checks: the exit status is 0 if all is well, 1 if there is something to do, 2
+for a wrong command line, and 3 if there is no answer. No node is asked for it.`,
+		Example: "  aggrfs status\n  aggrfs status --json",
+		Args:    noArguments(""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return exit.NotKnown(query.Status(cmd.Context(), &src, cmd.OutOrStdout(), asJSON))
+		},
+	}
+	sourceFlags(cmd, &src)
+	tlsFlags(cmd, &src)
+	jsonFlag(cmd, &asJSON)
+	return a.withLogLevel(cmd, "error")
+}
+
 func (a *app) psCommand() *cobra.Command {
 	src := source{Env: &a.env}
 	var o ps.Options

@@ -75,6 +75,7 @@ func serve(ctx context.Context, o options, log *slog.Logger) (err error) {
 	watching, stop := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { manager.Watch(watching, func(ctx context.Context) error { return answers(ctx, leaf) }) })
+	watch.Go(func() { keys.Follow(watching) })
 	defer watch.Wait()
 	defer stop()
 	return listeners.Serve(ctx, server)

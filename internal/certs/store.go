@@ -58,6 +58,7 @@ type Files struct {
 type Set struct {
 	Certificate tls.Certificate // with Leaf
 	CAs         *x509.CertPool
+	CAUntil     time.Time // when the last of them ends
 }
 
 // Name is whom the certificate is for.
@@ -74,13 +75,11 @@ type Store struct {
 	set    *Set            // in force
 	raw    [3][]byte       // the content that set was made of
 	broken string          // what was wrong with the files, if anything
+	told   lives           // what was logged last
 }
 
 // settleTime is longer than a tick of the coarsest clock of a file system.
 const settleTime = 2 * time.Second
-
-// soon is how long before its end a certificate is warned of.
-const soon = 14 * 24 * time.Hour
 
 // Open reads the files, all of which must be in order.
 func Open(files Files, log *slog.Logger) (*Store, error) {
@@ -101,6 +100,7 @@ func (s *Store) changed() bool { return s.watch.Changed(s.files.Cert, s.files.Ke
 func (s *Store) Current() *Set {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer func() { s.tellLocked(time.Now(), false) }()
 	if s.changed() {
 		switch err := s.load(); {
 		case err == nil:
@@ -135,7 +135,7 @@ func (s *Store) load() error {
 	}
 	again := s.set != nil
 	s.set, s.raw = set, raw
-	s.logRead(again)
+	s.tellLocked(time.Now(), again)
 	return nil
 }
 
@@ -157,24 +157,11 @@ func (f Files) parse(raw [3][]byte) (*Set, error) {
 	set := &Set{Certificate: pair, CAs: x509.NewCertPool()}
 	for _, ca := range all {
 		set.CAs.AddCert(ca)
+		if ca.NotAfter.After(set.CAUntil) {
+			set.CAUntil = ca.NotAfter
+		}
 	}
 	return set, nil
-}
-
-// logRead logs what was read, and what is wrong with its time.
-func (s *Store) logRead(again bool) {
-	leaf := s.set.Certificate.Leaf
-	attrs := []any{"file", s.files.Cert, "name", Name(leaf), "until", leaf.NotAfter}
-	switch left := time.Until(leaf.NotAfter); {
-	case left <= 0:
-		s.log.Warn("the certificate has expired: others will refuse it", attrs...)
-	case time.Until(leaf.NotBefore) > 0:
-		s.log.Warn("the certificate is not good yet: others will refuse it, or this clock is wrong", append(attrs, "from", leaf.NotBefore)...)
-	case left < soon:
-		s.log.Warn("the certificate ends soon: renew it", attrs...)
-	case again:
-		s.log.Info("certificate files read again", attrs...)
-	}
 }
 
 // maxFile is the longest file that is read, in bytes.

@@ -358,6 +358,18 @@ var limits = []limit{
 	{"kernel.apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
 }
 
+// Forbidding is, by the procfs at proc, what to do about each sysctl that forbids ordinary users
+// their user namespaces.
+func Forbidding(proc string) (remedies []string) {
+	for _, l := range limits {
+		text, err := os.ReadFile(proc + "/sys/" + strings.ReplaceAll(l.name, ".", "/"))
+		if err == nil && strings.TrimSpace(string(text)) == l.forbids {
+			remedies = append(remedies, l.remedy)
+		}
+	}
+	return remedies
+}
+
 // forbidden adds to an error that user namespaces are what is missing, and what
 // helps, if it is one of those that the kernel gives then.
 func forbidden(proc string, err error) error {
@@ -366,11 +378,8 @@ func forbidden(proc string, err error) error {
 		return err
 	}
 	remedy := "sysctl user.max_user_namespaces, or what your security module says"
-	for _, l := range limits {
-		text, readErr := os.ReadFile(proc + "/sys/" + strings.ReplaceAll(l.name, ".", "/"))
-		if readErr == nil && strings.TrimSpace(string(text)) == l.forbids {
-			remedy = l.remedy
-		}
+	for _, is := range Forbidding(proc) {
+		remedy = is
 	}
 	return fmt.Errorf("%w: this machine does not let its users have user namespaces; install the helper aggrfs-ns, or use aggrfs mount DIR, or have them allowed (%s)", err, remedy)
 }

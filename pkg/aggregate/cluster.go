@@ -180,6 +180,14 @@ func (c *Cluster) Note(what string, err error) { c.tree.Tables().Note(what, err)
 // does.
 func (c *Cluster) Warn(what string, warnings []string) { c.tree.Tables().Warn(what, warnings) }
 
+// InForce notes which configuration is in force from now on, for cluster/status.
+func (c *Cluster) InForce(path string) { c.tree.Tables().InForce(path) }
+
+// Tell has cluster/status tell what the program knows of itself, see clusterdir.Others.
+func (c *Cluster) Tell(of func(who vfs.Identity, everything bool) []report.Part) {
+	c.tree.Tables().Tell(of)
+}
+
 // NodesPart is how many nodes are in which state, as cluster/status has it.
 func (c *Cluster) NodesPart() report.Part { return c.tree.Tables().NodesPart() }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/cachepolicy"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
@@ -123,7 +124,7 @@ func TestPagedCluster(t *testing.T) {
 }
 
 // What is wrong with the front end stands in cluster/status, and what is cached of a file
-// in cluster/explain; both are for who sees everything.
+// in cluster/explain; that is for who sees everything, and of the former a user has what is theirs.
 func TestStatusAndExplain(t *testing.T) {
 	c := newTestCluster(t, Config{Policy: policy(t, keepComm), Access: authority(ownEverywhere)}, "n1")
 	root := rootOf(t, c, vfs.Root, "")
@@ -148,9 +149,23 @@ func TestStatusAndExplain(t *testing.T) {
 		t.Errorf("after it was read:\n%s", text)
 	}
 	user := rootOf(t, c, vfs.Identity{UID: 1, GID: 1}, "")
-	for _, name := range []string{"status", "policy", "explain"} {
+	for _, name := range []string{"policy", "explain"} {
 		if n, _, err := vfs.WalkPath(t.Context(), user, "cluster", name); err == nil {
 			t.Errorf("a user finds cluster/%s: %v", name, n)
 		}
+	}
+	text := read(t, user, "cluster", "status")
+	rows, err := report.ParseStatus([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range rows {
+		if !slices.Contains([]string{"server", "nodes", "versions", "data"}, p.Name) {
+			t.Errorf("a user is told of %s:\n%s", p.Name, text)
+		}
+	}
+	nobody := newTestCluster(t, Config{Access: authority()}, "n1")
+	if text := read(t, rootOf(t, nobody, vfs.Identity{UID: 1, GID: 1}, ""), "cluster", "status"); !strings.Contains(text, " none ") || strings.Contains(text, "n1") {
+		t.Errorf("who sees no nodes reads\n%s", text)
 	}
 }

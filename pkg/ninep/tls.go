@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/certs"
@@ -30,7 +32,15 @@ type TLSFiles struct {
 // are go on.
 //
 // The nil TLS has no certificate: it is for addresses that need none.
-type TLS struct{ store *certs.Store }
+type TLS struct {
+	store *certs.Store
+
+	mu   sync.Mutex
+	seen map[string]Span // guarded by mu
+}
+
+// A Span is when a certificate is good.
+type Span struct{ From, Until time.Time }
 
 // OpenTLS reads the files. log is told when they are read again or cannot be.
 func OpenTLS(files TLSFiles, log *slog.Logger) (*TLS, error) {
@@ -38,7 +48,36 @@ func OpenTLS(files TLSFiles, log *slog.Logger) (*TLS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &TLS{store}, nil
+	return &TLS{store: store, seen: make(map[string]Span)}, nil
+}
+
+// State is how the files are.
+func (t *TLS) State() certs.State { return t.store.State() }
+
+// Follow logs, until ctx ends, when the certificate comes near its end, and when its files have
+// changed. The nil TLS has none.
+func (t *TLS) Follow(ctx context.Context) {
+	if t != nil {
+		t.store.Follow(ctx, followInterval)
+	}
+}
+
+// followInterval is how often Follow looks.
+const followInterval = time.Minute
+
+// Seen is when the certificates are good that servers showed when they were last connected to, by
+// the names that were asked for.
+func (t *TLS) Seen() map[string]Span {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.seen)
+}
+
+// note notes the certificate of a server.
+func (t *TLS) note(name string, c *x509.Certificate) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen[name] = Span{c.NotBefore, c.NotAfter}
 }
 
 // Name is whom this side's certificate is for.
@@ -120,6 +159,7 @@ func (t *TLS) Dial(ctx context.Context, a Addr, name string) (net.Conn, error) {
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to %s at %s: %w", name, a, explainTLS(err)), c.Close())
 	}
+	t.note(name, c.ConnectionState().PeerCertificates[0])
 	return c, nil
 }
 

@@ -45,7 +45,7 @@ func (p *pki) files(name string) TLSFiles {
 // issue makes or renews a certificate, good for a while around now.
 func (p *pki) issue(name string) TLSFiles {
 	p.t.Helper()
-	if _, err := p.Issue(name, 30); err != nil {
+	if _, err := p.Issue(name, 90); err != nil {
 		p.t.Fatal(err)
 	}
 	return p.files(name)

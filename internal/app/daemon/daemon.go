@@ -6,10 +6,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -98,7 +100,7 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 	defer tree.Close()
 	manager := service.NewManager(o.Log)
 	defer manager.Stopping()
-	r := &reloader{path: path, inForce: cfg, authority: authority, cluster: tree, users: o.Users, manager: manager, log: o.Log}
+	r := &reloader{path: path, started: cfg, inForce: cfg, authority: authority, cluster: tree, users: o.Users, manager: manager, log: o.Log}
 	var following task
 	following.start(ctx, r.follow)
 	defer following.end()
@@ -111,6 +113,16 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 		Cluster: tree, Identify: trust.Identify, Payer: o.Users.Payer, Patience: aggregate.Timeouts(cfg.Timeouts).Patience(), Proc: cfg.Proc, Log: o.Log,
 		Limits: mountserver.Limits{Descriptors: forMounts},
 	})
+	tree.InForce(cmp.Or(path, "none: this machine alone"))
+	tree.Tell((&self{started: cfg, keys: keys, mounts: mounts, users: o.Users, reloader: r}).parts)
+	var certificates task
+	certificates.start(ctx, func(ctx context.Context) {
+		var following sync.WaitGroup
+		following.Go(func() { keys.Follow(ctx) })
+		askForRenewed(ctx, cfg, keys)
+		following.Wait()
+	})
+	defer certificates.end()
 	server := ninep.NewServer(ninep.ServerConfig{
 		Tree: tree, Identify: trust.Identify, Log: o.Log, Auth: cfg.Munge,
 		Trusted: trust.Trusted, Payer: o.Users.Payer, Alternate: mounts.Alternate(),

@@ -112,6 +112,9 @@ func (n needs) shortOf(there needs) (warnings []string) {
 	return warnings
 }
 
+// ShortOf says what this process lacks to serve that configuration, with the remedy.
+func ShortOf(cfg *config.Config) []string { return needsOf(cfg).shortOf(available(cfg.Proc)) }
+
 // logNeeds logs what the configuration needs, and warns of what there is not.
 func logNeeds(log *slog.Logger, cfg *config.Config) {
 	n, there := needsOf(cfg), available(cfg.Proc)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,7 +31,8 @@ const watchInterval = time.Second
 // cached: it is read again when it changes, and on SIGHUP, with the files that it names. A
 // configuration that is wrong is refused as a whole, and what was in force stays.
 type reloader struct {
-	path      string // of the configuration; "" is none
+	path      string         // of the configuration; "" is none
+	started   *config.Config // what the daemon was started with
 	inForce   *config.Config
 	authority *access.Authority
 	cluster   *aggregate.Cluster // takes the policy, and notes and warnings for cluster/status
@@ -40,6 +42,7 @@ type reloader struct {
 
 	allocations, doubts task
 	strange             strangeNodes
+	waiting             atomic.Pointer[[]string] // keys whose changes wait for a restart; nil is none
 }
 
 // A task is work that can be ended, and started again.
@@ -112,6 +115,7 @@ func (r *reloader) reload(ctx context.Context) {
 	r.doubts.end()
 	r.cluster.Note(aggregate.NoteConfiguration, nil)
 	r.cluster.Note(aggregate.NotePolicy, nil)
+	r.cluster.InForce(r.path)
 	r.cluster.SetPolicy(policy)
 	old := r.inForce
 	r.inForce = fresh
@@ -123,19 +127,10 @@ func (r *reloader) reload(ctx context.Context) {
 		r.followAllocations(ctx)
 	}
 	r.doubt(ctx)
-	if !sameRest(old, fresh) {
-		r.log.Warn("the configuration has changes that take effect after a restart only: restart aggrfs")
+	keys := r.started.Waiting(fresh)
+	if r.waiting.Store(&keys); len(keys) > 0 {
+		r.log.Warn("the configuration has changes that take effect after a restart only: restart aggrfs", "keys", keys)
 	}
-}
-
-// sameRest reports whether two configurations differ in nothing but who sees what.
-func sameRest(a, b *config.Config) bool {
-	x, y := *a, *b
-	x.Access, y.Access = access.Rules{}, access.Rules{}
-	x.Allocations, y.Allocations = nil, nil
-	x.Mentions, y.Mentions = nil, nil
-	x.Cache, y.Cache, x.Policy, y.Policy = nil, nil, "", ""
-	return reflect.DeepEqual(x, y)
 }
 
 func (r *reloader) followAllocations(ctx context.Context) {

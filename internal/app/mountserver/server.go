@@ -48,6 +48,7 @@ type Server struct {
 	proc     procfs
 	log      *slog.Logger // for what users may cause, bounded by time
 	accounts *accounts
+	served   served
 }
 
 // New returns a server that serves nothing yet.
@@ -83,6 +84,7 @@ func (s *Server) Serve(ctx context.Context, conn *net.UnixConn, peer ninep.Peer)
 		return
 	}
 	defer m.end()
+	defer s.served.enter(m, peer)()
 	s.cfg.Log.Debug("serving a mount", "peer", peer.String(), "path", taken.Offer.Path)
 	if err := m.serve(ctx); err != nil {
 		s.log.Warn("a mount is served no longer", "peer", peer.String(), "error", lograte.Cut(err.Error()))

@@ -30,7 +30,8 @@ import (
 //	details   more of each process, see detailsTable; can be walked, is not listed
 //	whoami    who the reader is, and what they may see
 //	policy    what is cached by which rule of the policy, for who sees everything
-//	status    how the front end itself is, for them
+//	status    how the front end itself is, what is wrong and what to do; of a part of it for others
+//	status.json  the same in JSON
 //	explain/NODE!PATH  which rule is for a file, and what is cached of it, for them; can be
 //	          walked, is not listed
 //	hints     what commands that ask for tables must know; can be walked, is not listed
@@ -67,23 +68,25 @@ func newDir(v viewTables, s *actions.Session, id uint64) vfs.Node {
 			return file(name, func(context.Context) []byte { return v.whoamiTable() }), nil
 		case name == "ctl" && s.Allowed():
 			return s.File(v.t.Base.Attr(objectid.Child(id, name), vfs.TypeFile)), nil
+		case name == "status":
+			return file(name, func(context.Context) []byte { return statusOf(v).text() }), nil
+		case name == "status.json":
+			return v.t.Base.File(objectid.Child(id, name), func(context.Context) ([]byte, error) { return statusOf(v).json() }), nil
 		case !v.SeesAll():
 		case name == "policy":
 			return file(name, func(context.Context) []byte { return v.t.Store.Table() }), nil
-		case name == "status":
-			return file(name, func(context.Context) []byte { return v.t.statusTable() }), nil
 		case name == "explain":
 			return dir(name, v.explanation), nil
 		}
 		return v.t.monitor.Of(v.View).Walk(id, name)
 	}, func(context.Context) ([]vfs.DirEntry, error) {
-		files, dirs := []string{"cgroups", "nodes", "ps", "whoami"}, []string{monitor.Every, "where"}
+		files, dirs := []string{"cgroups", "nodes", "ps", "status", "status.json", "whoami"}, []string{monitor.Every, "where"}
 		files = append(files, v.t.monitor.Of(v.View).Names()...)
 		if s.Allowed() {
 			files = append(files, "ctl")
 		}
 		if v.SeesAll() {
-			files, dirs = append(files, "policy", "status"), append(dirs, "explain")
+			files, dirs = append(files, "policy"), append(dirs, "explain")
 		}
 		var all []vfs.DirEntry
 		for _, name := range files {

@@ -17,7 +17,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 )
 
-// Config is what the tables are made of. All fields are required.
+// Config is what the tables are made of. All fields but Version are required.
 type Config struct {
 	Views    *view.Views
 	Store    *cachepolicy.Store
@@ -25,6 +25,7 @@ type Config struct {
 	Users    access.Names
 	Access   *access.Authority
 	Timeouts upstream.Timeouts
+	Version  string // of the program; "" is not known
 	Base     synthetic.Base
 	Now      func() time.Time
 }

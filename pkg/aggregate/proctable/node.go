@@ -71,6 +71,7 @@ type Node struct {
 
 	table  atomic.Pointer[Table] // what the last sweep brought, perhaps out of date; nil is nothing
 	sweeps atomic.Uint64         // how often table was replaced
+	took   atomic.Int64          // how long the last sweep took that did so, ns
 	clocks clocks                // of the boots that it had
 
 	readAhead
@@ -146,6 +147,9 @@ func (n *Node) MaxProcs() int { return n.traits.MaxProcs }
 
 // Sweeps is how often a sweep has brought a table.
 func (n *Node) Sweeps() uint64 { return n.sweeps.Load() }
+
+// SweepTime is how long the last of them took; 0 is that there was none.
+func (n *Node) SweepTime() time.Duration { return time.Duration(n.took.Load()) }
 
 // Tidy drops what is cached of the node beside its table and can be used by nobody any more.
 func (n *Node) Tidy() { n.cgroups.tidy(n.Now()) }

@@ -99,6 +99,7 @@ func (n *Node) run(f *fetch, maxAge time.Duration) {
 	if f.err == nil && f.t.session.Live() { // not of a leaf that has gone meanwhile
 		n.dropEnded(n.table.Swap(f.t), f.t)
 		n.sweeps.Add(1)
+		n.took.Store(int64(max(n.Now().Sub(f.requested), 1)))
 		n.Numbers.Seen(n.Index, f.t.PIDs())
 		n.late.Store(0)
 	}

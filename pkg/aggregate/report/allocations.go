@@ -39,7 +39,7 @@ func AllocationsText(s *access.SourceState, now time.Time, whole bool) string {
 	case s.Read.IsZero():
 		parts = append(parts, "none yet")
 	default:
-		parts = append(parts, age(now.Sub(s.Read))+" old")
+		parts = append(parts, Span(now.Sub(s.Read))+" old")
 	}
 	var bad *access.BadTable
 	switch {
@@ -78,15 +78,17 @@ func mistake(m access.Mistake, whole bool) string {
 	return fmt.Sprintf("line %d", m.Line)
 }
 
-// age is a time in the unit that says enough of it.
-func age(d time.Duration) string {
+// Span is a time in the unit that says enough of it.
+func Span(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%ds", d/time.Second)
 	case d < 2*time.Hour:
 		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 2*24*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
 	}
-	return fmt.Sprintf("%dh", d/time.Hour)
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
 // An Allocation is a row of cluster/allocations: nodes that a scheduler has given to a user.

@@ -61,7 +61,7 @@ func New(cfg Config) *Tree {
 		Config: cfg, base: s, native: newNative(s, cfg.Proc, Native{Path: cfg.Native}, cfg.Now),
 		tables: clusterdir.New(clusterdir.Config{
 			Views: cfg.Views, Store: cfg.Store, Numbers: cfg.Numbers, Users: cfg.Users, Access: cfg.Access,
-			Timeouts: cfg.Timeouts, Base: s, Now: cfg.Now,
+			Timeouts: cfg.Timeouts, Version: cfg.Version, Base: s, Now: cfg.Now,
 		}),
 		listings: listing.New(listing.Config{Proc: cfg.Proc, Time: func() time.Duration { return cfg.Store.Policy().Listing }}),
 		counters: make(map[*proctable.Node]map[string]*procfile.Counters),
