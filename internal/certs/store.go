@@ -58,6 +58,7 @@ type Files struct {
 type Set struct {
 	Certificate tls.Certificate // with Leaf
 	CAs         *x509.CertPool
+	CAEnd       time.Time // when the first of them ends
 }
 
 // Name is whom the certificate is for.
@@ -157,6 +158,9 @@ func (f Files) parse(raw [3][]byte) (*Set, error) {
 	set := &Set{Certificate: pair, CAs: x509.NewCertPool()}
 	for _, ca := range all {
 		set.CAs.AddCert(ca)
+		if set.CAEnd.IsZero() || ca.NotAfter.Before(set.CAEnd) {
+			set.CAEnd = ca.NotAfter
+		}
 	}
 	return set, nil
 }
