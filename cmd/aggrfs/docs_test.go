@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"regexp"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +37,7 @@ func TestDocumentation(t *testing.T) {
 			if !ok {
 				continue // prose
 			}
-			args, _, _ = strings.Cut(args, "  ")  // what follows explains
+			args, _, _ = strings.Cut(args, "  ") // what follows explains
 			if end := afterCommand.FindStringIndex(args); end != nil {
 				args = args[:end[0]] // or is somebody else's
 			}

@@ -23,6 +23,7 @@
 //	native: /proc                              # where readers have it, which self and other links name
 //	insecure: false                            # whether tcp: is allowed
 //	munge: false                               # whether credentials of MUNGE say who attaches
+//	metrics: {listen: "unix:/run/aggrfs/metrics.sock", interval: 15s, names: false}   # for Prometheus; none otherwise
 //	control: none                              # what root and admins may do to processes: none, own or all
 //	admins: {users: [ann], groups: [ops]}      # who sees everything, besides root
 //	views:                                     # the first that is for somebody counts
@@ -82,8 +83,9 @@ type Config struct {
 	CgroupNode bool
 	Proc       string // an absolute path
 	Insecure   bool
-	Munge      bool   // credentials of MUNGE are taken
-	Native     string // an absolute path, as readers see it
+	Munge      bool     // credentials of MUNGE are taken
+	Native     string   // an absolute path, as readers see it
+	Metrics    *Metrics // nil is that there are none
 
 	Access      access.Rules
 	Allocations *access.Source // nil is none
@@ -98,6 +100,14 @@ type TLS struct {
 	Cert string // the certificate, shown to nodes and to clients alike
 	Key  string // its private key
 	CA   string // the CAs by which the other side is judged
+}
+
+// Metrics say how figures are served to Prometheus.
+type Metrics struct {
+	Listen       string        // see CheckAddress
+	Interval     time.Duration // between two looks at the nodes
+	Names        bool          // of users, jobs and commands too
+	Certificates []string      // names of those that may come, where Listen is tls:
 }
 
 // A Node is one machine besides the head.
@@ -238,6 +248,9 @@ func (c *Config) Warnings() []string {
 		if isTCP(l) {
 			warnings = append(warnings, fmt.Sprintf("listening on %s without encryption: whoever reaches it is believed to be whom they say", l))
 		}
+	}
+	if c.Metrics != nil && isTCP(c.Metrics.Listen) {
+		warnings = append(warnings, fmt.Sprintf("metrics are on %s without encryption: whoever reaches it gets them", c.Metrics.Listen))
 	}
 	open := 0
 	for _, n := range c.Nodes {

@@ -73,6 +73,7 @@ func (r *reader) read(root strict.Value) {
 		"native":      func(v strict.Value) { absolute(v, &c.Native) },
 		"insecure":    func(v strict.Value) { c.Insecure, _ = v.Bool() },
 		"munge":       func(v strict.Value) { c.Munge, _ = v.Bool() },
+		"metrics":     r.metrics,
 		"admins":      r.admins,
 		"views":       r.views,
 		"allocations": r.allocations,

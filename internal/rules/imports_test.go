@@ -17,6 +17,7 @@ var only = map[string]string{
 	"github.com/hanwen/go-fuse/v2":                  "pkg/fusefs",
 	"github.com/goccy/go-yaml":                      "internal/config/strict",
 	"github.com/klauspost/compress":                 "pkg/snapshot",
+	"github.com/prometheus/client_golang":           "internal/app/metrics",
 	"kernel.org/pub/linux/libs/security/libcap/psx": "internal/privs",
 	"github.com/rogpeppe/go-internal":               "",
 	"github.com/google/go-cmp":                      "",

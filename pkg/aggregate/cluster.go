@@ -14,6 +14,7 @@ import (
 	"github.com/aggrfs/aggrfs/pkg/aggregate/actions"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/clusterdir"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/monitor"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/report"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/tree"
@@ -190,6 +191,26 @@ func (c *Cluster) Tell(of func(who vfs.Identity, everything bool) []report.Part)
 
 // NodesPart is how many nodes are in which state, as cluster/status has it.
 func (c *Cluster) NodesPart() report.Part { return c.tree.Tables().NodesPart() }
+
+// A Meter adds up what it sees of the nodes, from look to look; Measures are what it has seen.
+type (
+	Meter        = monitor.Meter
+	Measures     = monitor.Measures
+	NodeMeasures = monitor.NodeMeasures
+	NameMeasures = monitor.NameMeasures
+)
+
+// The kinds of processor time and of stalls in NodeMeasures.
+var (
+	CPUKinds = monitor.CPUKinds
+	Stalls   = monitor.Stalls
+)
+
+// NewMeter is a meter of all nodes, as root sees them, and with names of users, jobs and commands.
+func (c *Cluster) NewMeter(names bool) *Meter { return c.tree.Tables().NewMeter(names) }
+
+// CacheFigures are those of each rule of the cache policy.
+func (c *Cluster) CacheFigures() []cachepolicy.Figures { return c.store.Figures() }
 
 // SetPolicy puts another cache policy in force, for what is cached already, too.
 func (c *Cluster) SetPolicy(p *cachepolicy.Policy) {

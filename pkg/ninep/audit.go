@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/lograte"
@@ -31,6 +32,8 @@ type audit struct {
 	log    *slog.Logger
 	window time.Duration
 	now    func() time.Time
+
+	attaches, refusals atomic.Int64
 
 	mu       sync.Mutex
 	lines    map[string]*auditLine // of this window; nil is none
@@ -94,10 +97,12 @@ func (a *audit) attach(p Peer, payer *account, r *request, who *vfs.Identity, er
 	attrs = append(attrs, slog.String("cert", shown(p.Cert)), slog.String("uname", quoted(r.uname)),
 		slog.Any("n_uname", r.nuname), slog.String("aname", shown(r.aname)))
 	if err != nil {
+		a.refusals.Add(1)
 		attrs = append(attrs, slog.String("error", lograte.Cut(err.Error())))
 		a.note(slog.LevelWarn, "9P attach refused", p, payer, memo != nil, nil, attrs)
 		return
 	}
+	a.attaches.Add(1)
 	a.note(slog.LevelInfo, attachLine, p, payer, memo != nil, memo, attrs)
 }
 
@@ -111,6 +116,7 @@ func (a *audit) warn(p Peer, payer *account, what string, attrs ...slog.Attr) {
 
 // refuse notes the refusal of a connection.
 func (a *audit) refuse(p Peer, payer *account, err error) {
+	a.refusals.Add(1)
 	a.warn(p, payer, "9P connection refused", slog.String("error", lograte.Cut(err.Error())))
 }
 

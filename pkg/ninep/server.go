@@ -145,11 +145,13 @@ func isTransient(err error) bool {
 type Stats struct {
 	Connections int64 // being served
 	Panics      int64 // of the tree, each of which was EIO to one request
+	Attaches    int64 // that were taken
+	Refusals    int64 // of attaches and of connections
 }
 
 // Stats may be called at any time.
 func (s *Server) Stats() Stats {
-	return Stats{Connections: s.conns.Load(), Panics: s.panics.Load()}
+	return Stats{Connections: s.conns.Load(), Panics: s.panics.Load(), Attaches: s.audit.attaches.Load(), Refusals: s.audit.refusals.Load()}
 }
 
 // logPanic counts a panic and logs where it came from.

@@ -83,6 +83,30 @@ func (t *TLS) note(name string, c *x509.Certificate) {
 // Name is whom this side's certificate is for.
 func (t *TLS) Name() string { return t.store.Current().Name() }
 
+// Ends are when this side's certificate ends, and the first of the CAs.
+func (t *TLS) Ends() (certificate, ca time.Time) {
+	set := t.store.Current()
+	return set.Certificate.Leaf.NotAfter, set.CAUntil
+}
+
+// ServerConfig is for a server of another protocol than 9P with this side's certificate: a client must
+// show one of those names.
+func (t *TLS) ServerConfig(names []string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c := serverConfig(t.store.Current())
+			c.VerifyConnection = func(state tls.ConnectionState) error {
+				if name := certs.Name(state.PeerCertificates[0]); name == "" || !slices.Contains(names, name) {
+					return fmt.Errorf("the certificate is for %q, and only %q may come here", name, names)
+				}
+				return nil
+			}
+			return c, nil
+		},
+	}
+}
+
 var errNoTLS = errors.New("tls needs a certificate, its key and a CA, and none are given")
 
 // Listen listens on a, see the function of that name. On a tls: address the

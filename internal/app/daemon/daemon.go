@@ -8,6 +8,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"os/signal"
@@ -15,9 +16,12 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/aggrfs/aggrfs/internal/access"
 	"github.com/aggrfs/aggrfs/internal/app/cluster"
 	"github.com/aggrfs/aggrfs/internal/app/listen"
+	"github.com/aggrfs/aggrfs/internal/app/metrics"
 	"github.com/aggrfs/aggrfs/internal/app/mountserver"
 	"github.com/aggrfs/aggrfs/internal/config"
 	"github.com/aggrfs/aggrfs/internal/munge"
@@ -83,6 +87,11 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 		return err
 	}
 	defer listeners.Close()
+	metricsListener, err := listenMetrics(ctx, cfg, keys)
+	if err != nil {
+		return err
+	}
+	defer metricsListener.Close()
 	// The head node's own /proc is read here, which takes what a leaf takes.
 	// Nothing has been read from a network yet.
 	if o.Confine != nil {
@@ -137,7 +146,38 @@ func Serve(ctx context.Context, path string, cfg *config.Config, o Options) erro
 	var managed task
 	managed.start(ctx, func(ctx context.Context) { tell(ctx, manager, tree, patience(cfg)) })
 	defer managed.end()
-	return listeners.Serve(ctx, server)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return listeners.Serve(ctx, server) })
+	if cfg.Metrics != nil {
+		figures := metrics.New(metrics.Config{
+			Version: o.Version, Interval: cfg.Metrics.Interval, Look: tree.NewMeter(cfg.Metrics.Names).Look,
+			Cache: tree.CacheFigures, Server: server.Stats, Allocations: authority.Source, Keys: keys, Log: o.Log,
+		})
+		group.Go(func() error { return figures.Serve(ctx, metricsListener[0], cfg.Metrics.Certificates) })
+	}
+	return group.Wait()
+}
+
+// metricsMode lets nobody but root and the daemon's own user scrape by a unix socket.
+const metricsMode = 0o600
+
+// listenMetrics opens the address of metrics; where none is configured there is no listener.
+func listenMetrics(ctx context.Context, cfg *config.Config, keys *ninep.TLS) (listen.Listeners, error) {
+	if cfg.Metrics == nil {
+		return nil, nil
+	}
+	addr, err := ninep.ParseAddr(cfg.Metrics.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if addr.Network == "tls" { // which is not 9P's: the server of metrics secures it itself
+		addr.Network = "tcp"
+	}
+	all, err := listen.Open(ctx, keys, []ninep.Addr{addr}, metricsMode)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return all, nil
 }
 
 // patience is how long a start waits for the nodes before it is said to be over.

@@ -63,6 +63,11 @@ func (t *Tables) Tidy() {
 // Sampling is how many nodes are being sampled now.
 func (t *Tables) Sampling() int { return t.monitor.Sampler.Running() }
 
+// NewMeter is a meter of all nodes and processes, see monitor.Meter.
+func (t *Tables) NewMeter(names bool) *monitor.Meter {
+	return t.monitor.NewMeter(t.Views.Of(vfs.Root, proctable.Host{}), names)
+}
+
 // Dir is the directory for a session's view, whose number is id.
 func (t *Tables) Dir(s *actions.Session, id uint64) vfs.Node {
 	return newDir(viewTables{s.View, t}, s, id)

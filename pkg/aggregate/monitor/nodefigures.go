@@ -121,21 +121,23 @@ func unlessLimited[T any](f *figures, n *T) *T {
 }
 
 func load(ctx context.Context, v files, every time.Duration) content {
-	return nodeTable(ctx, v, every, func(f *figures) report.Load {
-		row := report.Load{Node: f.node()}
-		f.of(snapshot.LoadFigures, "loadavg")
-		row.Load1, row.Load5, row.Load15 = f.scaled("load1", 100), f.scaled("load5", 100), f.scaled("load15", 100)
-		row.Running, row.Threads = unlessLimited(f, f.number("running")), unlessLimited(f, f.number("threads"))
-		row.CPUs = f.of(snapshot.CPUFigures, "stat").number("cpus")
-		row.Blocked = unlessLimited(f, f.of(snapshot.EventFigures, "stat").number("blocked"))
-		if up := f.of(snapshot.ClockFigures, "uptime").scaled("boot", 1e9); up != nil {
-			row.Uptime = new(int64(*up))
-		}
-		if d, ok := f.Offset(); ok {
-			row.Offset = new(d.Seconds() * 1000)
-		}
-		return row
-	})
+	return nodeTable(ctx, v, every, loadRow)
+}
+
+func loadRow(f *figures) report.Load {
+	row := report.Load{Node: f.node()}
+	f.of(snapshot.LoadFigures, "loadavg")
+	row.Load1, row.Load5, row.Load15 = f.scaled("load1", 100), f.scaled("load5", 100), f.scaled("load15", 100)
+	row.Running, row.Threads = unlessLimited(f, f.number("running")), unlessLimited(f, f.number("threads"))
+	row.CPUs = f.of(snapshot.CPUFigures, "stat").number("cpus")
+	row.Blocked = unlessLimited(f, f.of(snapshot.EventFigures, "stat").number("blocked"))
+	if up := f.of(snapshot.ClockFigures, "uptime").scaled("boot", 1e9); up != nil {
+		row.Uptime = new(int64(*up))
+	}
+	if d, ok := f.Offset(); ok {
+		row.Offset = new(d.Seconds() * 1000)
+	}
+	return row
 }
 
 // cpuShares are the times of the processors that make up all of it: guests are part of user and
@@ -196,17 +198,19 @@ func (f *figures) usedMemory() *float64 {
 }
 
 func mem(ctx context.Context, v files, every time.Duration) content {
-	return nodeTable(ctx, v, every, func(f *figures) report.Memory {
-		row := report.Memory{Node: f.node(), Over: f.over(), Used: f.usedMemory()}
-		row.Total, row.Free, row.Available = f.number("total"), f.number("free"), f.number("available")
-		row.Buffers, row.Cached, row.Shmem, row.Dirty = f.number("buffers"), f.number("cached"), f.number("shmem"), f.number("dirty")
-		row.SwapTotal, row.SwapFree = f.number("swap_total"), f.number("swap_free")
-		f.of(snapshot.PagingFigures, "vmstat")
-		row.OOMKills = f.number("oom_kill")
-		row.Faults, row.Major = f.rate("pgfault", 1), f.rate("pgmajfault", 1)
-		row.SwapIn, row.SwapOut = f.rate("pswpin", 1), f.rate("pswpout", 1)
-		return row
-	})
+	return nodeTable(ctx, v, every, memoryRow)
+}
+
+func memoryRow(f *figures) report.Memory {
+	row := report.Memory{Node: f.node(), Over: f.over(), Used: f.usedMemory()}
+	row.Total, row.Free, row.Available = f.number("total"), f.number("free"), f.number("available")
+	row.Buffers, row.Cached, row.Shmem, row.Dirty = f.number("buffers"), f.number("cached"), f.number("shmem"), f.number("dirty")
+	row.SwapTotal, row.SwapFree = f.number("swap_total"), f.number("swap_free")
+	f.of(snapshot.PagingFigures, "vmstat")
+	row.OOMKills = f.number("oom_kill")
+	row.Faults, row.Major = f.rate("pgfault", 1), f.rate("pgmajfault", 1)
+	row.SwapIn, row.SwapOut = f.rate("pswpin", 1), f.rate("pswpout", 1)
+	return row
 }
 
 func net(ctx context.Context, v files, every time.Duration) content {

@@ -140,14 +140,13 @@ func commandSums(ctx context.Context, v files, every time.Duration) content {
 	s := v.sample(ctx, sampler.Want{Every: every, Processes: true})
 	names := make(map[string]string) // one string for each name
 	keys, sums := sumsBy(s, "", func(r *sampler.Reading, row proctable.Row) (string, bool) {
-		stat, errno := row.Table.File(row.I, row.Table.FileIndex("stat"))
-		open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
-		if errno != 0 || open < 0 || end < open {
+		text, ok := commandName(row)
+		if !ok {
 			return "", false
 		}
-		name, ok := names[string(stat[open+1:end])]
+		name, ok := names[string(text)]
 		if !ok {
-			name = string(stat[open+1 : end])
+			name = string(text)
 			names[name] = name
 		}
 		return name, true
@@ -159,44 +158,80 @@ func commandSums(ctx context.Context, v files, every time.Duration) content {
 	return t
 }
 
-// cgroupSums are sums by something that a process's cgroup says.
-func cgroupSums(ctx context.Context, v files, every time.Duration, of func(row proctable.Row, p *cgroup.Place) (place, bool)) (s *sampled, keys []place, sums map[place]*sum) {
-	s = v.sample(ctx, sampler.Want{Every: every, Processes: true})
-	type cgroups struct {
+// cgroups are those of the processes of a sample.
+type cgroups struct {
+	tables map[*proctable.Node]*proctable.Table
+	places map[string]*cgroup.Place // by the text of the file
+}
+
+// cgroups reads them; nodes whose are not known are in the remarks.
+func (s *sampled) cgroups(ctx context.Context) cgroups {
+	type answer struct {
 		t   *proctable.Table
 		err error
 	}
-	by := make(map[*proctable.Node]cgroups)
+	c := cgroups{make(map[*proctable.Node]*proctable.Table), make(map[string]*cgroup.Place)}
 	nodes := make([]*proctable.Node, len(s.readings))
 	for i := range s.readings {
 		nodes[i] = s.readings[i].Node
 	}
-	for i, got := range proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) (c cgroups) {
-		c.t, c.err = n.Cgroups(ctx)
-		return c
+	for i, got := range proctable.Each(ctx, nodes, func(ctx context.Context, n *proctable.Node) (a answer) {
+		a.t, a.err = n.Cgroups(ctx)
+		return a
 	}) {
-		by[nodes[i]] = got
 		if got.err != nil {
 			s.answer.Remarks = append(s.answer.Remarks, report.Remark{Kind: report.Missing, Node: string(nodes[i].Name), Reason: nodes[i].Reason(got.err)})
+			continue
 		}
+		c.tables[nodes[i]] = got.t
 	}
-	s.readings = slices.DeleteFunc(s.readings, func(r sampler.Reading) bool { return by[r.Node].err != nil })
-	places := make(map[string]*cgroup.Place) // by the text of the file
+	return c
+}
+
+// know reports whether those of a node are known.
+func (c cgroups) know(n *proctable.Node) bool { return c.tables[n] != nil }
+
+// of is where a process is; nil is not known, or that it has ended meanwhile.
+func (c cgroups) of(n *proctable.Node, row proctable.Row) *cgroup.Place {
+	t := c.tables[n]
+	if t == nil {
+		return nil
+	}
+	own, ok := t.Lookup(row.PID())
+	if !ok || own.ID() != row.ID() {
+		return nil
+	}
+	text, errno := t.File(own.I, 0)
+	if errno != 0 {
+		return nil
+	}
+	p := c.places[string(text)]
+	if p == nil {
+		p = new(cgroup.Parse(text))
+		c.places[string(text)] = p
+	}
+	return p
+}
+
+// commandName is the name in a process's stat.
+func commandName(row proctable.Row) ([]byte, bool) {
+	stat, errno := row.Table.File(row.I, row.Table.FileIndex("stat"))
+	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
+	if errno != 0 || open < 0 || end < open {
+		return nil, false
+	}
+	return stat[open+1 : end], true
+}
+
+// cgroupSums are sums by something that a process's cgroup says.
+func cgroupSums(ctx context.Context, v files, every time.Duration, of func(row proctable.Row, p *cgroup.Place) (place, bool)) (s *sampled, keys []place, sums map[place]*sum) {
+	s = v.sample(ctx, sampler.Want{Every: every, Processes: true})
+	cgroups := s.cgroups(ctx)
+	s.readings = slices.DeleteFunc(s.readings, func(r sampler.Reading) bool { return !cgroups.know(r.Node) })
 	keys, sums = sumsBy(s, "cgroup", func(r *sampler.Reading, row proctable.Row) (place, bool) {
-		t := by[r.Node].t
-		own, ok := t.Lookup(row.PID())
-		if !ok || own.ID() != row.ID() {
-			return place{}, false // it has ended meanwhile
-		}
-		text, errno := t.File(own.I, 0)
-		if errno != 0 {
-			return place{}, false
-		}
-		p := places[string(text)]
+		p := cgroups.of(r.Node, row)
 		if p == nil {
-			p = new(cgroup.Place)
-			*p = cgroup.Parse(text)
-			places[string(text)] = p
+			return place{}, false
 		}
 		return of(row, p)
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aggrfs/aggrfs/internal/procfile"
+	"github.com/aggrfs/aggrfs/pkg/aggregate/gpid"
 	"github.com/aggrfs/aggrfs/pkg/aggregate/proctable"
 )
 
@@ -193,4 +194,34 @@ func (r *Rates) Of(i int) (percent float64, ok bool) {
 		return 0, false
 	}
 	return float64(used) / float64(r.p.Table.Clock.Hz()) / r.Over.Seconds() * 100, true
+}
+
+// Used tells how much processor time each row has used since another sample of the same node; nil is
+// no sample, since which nothing is known. A process that was not there then has used all that it has,
+// unless it may have been lacking from that sample.
+func (p *Procs) Used(since *Procs) func(i int) time.Duration {
+	nothing := func(int) time.Duration { return 0 }
+	if since == nil || since.Table == p.Table {
+		return nothing
+	}
+	old := since.Table
+	if old.Clock != p.Table.Clock { // another boot: all of its processes are newer
+		return p.CPU
+	}
+	if p.Table.Facts().Monotonic < old.Facts().Monotonic {
+		return nothing
+	}
+	whole := since.whole()
+	return func(i int) time.Duration {
+		was, there := old.Lookup(gpid.PID(p.Table.PID(i)))
+		switch {
+		case !p.Known(i), !there && !whole:
+			return 0
+		case !there || was.ID() != p.Table.ID(i):
+			return p.CPU(i)
+		case !since.Known(was.I):
+			return 0
+		}
+		return max(0, p.CPU(i)-since.CPU(was.I))
+	}
 }
