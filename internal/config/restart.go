@@ -14,6 +14,7 @@ func (c *Config) Waiting(fresh *Config) (keys []string) {
 		{"head", fresh.Head, c.Head}, {"nodes", fresh.Nodes, c.Nodes}, {"timeouts", fresh.Timeouts, c.Timeouts},
 		{"max_processes", fresh.MaxProcesses, c.MaxProcesses}, {"cgroup_node", fresh.CgroupNode, c.CgroupNode},
 		{"proc", fresh.Proc, c.Proc}, {"insecure", fresh.Insecure, c.Insecure}, {"munge", fresh.Munge, c.Munge}, {"native", fresh.Native, c.Native},
+		{"metrics", fresh.Metrics, c.Metrics},
 	} {
 		if !reflect.DeepEqual(of.is, of.was) {
 			keys = append(keys, of.key)

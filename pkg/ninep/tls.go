@@ -83,7 +83,7 @@ func (t *TLS) note(name string, c *x509.Certificate) {
 // Name is whom this side's certificate is for.
 func (t *TLS) Name() string { return t.store.Current().Name() }
 
-// Ends are when this side's certificate ends, and the first of the CAs.
+// Ends are when this side's certificate ends, and the last of the CAs.
 func (t *TLS) Ends() (certificate, ca time.Time) {
 	set := t.store.Current()
 	return set.Certificate.Leaf.NotAfter, set.CAUntil

@@ -137,10 +137,12 @@ func (m machine) listening(a ninep.Addr) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is no port", service)
 	}
+	//lint:ignore SA1019 the text is slow with many sockets, and this is one look
 	four, err := f.NetTCP()
 	if err != nil {
 		return 0, err
 	}
+	//lint:ignore SA1019 the text is slow with many sockets, and this is one look
 	six, err := f.NetTCP6()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
 		return 0, err
