@@ -25,7 +25,7 @@ RUN_PACKAGES := ca-certificates git util-linux mount procps
 # programs that are run on the tree.
 PACKAGES := ca-certificates gcc libc6-dev git fuse3 util-linux procps psmisc lsof htop tmux strace gdb bubblewrap atop tzdata \
 	uidmap iproute2 busybox sysstat nodejs python3 python3-psutil default-jdk-headless clustershell slurm-client diod munge \
-	prometheus-node-exporter openssh-server openssh-client
+	prometheus prometheus-node-exporter openssh-server openssh-client
 
 # What the tests in a VM need beside that and a kernel, which .ci/vm gets.
 VM_PACKAGES := qemu-system-x86 busybox-static xz-utils procps psmisc mount ncurses-base
@@ -195,6 +195,7 @@ install: build manual
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/docs docs/*.md
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/configs configs/*.yaml configs/*.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/packaging packaging/README.md packaging/procsrv-control.conf
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/aggrfs/packaging/prometheus packaging/prometheus/*
 	for unit in aggrfs.service aggrfs-mount.service procsrv.service; do \
 		sed 's|/usr/local/|$(PREFIX)/|g; s|/etc/aggrfs/|$(SYSCONFDIR)/aggrfs/|g' packaging/$$unit | \
 			install -D -m 0644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit; done

@@ -68,9 +68,10 @@ func TestInstall(t *testing.T) {
 	for path, mode := range map[string]os.FileMode{
 		"bin/aggrfs": 0o755, "sbin/procsrv": 0o755, "lib/sysusers.d/aggrfs.conf": 0o644, "lib/tmpfiles.d/aggrfs.conf": 0o644,
 		"lib/systemd/system/aggrfs.service": 0o644, "share/doc/aggrfs/README.md": 0o644,
-		"share/doc/aggrfs/packaging/procsrv-control.conf": 0o644,
-		"lib/sysusers.d/procsrv.conf":                     0o644,
-		"share/doc/aggrfs/docs/namespace.md":              0o644, "share/doc/aggrfs/configs/aggrfs.yaml": 0o644,
+		"share/doc/aggrfs/packaging/procsrv-control.conf":          0o644,
+		"share/doc/aggrfs/packaging/prometheus/aggrfs-alerts.yaml": 0o644, "share/doc/aggrfs/packaging/prometheus/aggrfs-dashboard.json": 0o644,
+		"lib/sysusers.d/procsrv.conf":        0o644,
+		"share/doc/aggrfs/docs/namespace.md": 0o644, "share/doc/aggrfs/configs/aggrfs.yaml": 0o644,
 		"share/man/man1/aggrfs-ps.1": 0o644, "share/man/man5/aggrfs.yaml.5": 0o644, "share/man/man7/aggrfs-tree.7": 0o644, "share/man/man8/procsrv.8": 0o644,
 		"share/bash-completion/completions/aggrfs": 0o644, "share/zsh/site-functions/_aggrfs": 0o644, "share/fish/vendor_completions.d/procsrv.fish": 0o644,
 	} {
