@@ -14,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
+	"github.com/aggrfs/aggrfs/internal/privs"
 	"github.com/aggrfs/aggrfs/pkg/ninep"
 	"github.com/aggrfs/aggrfs/pkg/procfs9p"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
-	"go.uber.org/goleak"
 )
 
 // inner is the variable of the environment with which this program is procsrv.
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(inner) == "" {
 		goleak.VerifyTestMain(m)
 	}
-	if err := command(os.Stderr, confine).ExecuteContext(context.Background()); err != nil {
+	if err := command(os.Stderr, privs.Keep).ExecuteContext(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
