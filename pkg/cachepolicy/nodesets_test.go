@@ -56,7 +56,7 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[policy.yaml:3: the rule names nodes that are not in the cluster: n129 (did you mean n128?)" +
+	want := "[policy.yaml:3: the rule names nodes that are not in the cluster: n129" +
 		" policy.yaml:4: the rule names nodes that are not in the cluster: n[1-2] (did you mean n001?)]"
 	if got := fmt.Sprint(p.UnknownNodes(known)); got != want {
 		t.Errorf("%s\nwant %s", got, want)

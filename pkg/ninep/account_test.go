@@ -262,12 +262,16 @@ func TestUnreadAnswersOfAnIdentity(t *testing.T) {
 				last = of.passing.Load() // until it does not move any more
 			}
 			content := int64(conns) << 20 // what the files pin
-			grown := heap() - before - content
-			t.Logf("%d bytes counted, %d in the heap", of.passing.Load(), grown)
 			// Beside that a connection has a buffer of what it is being sent, and one of
-			// what it has asked.
-			if grown > limit+conns*(bufferBytes+64<<10+32<<10)+4<<20 {
-				t.Errorf("%d bytes are held, and %d may be", grown, limit)
+			// what it has asked. What is still under way on a busy machine is not held.
+			const may = limit + conns*(bufferBytes+64<<10+32<<10) + 4<<20
+			grown := heap() - before - content
+			for end := time.Now().Add(patience); grown > may && time.Now().Before(end); grown = heap() - before - content {
+				time.Sleep(100 * time.Millisecond)
+			}
+			t.Logf("%d bytes counted, %d in the heap", of.passing.Load(), grown)
+			if grown > may {
+				t.Errorf("%d bytes are held, and %d may be", grown, may)
 			}
 			if last < limit-MaxMsize {
 				t.Errorf("only %d bytes wait", last)
