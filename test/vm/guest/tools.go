@@ -89,6 +89,9 @@ type table struct {
 	dup  []string            // pids that are there twice
 }
 
+// working is what a worker of the kernel works on at the moment, which it shows behind its name.
+var working = regexp.MustCompile(`(kworker/[^-+\] ]*)[-+][^\] ]*`)
+
 // parse reads a table of n columns, the last of which may have blanks in it.
 func parse(text string, n int, pids []int) table {
 	t := table{rows: make(map[string][]string), pids: pids}
@@ -98,7 +101,7 @@ func parse(text string, n int, pids []int) table {
 		if len(f) < n {
 			continue
 		}
-		row := append(f[:n-1:n-1], strings.Join(f[n-1:], " "))
+		row := append(f[:n-1:n-1], working.ReplaceAllString(strings.Join(f[n-1:], " "), "$1"))
 		pid := row[pids[0]]
 		if _, twice := t.rows[pid]; twice {
 			t.dup = append(t.dup, pid)
