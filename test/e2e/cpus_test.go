@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aggrfs/aggrfs/internal/nsexec"
 	"github.com/aggrfs/aggrfs/pkg/vfs"
 	"github.com/aggrfs/aggrfs/pkg/vfs/vfstest"
 	"github.com/aggrfs/aggrfs/test/cluster"
@@ -149,6 +150,14 @@ func TestUsersCPUs(t *testing.T) {
 	}
 	helper := vfstest.BuildHelper(t, bin)
 	defer os.Remove(helper)
+	// tmpfiles.d makes it where the helper is installed; root's exec makes one that goes with it.
+	wait.Until(t, nsexec.DefaultAside+" is there to stay", func() bool {
+		if os.Mkdir(nsexec.DefaultAside, 0o755) == nil {
+			t.Cleanup(func() { os.Remove(nsexec.DefaultAside) })
+		}
+		st, err := os.Stat(nsexec.DefaultAside)
+		return err == nil && st.Mode().Perm() == 0o755
+	})
 	argv := s.asUserArgs(alice, "exec", "--server", s.server, "--", "sh", "-c", script)
 	if out, err := exec.Command(argv[0], argv[1:]...).Output(); err != nil || string(out) != want {
 		t.Errorf("with the helper: %v, %q", err, out)

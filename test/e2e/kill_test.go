@@ -101,7 +101,7 @@ ctypes.CDLL(None).syscall(int(sys.argv[1]), 0)`
 		return strings.TrimSpace(s.onNode(s.cluster.Nodes[1], "sh", "-c", fmt.Sprintf("ps -L -o state= -p %d || true", d)))
 	}
 	s.eventually("its first thread has ended", func() bool { return strings.HasPrefix(threads(), "Z\nS") })
-	if out := status(0, "kill", "-9", "-y", "--user", strconv.Itoa(carol), "--nodes", "n2"); !strings.Contains(out, "signal KILL: 1 processes on n2") {
+	if out := status(0, "kill", "-9", "-y", "--user", strconv.Itoa(carol), "--nodes", "n2"); !strings.Contains(out, "signal KILL: 1 process on n2") {
 		t.Errorf("%s", out)
 	}
 	s.eventually("it has ended", func() bool { return !strings.Contains(threads(), "S") })
