@@ -56,7 +56,7 @@ e = threading.Event()
 for _ in range(3): threading.Thread(target=e.wait).start()
 print(len(os.listdir("/proc/self/task"))); print(sum(1 for t in os.listdir("/proc/self/task") if open("/proc/self/task/%s/comm" % t).read() == "python3\n")); os.system("ps -L -o comm= -p %d | wc -l" % os.getpid()); e.set()'`, ""},
 	{"the tree bound to another place", `unshare -Urm bash -c 'd=$(mktemp -d); mount --rbind /proc $d && cat $d/self/comm $d/$$/comm; umount -l $d; rmdir $d'`, ""},
-	{"the tree in another root", `unshare -Urm bash -c 'd=$(mktemp -d); mount --rbind / $d && cd $d && mkdir -p tmp/old && pivot_root . tmp/old && cd / && umount -l /tmp/old && cat /proc/self/comm; kill -0 $$ && cat /proc/$$/comm'`, ""},
+	{"the tree in another root", `unshare -Urm bash -c 'd=$(mktemp -d); mount --rbind / $d && cd $d && mkdir -p tmp/old && pivot_root . tmp/old && cd / && umount -l /tmp/old && rmdir /tmp/old && cat /proc/self/comm; kill -0 $$ && cat /proc/$$/comm'`, ""},
 	{"maps and memory", `sleep 100 & p=$!; W test "$(cat /proc/$p/comm)" = sleep; python3 -c '
 import sys
 p = "/proc/" + sys.argv[1]
